@@ -1,0 +1,4 @@
+import { describeStore } from "./store.suite.ts";
+import { openMemoryStore } from "./memory.ts";
+
+describeStore("memory", { open: openMemoryStore });
