@@ -213,7 +213,10 @@ export interface PodRuntime {
   runSandbox(config: SandboxConfig): Promise<string>;
   stopSandbox(id: string): Promise<void>;
   removeSandbox(id: string): Promise<void>;
+  /** Cheap: names, states and ids of all sandboxes; `ips` may be missing. */
   listSandboxes(): Promise<Sandbox[]>;
+  /** Everything about one, its addresses included; undefined when it does not exist. */
+  sandboxStatus(id: string): Promise<Sandbox | undefined>;
   createContainer(sandboxId: string, config: ContainerConfig, sandbox: SandboxConfig): Promise<string>;
   startContainer(id: string): Promise<void>;
   /** Sends the stop signal, then SIGKILL after `timeoutSeconds`; resolves once the process is gone. */
