@@ -1,0 +1,244 @@
+// What every container runtime promises the kubelet, as tests; each implementation runs them.
+// Bringing a runtime up, and an image that holds busybox, is the caller's.
+import { afterAll, beforeAll, describe, expect, setDefaultTimeout, test } from "bun:test";
+import { mkdtempSync, readFileSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { PassThrough, Writable } from "node:stream";
+import { parseLogEntry } from "./cri-log.ts";
+import type { ContainerConfig, ContainerRecord, Runtime, RuntimeEvent, SandboxConfig } from "./runtime.ts";
+
+/** A runtime under test. `image` is present, holds busybox and runs until stopped by default. */
+export interface RuntimeUnderTest {
+  readonly runtime: Runtime;
+  readonly image: string;
+  /** Whether processes, cgroups and files are real. */
+  readonly real: boolean;
+  dispose(): Promise<void>;
+}
+
+/** Registers the suite for one implementation. */
+export function runtimeSuite(name: string, create: () => Promise<RuntimeUnderTest>): void {
+  setDefaultTimeout(60_000);
+  describe(name, () => {
+    let under: RuntimeUnderTest;
+    let logs: string;
+    const stop = new AbortController();
+    const events: RuntimeEvent[] = [];
+    beforeAll(async () => {
+      under = await create();
+      logs = mkdtempSync(join(tmpdir(), "minik8s-runtime-suite-"));
+      const stream = under.runtime.pods.events(stop.signal);
+      void (async () => {
+        for await (const event of stream) events.push(event);
+      })();
+    });
+    afterAll(async () => {
+      stop.abort();
+      for (const sandbox of await under.runtime.pods.listSandboxes()) {
+        await under.runtime.pods.stopSandbox(sandbox.id);
+        await under.runtime.pods.removeSandbox(sandbox.id);
+      }
+      rmSync(logs, { recursive: true, force: true });
+      await under.dispose();
+    });
+
+    let serial = 0;
+    const pod = async (overrides: Partial<SandboxConfig> = {}): Promise<{ id: string; config: SandboxConfig; run: (container?: Partial<ContainerConfig>) => Promise<string> }> => {
+      const { runtime, image } = under;
+      const config = aSandbox({ uid: `uid-${++serial}`, logDirectory: join(logs, String(serial)), ...overrides });
+      const id = await runtime.pods.runSandbox(config);
+      const run = async (container: Partial<ContainerConfig> = {}): Promise<string> => {
+        const containerId = await runtime.pods.createContainer(id, aContainer({ image, ...container }), config);
+        await runtime.pods.startContainer(containerId);
+        return containerId;
+      };
+      return { id, config, run };
+    };
+    const status = async (id: string): Promise<ContainerRecord> => (await under.runtime.pods.containerStatus(id))!;
+    const exited = async (id: string): Promise<ContainerRecord> => {
+      await until(async () => (await status(id)).state === "exited");
+      return status(id);
+    };
+
+    test("a sandbox is listed with its identity, labels and annotations", async () => {
+      const { id, config } = await pod({ labels: { app: "web" }, annotations: { note: "a b" } });
+      const found = (await under.runtime.pods.listSandboxes()).find((sandbox) => sandbox.id === id);
+      expect(found).toMatchObject({ id, name: config.name, namespace: config.namespace, uid: config.uid, attempt: 0, state: "ready", labels: { app: "web" }, annotations: { note: "a b" } });
+    });
+
+    test("a container goes from created to running to exited with its code", async () => {
+      const { id, config } = await pod();
+      const { pods } = under.runtime;
+      const containerId = await pods.createContainer(id, aContainer({ image: under.image, command: ["/bin/sh", "-c", "exit 3"], labels: { tier: "x" } }), config);
+      expect(await status(containerId)).toMatchObject({ state: "created", name: "main", labels: { tier: "x" }, sandboxId: id });
+      await pods.startContainer(containerId);
+      const record = await exited(containerId);
+      expect(record).toMatchObject({ state: "exited", exitCode: 3, reason: "Error" });
+      expect(record.finishedAt).toBeGreaterThanOrEqual(record.startedAt!);
+      expect(record.imageId).not.toBe("");
+    });
+
+    test("exit code 0 is Completed", async () => {
+      const { run } = await pod();
+      expect(await exited(await run({ command: ["/bin/sh", "-c", "exit 0"] }))).toMatchObject({ exitCode: 0, reason: "Completed" });
+    });
+
+    test("a stop waits for the process to be gone", async () => {
+      const { run } = await pod();
+      const id = await run({ command: ["/bin/sh", "-c", "sleep 1000"] });
+      await under.runtime.pods.stopContainer(id, 1);
+      expect((await status(id)).state).toBe("exited");
+    });
+
+    test("a process that ignores the stop signal is killed when its time is up", async () => {
+      const { run } = await pod();
+      const id = await run({ command: ["/bin/sh", "-c", "trap '' TERM; while true; do sleep 1; done"] });
+      await under.runtime.pods.stopContainer(id, 1);
+      expect(await status(id)).toMatchObject({ state: "exited", exitCode: 137 });
+    });
+
+    test("stopping and removing what is not there succeeds", async () => {
+      const { pods } = under.runtime;
+      const absent = "0123456789abcdef".repeat(4);
+      await pods.stopContainer(absent, 1);
+      await pods.removeContainer(absent);
+      await pods.stopSandbox(absent);
+      await pods.removeSandbox(absent);
+      expect(await pods.containerStatus(absent)).toBeUndefined();
+    });
+
+    test("a stopped sandbox is not ready and its containers have exited", async () => {
+      const { id, run } = await pod();
+      const containerId = await run();
+      await under.runtime.pods.stopSandbox(id);
+      await under.runtime.pods.stopSandbox(id);
+      expect((await under.runtime.pods.listSandboxes()).find((sandbox) => sandbox.id === id)?.state).toBe("notready");
+      expect((await status(containerId)).state).toBe("exited");
+      await under.runtime.pods.removeSandbox(id);
+      expect((await under.runtime.pods.listSandboxes()).some((sandbox) => sandbox.id === id)).toBe(false);
+      expect(await under.runtime.pods.containerStatus(containerId)).toBeUndefined();
+    });
+
+    test("an image that is not present is said to be", async () => {
+      const { id, config } = await pod();
+      expect(await under.runtime.images.status("minik8s.test/absent:1")).toBeUndefined();
+      const created = under.runtime.pods.createContainer(id, aContainer({ image: "minik8s.test/absent:1" }), config);
+      await expect(created).rejects.toMatchObject({ name: "RuntimeError" });
+    });
+
+    test("a present image has an id, its tag and a size", async () => {
+      const image = await under.runtime.images.status(under.image);
+      expect(image?.repoTags).toContain(under.image);
+      expect(image?.sizeBytes).toBeGreaterThan(0);
+      expect((await under.runtime.images.list()).map(({ id }) => id)).toContain(image!.id);
+    });
+
+    test("starts and ends are told as events", async () => {
+      const { config, run } = await pod();
+      const id = await run({ command: ["/bin/sh", "-c", "exit 0"] });
+      await until(async () => ["started", "stopped"].every((type) => events.some((event) => event.id === id && event.type === type && event.podUid === config.uid)));
+    });
+
+    test("output is in the log file, in CRI format", async () => {
+      const { run } = await pod();
+      const record = await exited(await run({ command: ["/bin/sh", "-c", "echo one; echo two"] }));
+      await until(async () => logLines(record.logPath).length === 2);
+      expect(logLines(record.logPath).map((entry) => [entry.stream, entry.content.toString()])).toEqual([["stdout", "one"], ["stdout", "two"]]);
+    });
+
+    test("execSync tells output and exit code, and keeps no more than asked", async () => {
+      const { run } = await pod();
+      const id = await run();
+      const { streaming } = under.runtime;
+      expect(await streaming.execSync(id, ["/bin/sh", "-c", "echo hello; exit 4"], { timeoutMs: 10_000, maxBytes: 1024 })).toEqual({ exitCode: 4, output: "hello\n" });
+      expect((await streaming.execSync(id, ["echo", "0123456789"], { timeoutMs: 10_000, maxBytes: 4 })).output).toBe("0123");
+    });
+
+    test("exec carries stdin to stdout until stdin ends, and resolves with the exit code", async () => {
+      const { run } = await pod();
+      const id = await run();
+      const stdin = new PassThrough();
+      const stdout = new Sink();
+      const done = under.runtime.streaming.exec(id, ["cat"], { stdin, stdout, tty: false, signal: stop.signal });
+      stdin.write("ping ");
+      stdin.end("pong");
+      expect(await done).toBe(0);
+      expect(stdout.text()).toBe("ping pong");
+    });
+
+    test("exec resolves with a failing command's code", async () => {
+      const { run } = await pod();
+      const stdout = new Sink();
+      expect(await under.runtime.streaming.exec(await run(), ["/bin/sh", "-c", "echo no; exit 7"], { stdout, tty: false, signal: stop.signal })).toBe(7);
+      expect(stdout.text()).toBe("no\n");
+    });
+
+    test("two containers of a pod, and two pods, live side by side", async () => {
+      const [first, second] = await Promise.all([pod(), pod()]);
+      const ids = [await first.run({ name: "a" }), await first.run({ name: "b" }), await second.run({ name: "a" })];
+      const listed = (await under.runtime.pods.listContainers()).filter(({ id }) => ids.includes(id));
+      expect(listed.map(({ name, sandboxId, state }) => [name, sandboxId, state]).sort()).toEqual([["a", first.id, "running"], ["a", second.id, "running"], ["b", first.id, "running"]].sort());
+    });
+
+    test("a removed container is gone", async () => {
+      const { run } = await pod();
+      const id = await run({ command: ["/bin/sh", "-c", "exit 0"] });
+      await exited(id);
+      await under.runtime.pods.removeContainer(id);
+      expect(await under.runtime.pods.containerStatus(id)).toBeUndefined();
+    });
+
+    test("running containers have stats", async () => {
+      const { run } = await pod();
+      const id = await run();
+      await until(async () => (await under.runtime.pods.stats()).some((stats) => stats.id === id && stats.timestampMs > 0));
+    });
+  });
+}
+
+/** A sandbox without network of its own, so that no CNI is needed. */
+export function aSandbox(overrides: Partial<SandboxConfig> = {}): SandboxConfig {
+  return {
+    name: "pod", namespace: "suite", uid: "uid", attempt: 0, hostname: "pod", logDirectory: "/tmp", dns: { servers: [], searches: [], options: [] },
+    portMappings: [], labels: {}, annotations: {}, cgroupParent: "/minik8s-suite", sysctls: {},
+    namespaces: { network: "node", pid: "container", ipc: "pod" }, privileged: false, runtimeHandler: "", ...overrides,
+  };
+}
+
+/** A container that runs until stopped. */
+export function aContainer(overrides: Partial<ContainerConfig> = {}): ContainerConfig {
+  const name = overrides.name ?? "main";
+  return {
+    name, attempt: 0, image: "", command: ["/bin/sh", "-c", "sleep 1000"], args: [], workingDir: "", env: [], mounts: [], devices: [], labels: {}, annotations: {},
+    logPath: `${name}/0.log`, stdin: false, stdinOnce: false, tty: false, resources: {},
+    security: { privileged: false, readOnlyRootFilesystem: false, noNewPrivileges: false, addCapabilities: [], dropCapabilities: [], supplementalGroups: [], namespaces: { network: "node", pid: "container", ipc: "pod" } },
+    ...overrides,
+  };
+}
+
+/** Collects what is written. */
+export class Sink extends Writable {
+  readonly #chunks: Buffer[] = [];
+
+  override _write(chunk: Buffer, _encoding: BufferEncoding, done: () => void): void {
+    this.#chunks.push(Buffer.from(chunk));
+    done();
+  }
+
+  text(): string {
+    return Buffer.concat(this.#chunks).toString();
+  }
+}
+
+async function until(holds: () => Promise<boolean>): Promise<void> {
+  const deadline = Date.now() + 30_000;
+  while (!(await holds().catch(() => false))) {
+    if (Date.now() > deadline) throw new Error(`did not come true within 30 s: ${holds.toString()}`);
+    await Bun.sleep(25);
+  }
+}
+
+function logLines(path: string): NonNullable<ReturnType<typeof parseLogEntry>>[] {
+  return readFileSync(path, "latin1").split("\n").filter(Boolean).map((line) => parseLogEntry(Buffer.from(line, "latin1"))!);
+}
