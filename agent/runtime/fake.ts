@@ -125,6 +125,7 @@ export class FakeRuntime implements Runtime {
         this.#publish("deleted", id, sandbox);
       },
       listSandboxes: () => Promise.resolve([...this.#sandboxes.values()].map((sandbox) => sandbox.record)),
+      sandboxStatus: (id) => Promise.resolve(this.#sandboxes.get(id)?.record),
       createContainer: (sandboxId, config) => this.#createContainer(sandboxId, config),
       startContainer: (id) => this.#startContainer(id),
       stopContainer: (id, timeoutSeconds) => this.#stopContainer(id, timeoutSeconds),

@@ -65,6 +65,8 @@ export function runtimeSuite(name: string, create: () => Promise<RuntimeUnderTes
       const { id, config } = await pod({ labels: { app: "web" }, annotations: { note: "a b" } });
       const found = (await under.runtime.pods.listSandboxes()).find((sandbox) => sandbox.id === id);
       expect(found).toMatchObject({ id, name: config.name, namespace: config.namespace, uid: config.uid, attempt: 0, state: "ready", labels: { app: "web" }, annotations: { note: "a b" } });
+      expect(await under.runtime.pods.sandboxStatus(id)).toMatchObject({ id, uid: config.uid, state: "ready" });
+      expect(await under.runtime.pods.sandboxStatus("0123456789abcdef".repeat(4))).toBeUndefined();
     });
 
     test("a container goes from created to running to exited with its code", async () => {
