@@ -1,0 +1,79 @@
+// Choosing a container runtime, starting it where it is ours, and getting the sandbox image in.
+// Each runtime's own matters are in its folder.
+import { existsSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { type Clock, systemClock } from "../../lib/clock.ts";
+import { type Exec, hostExec } from "../../lib/exec.ts";
+import { containerdMajorVersion } from "./containerd/machine.ts";
+import { PrivateContainerd } from "./containerd/private.ts";
+import { CriRuntime } from "./containerd/runtime.ts";
+import { pauseImage, pauseImageName } from "./pause/image.ts";
+import { type Runtime, RuntimeError } from "./runtime.ts";
+
+export interface CreateRuntimeOptions {
+  readonly kind: "auto" | "containerd" | "docker";
+  /** An existing runtime's socket, with or without `unix://`: CRI, or Docker's when `kind` is docker. */
+  readonly endpoint?: string;
+  readonly dataDir: string;
+  readonly cniBinDir: string;
+  readonly cniConfDir: string;
+  readonly cgroupDriver?: "cgroupfs" | "systemd";
+  readonly exec?: Exec;
+  readonly clock?: Clock;
+}
+
+/** A runtime that answers and has its sandbox image. Rejects with RuntimeError that says in one line what is missing and how to get it. */
+export async function createRuntime(options: CreateRuntimeOptions): Promise<Runtime> {
+  const exec = options.exec ?? hostExec;
+  const clock = options.clock ?? systemClock;
+  const endpoint = options.endpoint?.replace(/^unix:\/\//, "");
+  if (endpoint !== undefined && !existsSync(endpoint)) throw new RuntimeError("Unavailable", `--runtime-endpoint ${endpoint} does not exist; start the runtime that serves it, or leave the flag out`);
+  const kind = options.kind === "auto" && endpoint === undefined ? await installedRuntime(exec) : options.kind;
+  if (kind === "docker") throw new RuntimeError("Unavailable", "docker: not yet");
+  if (endpoint !== undefined) return CriRuntime.connect({ socketPath: endpoint, exec, clock });
+  return startPrivate({ ...options, exec, clock });
+}
+
+async function installedRuntime(exec: Exec): Promise<"containerd" | "docker"> {
+  const hasContainerd = (await containerdMajorVersion(exec)) !== undefined && (await exec(["runc", "--version"])).exitCode === 0;
+  if (hasContainerd) return "containerd";
+  if (existsSync("/var/run/docker.sock")) return "docker";
+  throw new RuntimeError("Unavailable", "no container runtime is installed; install one with: apt-get install -y containerd runc");
+}
+
+async function startPrivate(options: CreateRuntimeOptions & { readonly exec: Exec; readonly clock: Clock }): Promise<Runtime> {
+  const { exec, clock, dataDir, cniBinDir, cniConfDir } = options;
+  const daemon = new PrivateContainerd({ dataDir, cniBinDir, cniConfDir, exec, clock, cgroupDriver: options.cgroupDriver ?? "cgroupfs" });
+  await daemon.start();
+  const runtime = await CriRuntime.connect({ socketPath: daemon.socketPath, snapshotter: daemon.snapshotter, exec, clock });
+  await loadPauseImage(runtime);
+  const close = runtime.close.bind(runtime);
+  return Object.assign(runtime, {
+    close: async () => {
+      await daemon.stop();
+      await close();
+    },
+  });
+}
+
+const IMAGE_WAIT_MS = 10_000;
+
+/** Does nothing when the image is there. */
+async function loadPauseImage(runtime: CriRuntime): Promise<void> {
+  const name = pauseImageName();
+  if (await runtime.images.status(name)) return;
+  const directory = mkdtempSync(join(tmpdir(), "minik8s-pause-"));
+  try {
+    const path = join(directory, "pause.tar");
+    writeFileSync(path, pauseImage());
+    await runtime.images.load(path);
+    await runtime.images.pin(name);
+  } finally {
+    rmSync(directory, { recursive: true, force: true });
+  }
+  // CRI learns of an import from an event.
+  for (const deadline = Date.now() + IMAGE_WAIT_MS; !(await runtime.images.status(name)); await systemClock.sleep(10)) {
+    if (Date.now() > deadline) throw new RuntimeError("Unavailable", `the sandbox image ${name} was imported but the runtime does not show it`);
+  }
+}
