@@ -1,0 +1,51 @@
+// What can be configured about scheduling: profiles with their plugins and weights, backoffs, how many nodes to look at.
+// Defaults are upstream's; reading a KubeSchedulerConfiguration file happens elsewhere.
+import type { EnabledPlugin, Plugin } from "./framework.ts";
+import { schedulingGates } from "./plugins/gates.ts";
+import { imageLocality } from "./plugins/imagelocality.ts";
+import { interPodAffinity } from "./plugins/interpodaffinity.ts";
+import { nodeAffinity, nodeName, nodePorts, nodeUnschedulable, taintToleration } from "./plugins/node.ts";
+import { balancedAllocation, nodeResourcesFit } from "./plugins/resources.ts";
+import { podTopologySpread, SYSTEM_DEFAULTS, type SpreadArgs } from "./plugins/spread.ts";
+
+/** One scheduler name pods can ask for, and how it decides. */
+export interface Profile {
+  readonly schedulerName: string;
+  readonly percentageOfNodesToScore?: number | undefined;
+  readonly plugins: readonly EnabledPlugin[];
+}
+
+export interface SchedulerConfig {
+  /** 0: by the size of the cluster. */
+  readonly percentageOfNodesToScore?: number;
+  readonly podInitialBackoffMs?: number;
+  readonly podMaxBackoffMs?: number;
+  /** Left out: one profile named `default-scheduler` with upstream's plugins. */
+  readonly profiles?: readonly ((context: PluginContext) => Profile)[];
+}
+
+/** What plugins need beyond the cluster. */
+export interface PluginContext {
+  readonly defaultSelector: SpreadArgs["defaultSelector"];
+}
+
+const filtering = (plugin: Plugin, weight = 0): EnabledPlugin => ({ plugin, weight, filters: true });
+
+/** Upstream's plugins in upstream's order, with its weights. */
+export function defaultPlugins(context: PluginContext): EnabledPlugin[] {
+  return [
+    filtering(schedulingGates),
+    filtering(nodeUnschedulable),
+    filtering(nodeName),
+    filtering(taintToleration, 3),
+    filtering(nodeAffinity, 2),
+    filtering(nodePorts),
+    filtering(nodeResourcesFit(), 1),
+    filtering(podTopologySpread({ defaults: SYSTEM_DEFAULTS, isSystemDefault: true, defaultSelector: context.defaultSelector }), 2),
+    filtering(interPodAffinity(), 2),
+    filtering(balancedAllocation(), 1),
+    filtering(imageLocality, 1),
+  ];
+}
+
+export const defaultProfile = (context: PluginContext): Profile => ({ schedulerName: "default-scheduler", plugins: defaultPlugins(context) });

@@ -1,0 +1,256 @@
+// The pods waiting for a node: ready ones by priority, ones resting after a failure, ones waiting for the cluster to change.
+// An event wakes only the pods some plugin of theirs says it could help; what to do with a pod is the scheduler's business.
+import type { Clock } from "../../lib/clock.ts";
+import type { Cluster } from "./cluster.ts";
+import type { ClusterEvent, Plugin, Status } from "./framework.ts";
+import { Heap } from "./heap.ts";
+import { isAlike, type PodInfo } from "./podinfo.ts";
+
+/** A pod in the queue and its history there. */
+export interface QueuedPod {
+  info: PodInfo;
+  /** When it came to the place in the queue it has, and its turn among those of the same instant. */
+  since: number;
+  turn: number;
+  attempts: number;
+  unschedulableCount: number;
+  errorCount: number;
+  readyAt: number;
+  /** Names of plugins that turned it away last time. */
+  rejectedBy: ReadonlySet<string>;
+  /** The status of the plugin that keeps it out of the queue. */
+  gate: Status | undefined;
+}
+
+export interface QueueOptions {
+  readonly clock: Clock;
+  readonly cluster: Cluster;
+  /** The plugins that judge this pod, by its profile. */
+  pluginsOf(info: PodInfo): readonly Plugin[];
+  readonly initialBackoffMs: number;
+  readonly maxBackoffMs: number;
+  /** Called whenever a pod may have become ready. */
+  onReady(): void;
+}
+
+/** A pod no event has helped for this long is tried again anyway. */
+const MAX_UNSCHEDULABLE_MS = 5 * 60_000;
+
+/** The scheduling queue. A pod is in exactly one place, or out (being scheduled, or gone). */
+export class SchedulingQueue {
+  readonly #active = new Heap<QueuedPod>((q) => q.info.uid, comesFirst);
+  readonly #backoff = new Heap<QueuedPod>((q) => q.info.uid, (a, b) => a.readyAt < b.readyAt || (a.readyAt === b.readyAt && comesFirst(a, b)));
+  readonly #waiting = new Map<string, QueuedPod>();
+  /** Pods taken out and not yet placed or given back. */
+  readonly #inFlight = new Map<string, QueuedPod>();
+
+  #turns = 0;
+
+  constructor(private readonly options: QueueOptions) {}
+
+  /** How many pods are where, as upstream's `scheduler_pending_pods` counts them. */
+  get sizes(): { active: number; backoff: number; unschedulable: number; gated: number } {
+    let gated = 0;
+    for (const queued of this.#waiting.values()) if (queued.gate) gated++;
+    return { active: this.#active.size, backoff: this.#backoff.size, unschedulable: this.#waiting.size - gated, gated };
+  }
+
+  /** A pod without a node appeared or changed. */
+  put(info: PodInfo): void {
+    const known = this.#find(info.uid);
+    if (!known) {
+      this.#admit({ info, since: 0, turn: 0, attempts: 0, unschedulableCount: 0, errorCount: 0, readyAt: 0, rejectedBy: new Set(), gate: undefined });
+      return;
+    }
+    const old = known.info;
+    if (!known.gate && isAlike(old, info)) {
+      // Status and annotations change without changing where the pod may go.
+      old.pod = info.pod;
+      return;
+    }
+    known.info = info;
+    if (this.#active.get(info.uid)) this.#active.push(known);
+    else if (this.#waiting.has(info.uid)) this.#wakeOnOwnUpdate(known, old);
+  }
+
+  /** The pod got a node or is gone. */
+  remove(uid: string): void {
+    this.#active.remove(uid);
+    this.#backoff.remove(uid);
+    this.#waiting.delete(uid);
+    this.#inFlight.delete(uid);
+  }
+
+  /**
+   * The next pod to try: by priority, then by age. When none is ready, pods resting after a
+   * rejection are taken early; those resting after an error never are.
+   */
+  pop(): QueuedPod | undefined {
+    this.#moveRested();
+    const next = this.#active.pop() ?? this.#popEarly();
+    if (!next) return undefined;
+    next.attempts++;
+    this.#inFlight.set(next.info.uid, next);
+    return next;
+  }
+
+  /** True when `pop` would give a pod. */
+  get hasNext(): boolean {
+    this.#moveRested();
+    return this.#active.size > 0 || this.#earlyCandidate() !== undefined;
+  }
+
+  /** When something will be ready by itself: the end of a rest, or the longest wait. */
+  get nextReadyAt(): number | undefined {
+    let next = this.#backoff.peek()?.readyAt;
+    for (const queued of this.#waiting.values()) {
+      if (!queued.gate) next = Math.min(next ?? Number.MAX_SAFE_INTEGER, queued.since + MAX_UNSCHEDULABLE_MS);
+    }
+    return next;
+  }
+
+  /** The pod was placed: its history ends. */
+  done(uid: string): void {
+    this.#inFlight.delete(uid);
+  }
+
+  /** No node took it: it waits for an event that helps. */
+  waitForEvent(queued: QueuedPod, rejectedBy: ReadonlySet<string>): void {
+    if (!this.#inFlight.delete(queued.info.uid)) return;
+    queued.unschedulableCount++;
+    queued.errorCount = 0;
+    queued.rejectedBy = rejectedBy;
+    this.#stamp(queued);
+    this.#waiting.set(queued.info.uid, queued);
+  }
+
+  /** Trying failed for no fault of the pod: it rests, then is tried again. */
+  retryLater(queued: QueuedPod): void {
+    if (!this.#inFlight.delete(queued.info.uid)) return;
+    queued.errorCount++;
+    queued.rejectedBy = new Set();
+    this.#rest(queued);
+    this.options.onReady();
+  }
+
+  /** Wakes the waiting pods this event may help. */
+  wake(event: ClusterEvent): void {
+    if (this.#waiting.size === 0) return;
+    const helped = [...this.#waiting.values()].filter((queued) => this.#helps(event, queued));
+    for (const queued of helped) {
+      this.#waiting.delete(queued.info.uid);
+      this.#comeBack(queued);
+    }
+    if (helped.length > 0) this.options.onReady();
+  }
+
+  /** Tries these pods again now, whatever they wait for. */
+  activate(uids: Iterable<string>): void {
+    for (const uid of uids) {
+      const queued = this.#waiting.get(uid) ?? this.#backoff.remove(uid);
+      if (!queued || queued.gate) continue;
+      this.#waiting.delete(uid);
+      this.#active.push(queued);
+    }
+    this.options.onReady();
+  }
+
+  /** Tries again what no event has helped for too long. */
+  flushForgotten(): void {
+    const now = this.#now();
+    for (const queued of this.#waiting.values()) {
+      if (queued.gate || queued.since + MAX_UNSCHEDULABLE_MS > now) continue;
+      this.#waiting.delete(queued.info.uid);
+      this.#active.push(queued);
+    }
+  }
+
+  #now(): number {
+    return this.options.clock.now();
+  }
+
+  #stamp(queued: QueuedPod): void {
+    queued.since = this.#now();
+    queued.turn = ++this.#turns;
+  }
+
+  #find(uid: string): QueuedPod | undefined {
+    return this.#active.get(uid) ?? this.#backoff.get(uid) ?? this.#waiting.get(uid) ?? this.#inFlight.get(uid);
+  }
+
+  /** Into the active queue, unless a plugin keeps it out. */
+  #admit(queued: QueuedPod): void {
+    queued.gate = this.#gateOf(queued.info);
+    this.#stamp(queued);
+    if (queued.gate) {
+      queued.rejectedBy = new Set([queued.gate.plugin]);
+      this.#waiting.set(queued.info.uid, queued);
+      return;
+    }
+    this.#active.push(queued);
+    this.options.onReady();
+  }
+
+  #gateOf(info: PodInfo): Status | undefined {
+    for (const plugin of this.options.pluginsOf(info)) {
+      const status = plugin.preEnqueue?.(info);
+      if (status) return status;
+    }
+    return undefined;
+  }
+
+  #wakeOnOwnUpdate(queued: QueuedPod, old: PodInfo): void {
+    if (!this.#helps({ type: "PodUpdate", pod: queued.info, old }, queued) && queued.rejectedBy.size > 0) return;
+    this.#waiting.delete(queued.info.uid);
+    this.#comeBack(queued);
+    this.options.onReady();
+  }
+
+  #helps(event: ClusterEvent, queued: QueuedPod): boolean {
+    if (queued.rejectedBy.size === 0) return true;
+    for (const plugin of this.options.pluginsOf(queued.info)) {
+      if (queued.rejectedBy.has(plugin.name) && plugin.hint?.(event, queued.info, this.options.cluster)) return true;
+    }
+    return false;
+  }
+
+  /** A gated pod has not failed yet, so it owes no rest. */
+  #comeBack(queued: QueuedPod): void {
+    if (queued.gate || queued.attempts === 0) this.#admit(queued);
+    else this.#rest(queued);
+  }
+
+  #rest(queued: QueuedPod): void {
+    const failures = queued.errorCount > 0 ? queued.errorCount : queued.unschedulableCount;
+    const rest = Math.min(this.options.maxBackoffMs, this.options.initialBackoffMs * 2 ** Math.min(30, Math.max(0, failures - 1)));
+    const from = queued.errorCount > 0 ? this.#now() : queued.since;
+    queued.readyAt = from + rest;
+    if (queued.readyAt <= this.#now()) this.#active.push(queued);
+    else this.#backoff.push(queued);
+  }
+
+  #moveRested(): void {
+    const now = this.#now();
+    for (let next = this.#backoff.peek(); next && next.readyAt <= now; next = this.#backoff.peek()) {
+      this.#backoff.pop();
+      this.#active.push(next);
+    }
+  }
+
+  #popEarly(): QueuedPod | undefined {
+    const early = this.#earlyCandidate();
+    return early && this.#backoff.remove(early.info.uid);
+  }
+
+  #earlyCandidate(): QueuedPod | undefined {
+    const first = this.#backoff.peek();
+    if (!first || first.errorCount === 0) return first;
+    for (const queued of this.#backoff.values()) if (queued.errorCount === 0) return queued;
+    return undefined;
+  }
+}
+
+function comesFirst(a: QueuedPod, b: QueuedPod): boolean {
+  if (a.info.priority !== b.info.priority) return a.info.priority > b.info.priority;
+  return a.since < b.since || (a.since === b.since && a.turn < b.turn);
+}

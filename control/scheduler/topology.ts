@@ -1,0 +1,58 @@
+// Nodes grouped by the value of a label: each value is a domain with a small number, looked up by node index.
+// Built for a label when it is first asked for, then kept in step with node labels.
+import type { NodeState } from "./nodestate.ts";
+
+/** The domains of one topology key. */
+export class Topology {
+  /** Domain number by node index; -1 for a node without the label. */
+  readonly domainOf: number[] = [];
+  readonly #ids = new Map<string, number>();
+
+  constructor(readonly key: string) {}
+
+  /** One more than the highest domain number given out so far. */
+  get size(): number {
+    return this.#ids.size;
+  }
+
+  place(node: NodeState): void {
+    const value = node.node ? node.labels[this.key] : undefined;
+    while (this.domainOf.length <= node.index) this.domainOf.push(-1);
+    this.domainOf[node.index] = value === undefined ? -1 : this.#idOf(value);
+  }
+
+  remove(node: NodeState): void {
+    this.domainOf[node.index] = -1;
+  }
+
+  #idOf(value: string): number {
+    let id = this.#ids.get(value);
+    if (id === undefined) this.#ids.set(value, (id = this.#ids.size));
+    return id;
+  }
+}
+
+/** The topologies in use, by key. */
+export class Topologies {
+  readonly #byKey = new Map<string, Topology>();
+
+  constructor(private readonly nodes: () => Iterable<NodeState>) {}
+
+  get(key: string): Topology {
+    let topology = this.#byKey.get(key);
+    if (!topology) {
+      topology = new Topology(key);
+      for (const node of this.nodes()) topology.place(node);
+      this.#byKey.set(key, topology);
+    }
+    return topology;
+  }
+
+  place(node: NodeState): void {
+    for (const topology of this.#byKey.values()) topology.place(node);
+  }
+
+  remove(node: NodeState): void {
+    for (const topology of this.#byKey.values()) topology.remove(node);
+  }
+}
