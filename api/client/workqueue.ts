@@ -1,0 +1,142 @@
+// Which keys need work: each at most once in the queue and never handled by two workers at a time.
+// Failures come back after a delay that doubles per key; keys can be added for later.
+import { delayOf, type BackoffOptions } from "../../lib/backoff.ts";
+import { systemClock, type Clock } from "../../lib/clock.ts";
+import { Heap } from "../../lib/heap.ts";
+
+export interface WorkQueueOptions {
+  readonly clock?: Clock;
+  /** Delays of `addRateLimited`, per key; 5 ms doubling to 1,000 s when left out, as upstream. */
+  readonly backoff?: BackoffOptions;
+}
+
+interface Delayed {
+  readonly key: string;
+  readonly at: number;
+}
+
+const DEFAULT_BACKOFF: BackoffOptions = { baseMs: 5, maxMs: 1_000_000 };
+/** Timers cannot hold more than 24 days; longer waits are slept in pieces. */
+const LONGEST_SLEEP_MS = 86_400_000;
+
+/** A deduplicating queue of keys. A key added while it is being worked on is handed out again once that is done. */
+export class WorkQueue {
+  readonly #clock: Clock;
+  readonly #backoff: BackoffOptions;
+  readonly #ready = new Set<string>();
+  readonly #processing = new Set<string>();
+  readonly #dirty = new Set<string>();
+  readonly #failures = new Map<string, number>();
+  /** When each delayed key is due; entries of the heap that disagree have been superseded. */
+  readonly #due = new Map<string, number>();
+  readonly #delayed = new Heap<Delayed>((a, b) => a.at < b.at);
+  readonly #waiting: ((key: string | undefined) => void)[] = [];
+  #timer: AbortController | undefined;
+  #timerAt = Infinity;
+  #isShutDown = false;
+
+  constructor(options: WorkQueueOptions = {}) {
+    this.#clock = options.clock ?? systemClock;
+    this.#backoff = options.backoff ?? DEFAULT_BACKOFF;
+  }
+
+  /** Keys ready to be worked on, not counting delayed ones and those in work. */
+  get length(): number {
+    return this.#ready.size;
+  }
+
+  add(key: string): void {
+    if (this.#isShutDown) return;
+    if (this.#processing.has(key)) {
+      this.#dirty.add(key);
+      return;
+    }
+    const worker = this.#ready.has(key) ? undefined : this.#waiting.shift();
+    if (!worker) {
+      this.#ready.add(key);
+      return;
+    }
+    this.#processing.add(key);
+    worker(key);
+  }
+
+  /** Adds after `ms`; of several times asked for one key, the earliest counts. */
+  addAfter(key: string, ms: number): void {
+    if (this.#isShutDown) return;
+    if (ms <= 0) return this.add(key);
+    const at = this.#clock.now() + ms;
+    const known = this.#due.get(key);
+    if (known !== undefined && known <= at) return;
+    this.#due.set(key, at);
+    this.#delayed.push({ key, at });
+    if (at < this.#timerAt) this.#arm(at);
+  }
+
+  /** Adds after this key's back-off, which grows until `forget`. */
+  addRateLimited(key: string): void {
+    const failures = this.#failures.get(key) ?? 0;
+    this.#failures.set(key, failures + 1);
+    this.addAfter(key, delayOf(this.#backoff, failures));
+  }
+
+  /** The key succeeded, or will not be tried again: its back-off starts over. */
+  forget(key: string): void {
+    this.#failures.delete(key);
+  }
+
+  /** How often the key was added rate limited since it was last forgotten. */
+  retries(key: string): number {
+    return this.#failures.get(key) ?? 0;
+  }
+
+  /** The next key, or undefined once shut down. Every key got must be given to `done`. */
+  get(): Promise<string | undefined> {
+    if (this.#isShutDown) return Promise.resolve(undefined);
+    for (const key of this.#ready) {
+      this.#ready.delete(key);
+      this.#processing.add(key);
+      return Promise.resolve(key);
+    }
+    return new Promise((resolve) => this.#waiting.push(resolve));
+  }
+
+  done(key: string): void {
+    this.#processing.delete(key);
+    if (this.#dirty.delete(key)) this.add(key);
+  }
+
+  /** Wakes every waiting worker with undefined and drops what is queued. */
+  shutDown(): void {
+    this.#isShutDown = true;
+    this.#timer?.abort();
+    for (const collection of [this.#ready, this.#dirty, this.#due, this.#delayed, this.#failures]) collection.clear();
+    for (const resolve of this.#waiting.splice(0)) resolve(undefined);
+  }
+
+  /** Sleeps until `at`, replacing a timer that would ring later. */
+  #arm(at: number): void {
+    this.#timer?.abort();
+    const timer = new AbortController();
+    this.#timer = timer;
+    this.#timerAt = at;
+    const ms = Math.min(at - this.#clock.now(), LONGEST_SLEEP_MS);
+    void this.#ringAfter(ms, timer.signal);
+  }
+
+  async #ringAfter(ms: number, signal: AbortSignal): Promise<void> {
+    await this.#clock.sleep(ms, signal);
+    if (!signal.aborted) this.#ring();
+  }
+
+  #ring(): void {
+    const now = this.#clock.now();
+    this.#timerAt = Infinity;
+    for (let next = this.#delayed.peek(); next; next = this.#delayed.peek()) {
+      if (next.at > now) return this.#arm(next.at);
+      this.#delayed.pop();
+      if (this.#due.get(next.key) !== next.at) continue;
+      this.#due.delete(next.key);
+      this.add(next.key);
+    }
+  }
+}
