@@ -1,0 +1,66 @@
+// Network namespaces to try things in: real links, real packets, nothing of the machine touched.
+// For tests only.
+import { hostExec, run, type Exec } from "../../lib/exec.ts";
+
+/** A network namespace that lives until `dispose`. */
+export interface TestNamespace extends AsyncDisposable {
+  readonly name: string;
+  readonly path: string;
+  /** Runs commands inside. */
+  readonly exec: Exec;
+  /** Starts a command inside that is killed with the namespace. */
+  spawn(command: readonly string[]): void;
+}
+
+let counter = 0;
+
+/** Makes a namespace with `lo` up; its name begins with `m8net-`. */
+export async function makeNamespace(label: string): Promise<TestNamespace> {
+  const name = `m8net-${process.pid}-${counter++}-${label}`;
+  const path = `/run/netns/${name}`;
+  const children: Bun.Subprocess[] = [];
+  await run(hostExec, ["ip", "netns", "add", name]);
+  const exec: Exec = (command, options) => hostExec(["nsenter", `--net=${path}`, ...command], options);
+  await run(exec, ["ip", "link", "set", "dev", "lo", "up"]);
+  return {
+    name, path, exec,
+    spawn(command) {
+      children.push(Bun.spawn(["nsenter", `--net=${path}`, ...command], { stdin: "ignore", stdout: "ignore", stderr: "ignore" }));
+    },
+    async [Symbol.asyncDispose]() {
+      for (const child of children) child.kill("SIGKILL");
+      await hostExec(["ip", "netns", "delete", name]);
+    },
+  };
+}
+
+/** Serves one line of text per TCP connection, for ever. */
+export function serveTcp(namespace: TestNamespace, port: number, answer: string): void {
+  namespace.spawn(["socat", `TCP-LISTEN:${port},fork,reuseaddr`, `SYSTEM:echo ${answer}`]);
+}
+
+/** Echoes one line of text per UDP datagram, for ever. */
+export function serveUdp(namespace: TestNamespace, port: number, answer: string): void {
+  namespace.spawn(["socat", `UDP-RECVFROM:${port},fork,reuseaddr`, `SYSTEM:echo ${answer}`]);
+}
+
+/** What a TCP server answers, or the reason it did not; waits a moment for servers that are just starting. */
+export async function askTcp(from: TestNamespace, address: string, port: number): Promise<string> {
+  return ask(from, `TCP:${address}:${port},connect-timeout=2`);
+}
+
+/** What a UDP server answers. */
+export async function askUdp(from: TestNamespace, address: string, port: number): Promise<string> {
+  return ask(from, `UDP:${address}:${port}`);
+}
+
+async function ask(from: TestNamespace, target: string): Promise<string> {
+  let last = "";
+  for (let attempt = 0; attempt < 20; attempt++) {
+    const result = await from.exec(["socat", "-T1", "-t1", "-", target], { stdin: "hello\n", timeoutMs: 4000 });
+    if (result.exitCode === 0 && result.stdout) return result.stdout.trim();
+    last = /refused/.test(result.stderr) ? "refused" : result.stderr.trim() || "no answer";
+    await Bun.sleep(50);
+  }
+  return last;
+}
