@@ -51,8 +51,8 @@ async function apply(call: PluginCall, plan: BridgePlan): Promise<void> {
   try {
     await ipBatch(call.exec, plan.host);
   } catch (error) {
-    if (!isAbsent(error) || (await showLink(call.exec, call.config.bridge ?? DEFAULT_BRIDGE))) throw error;
-    await createBridge(call, plan);
+    if (!isAbsent(error)) throw error;
+    if (!(await showLink(call.exec, call.config.bridge ?? DEFAULT_BRIDGE))) await createBridge(call, plan);
     await ipBatch(call.exec, plan.host);
   }
   await ipBatch(call.exec, plan.container, { netns: call.netns });

@@ -54,13 +54,22 @@ export async function askUdp(from: TestNamespace, address: string, port: number)
   return ask(from, `UDP:${address}:${port}`);
 }
 
+/** One connection attempt, for servers that are expected not to answer: `refused`, `no answer`, or what came. */
+export async function tryTcp(from: TestNamespace, address: string, port: number): Promise<string> {
+  return once(from, `TCP:${address}:${port},connect-timeout=1`);
+}
+
 async function ask(from: TestNamespace, target: string): Promise<string> {
-  let last = "";
-  for (let attempt = 0; attempt < 20; attempt++) {
-    const result = await from.exec(["socat", "-T1", "-t1", "-", target], { stdin: "hello\n", timeoutMs: 4000 });
-    if (result.exitCode === 0 && result.stdout) return result.stdout.trim();
-    last = /refused/.test(result.stderr) ? "refused" : result.stderr.trim() || "no answer";
+  const until = Date.now() + 3000;
+  for (;;) {
+    const answer = await once(from, target);
+    if ((answer !== "refused" && answer !== "no answer") || Date.now() > until) return answer;
     await Bun.sleep(50);
   }
-  return last;
+}
+
+async function once(from: TestNamespace, target: string): Promise<string> {
+  const result = await from.exec(["socat", "-T1", "-t1", "-", target], { stdin: "hello\n", timeoutMs: 4000 });
+  if (result.exitCode === 0 && result.stdout) return result.stdout.trim();
+  return /refused/.test(result.stderr) ? "refused" : "no answer";
 }
