@@ -1,8 +1,14 @@
-// Live connections into containers over CRI's streaming endpoint.
-// The wire protocols are in `agent/streams/`.
+// Live connections into containers over CRI: calls for a URL, then streams from there.
+// The protocols on that URL are `upgrade.ts`.
 import type { Duplex } from "node:stream";
-import { type StreamOptions, type Streaming, RuntimeError } from "../runtime.ts";
-import type { CriClient } from "./cri.ts";
+import { type StreamOptions, type Streaming } from "../runtime.ts";
+import type { CriClient, CriMethod } from "./cri.ts";
+import { forwardPort, openSpdy, remoteCommand } from "./upgrade.ts";
+
+const REMOTE_COMMAND = "v4.channel.k8s.io";
+const PORT_FORWARD = "portforward.k8s.io";
+/** The runtime gives up by itself when the time is over; after that it still has this long to answer. */
+const EXEC_MARGIN_MS = 5_000;
 
 /** Streaming on CRI. */
 export class CriStreaming implements Streaming {
@@ -12,21 +18,33 @@ export class CriStreaming implements Streaming {
     this.#cri = cri;
   }
 
-  exec(_id: string, _command: readonly string[], _streams: StreamOptions): Promise<number> {
-    throw new RuntimeError("Unavailable", "not yet");
+  async exec(id: string, command: readonly string[], streams: StreamOptions): Promise<number> {
+    return this.#remoteCommand("exec", { containerId: id, cmd: command }, streams);
+  }
+
+  async attach(id: string, streams: StreamOptions): Promise<void> {
+    await this.#remoteCommand("attach", { containerId: id }, streams);
+  }
+
+  async portForward(sandboxId: string, port: number): Promise<Duplex> {
+    const url = await this.#url("portForward", { podSandboxId: sandboxId, port: [port] });
+    return forwardPort(await openSpdy(url, PORT_FORWARD), port);
   }
 
   async execSync(id: string, command: readonly string[], { timeoutMs, maxBytes }: { readonly timeoutMs: number; readonly maxBytes: number }): Promise<{ exitCode: number; output: string }> {
     const timeout = Math.max(1, Math.ceil(timeoutMs / 1000));
-    const { stdout, stderr, exitCode } = await this.#cri.call<{ stdout: Uint8Array; stderr: Uint8Array; exitCode: number }>("execSync", { containerId: id, cmd: command, timeout }, { timeoutMs: timeout * 1000 + 5_000 });
+    const { stdout, stderr, exitCode } = await this.#cri.call<{ stdout: Uint8Array; stderr: Uint8Array; exitCode: number }>("execSync", { containerId: id, cmd: command, timeout }, { timeoutMs: timeout * 1000 + EXEC_MARGIN_MS });
     return { exitCode, output: Buffer.concat([stdout, stderr]).subarray(0, maxBytes).toString() };
   }
 
-  attach(_id: string, _streams: StreamOptions): Promise<void> {
-    throw new RuntimeError("Unavailable", "not yet");
+  async #remoteCommand(method: CriMethod, target: object, streams: StreamOptions): Promise<number> {
+    const { tty } = streams;
+    const wanted = { tty, stdin: streams.stdin !== undefined, stdout: streams.stdout !== undefined, stderr: !tty && streams.stderr !== undefined };
+    const url = await this.#url(method, { ...target, ...wanted });
+    return remoteCommand(await openSpdy(url, REMOTE_COMMAND, streams.signal), streams);
   }
 
-  portForward(_sandboxId: string, _port: number): Promise<Duplex> {
-    throw new RuntimeError("Unavailable", "not yet");
+  async #url(method: CriMethod, request: object): Promise<string> {
+    return (await this.#cri.call<{ url: string }>(method, request)).url;
   }
 }
