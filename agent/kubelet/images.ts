@@ -1,0 +1,164 @@
+// Makes sure an image is there before a container needs it: pull policy, back-off, a limit on parallel pulls, events.
+// Which credentials to use is `credentials.ts`; pulling itself is the runtime's.
+import type { ObjectReference, Pod } from "../../api/types.ts";
+import type { Clock } from "../../lib/clock.ts";
+import { RuntimeError, type ImageRecord, type ImageService, type RegistryAuth } from "../runtime/runtime.ts";
+import { INITIAL_MS, MAX_MS } from "./backoff.ts";
+import type { EventSink } from "./recorder.ts";
+
+/** The image cannot be had now; `reason` is the waiting reason, and the next try makes sense at `retryAt`. */
+export class ImageError extends Error {
+  override readonly name = "ImageError";
+  constructor(readonly reason: string, message: string, readonly retryAt: number, options?: ErrorOptions) {
+    super(message, options);
+  }
+}
+
+export interface ImageRequest {
+  readonly pod: Pod;
+  /** What events are about: the container. */
+  readonly about: ObjectReference;
+  readonly reference: string;
+  readonly policy: string;
+  readonly credentials: () => Promise<readonly RegistryAuth[]>;
+  readonly signal: AbortSignal;
+}
+
+interface PullFailure {
+  readonly until: number;
+  readonly delayMs: number;
+  readonly updatedAt: number;
+  readonly message: string;
+}
+
+const NEVER_PRESENT_RETRY_MS = 60_000;
+
+export class Images {
+  readonly #failures = new Map<string, PullFailure>();
+  readonly #queue: (() => void)[] = [];
+  #pulling = 0;
+
+  constructor(readonly deps: { readonly images: ImageService; readonly clock: Clock; readonly recorder: EventSink; readonly maxParallelPulls: number }) {}
+
+  /** The image, pulled where its policy asks for it; rejects with ImageError. */
+  async ensure(request: ImageRequest): Promise<ImageRecord> {
+    const { reference, policy, about } = request;
+    const { recorder, clock } = this.deps;
+    const tagged = withDefaultTag(reference);
+    if (tagged === undefined) {
+      const message = `Failed to apply default image tag "${reference}": couldn't parse image name "${reference}": invalid reference format`;
+      recorder.event(about, "Warning", "InspectFailed", message);
+      throw new ImageError("InvalidImageName", message, clock.now() + NEVER_PRESENT_RETRY_MS);
+    }
+    if (policy !== "Always") {
+      const present = await this.deps.images.status(tagged);
+      if (present) {
+        recorder.event(about, "Normal", "Pulled", `Container image "${reference}" already present on machine and can be accessed by the pod`);
+        return present;
+      }
+      if (policy === "Never") {
+        const message = `Container image "${reference}" is not present with pull policy of Never`;
+        recorder.event(about, "Warning", "ErrImageNeverPull", message);
+        throw new ImageError("ErrImageNeverPull", message, clock.now() + INITIAL_MS);
+      }
+    }
+    return this.#pull(request, tagged);
+  }
+
+  /** Drops back-offs nobody will ask for any more. */
+  forgetPod(uid: string): void {
+    for (const key of this.#failures.keys()) if (key.startsWith(`${uid}_`)) this.#failures.delete(key);
+  }
+
+  async #pull(request: ImageRequest, tagged: string): Promise<ImageRecord> {
+    const { reference, about, pod } = request;
+    const { clock, recorder } = this.deps;
+    const key = `${pod.metadata.uid}_${reference}`;
+    const failure = this.#failures.get(key);
+    if (failure && failure.until > clock.now()) {
+      const message = `Back-off pulling image "${reference}"`;
+      recorder.event(about, "Normal", "BackOff", message);
+      throw new ImageError("ImagePullBackOff", `${message}: ${failure.message}`, failure.until);
+    }
+    recorder.event(about, "Normal", "Pulling", `Pulling image "${reference}"`);
+    const askedAt = clock.now();
+    let startedAt = askedAt;
+    try {
+      await this.#limited(async () => {
+        startedAt = clock.now();
+        await this.#tryCredentials(request, tagged);
+      });
+    } catch (error) {
+      throw this.#failed(request, key, error);
+    }
+    this.#failures.delete(key);
+    const image = await this.deps.images.status(tagged);
+    if (!image) throw this.#failed(request, key, new RuntimeError("ErrImagePull", `image "${reference}" was pulled and is not there`));
+    const now = clock.now();
+    recorder.event(about, "Normal", "Pulled", `Successfully pulled image "${reference}" in ${duration(now - startedAt)} (${duration(now - askedAt)} including waiting). Image size: ${image.sizeBytes} bytes.`);
+    return image;
+  }
+
+  #failed(request: ImageRequest, key: string, error: unknown): ImageError {
+    const { clock, recorder } = this.deps;
+    const now = clock.now();
+    const text = (error as Error).message;
+    const isUnavailable = error instanceof RuntimeError && error.reason === "RegistryUnavailable";
+    const reason = isUnavailable ? "RegistryUnavailable" : error instanceof RuntimeError && error.reason === "InvalidImageName" ? "InvalidImageName" : "ErrImagePull";
+    const message = isUnavailable ? `image pull failed for ${request.reference} because the registry is unavailable: ${text}` : text;
+    const previous = this.#failures.get(key);
+    const delayMs = previous && now - previous.updatedAt <= 2 * MAX_MS ? Math.min(previous.delayMs * 2, MAX_MS) : INITIAL_MS;
+    if (!request.signal.aborted) {
+      recorder.event(request.about, "Warning", "Failed", `Failed to pull image "${request.reference}": ${text}`);
+      this.#failures.set(key, { until: now + delayMs, delayMs, updatedAt: now, message: `${reason}: ${message}` });
+    }
+    // Asked again half-way, so that the status moves on to ImagePullBackOff as users expect.
+    return new ImageError(reason, message, now + delayMs / 2, { cause: error });
+  }
+
+  /** Secrets first, in order, and then without any: the first that works wins, the last error is told. */
+  async #tryCredentials({ credentials, signal }: ImageRequest, tagged: string): Promise<void> {
+    const all: (RegistryAuth | undefined)[] = [...(await credentials())];
+    if (all.length === 0) all.push(undefined);
+    let last: unknown;
+    for (const auth of all) {
+      try {
+        await this.deps.images.pull(tagged, auth, signal);
+        return;
+      } catch (error) {
+        last = error;
+      }
+    }
+    throw last;
+  }
+
+  async #limited<T>(work: () => Promise<T>): Promise<T> {
+    if (this.#pulling >= this.deps.maxParallelPulls) await new Promise<void>((resolve) => this.#queue.push(resolve));
+    else this.#pulling++;
+    try {
+      return await work();
+    } finally {
+      // The place is handed over, not freed and taken: nobody may slip in between.
+      const next = this.#queue.shift();
+      if (next) next();
+      else this.#pulling--;
+    }
+  }
+}
+
+const REFERENCE = /^(?:[a-zA-Z0-9](?:[a-zA-Z0-9.-]*[a-zA-Z0-9])?(?::\d+)?\/|\[[0-9a-fA-F:]+\](?::\d+)?\/)?[a-z0-9]+(?:(?:\.|_|__|-+)[a-z0-9]+)*(?:\/[a-z0-9]+(?:(?:\.|_|__|-+)[a-z0-9]+)*)*(:[\w][\w.-]{0,127})?(@[A-Za-z][A-Za-z0-9]*(?:[-_+.][A-Za-z][A-Za-z0-9]*)*:[0-9a-fA-F]{32,})?$/;
+
+/** The reference with `:latest` where it has neither tag nor digest; undefined for no valid reference. */
+export function withDefaultTag(reference: string): string | undefined {
+  const match = REFERENCE.exec(reference);
+  if (!match) return undefined;
+  return match[1] === undefined && match[2] === undefined ? `${reference}:latest` : reference;
+}
+
+/** As Go prints a duration cut to milliseconds: `12ms`, `1.204s`, `1m3.5s`. */
+export function duration(ms: number): string {
+  if (ms < 1000) return ms === 0 ? "0s" : `${Math.round(ms)}ms`;
+  const minutes = Math.floor(ms / 60_000);
+  const seconds = `${Number(((ms % 60_000) / 1000).toFixed(3))}s`;
+  return minutes > 0 ? `${minutes}m${seconds}` : seconds;
+}

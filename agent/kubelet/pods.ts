@@ -1,0 +1,85 @@
+// The pods of this node and their workers: from the API, from manifests, and those the runtime still holds of pods long gone.
+// Each pod has one worker; this only routes news to it.
+import type { Pod } from "../../api/types.ts";
+import { logger } from "../../lib/log.ts";
+import { killPod } from "./kill.ts";
+import type { NodeServices } from "./services.ts";
+import { PodWorker, removePodFromRuntime } from "./worker.ts";
+
+const log = logger("pods");
+
+export class Pods {
+  readonly #workers = new Map<string, PodWorker>();
+  /** Pods no worker knows, being taken down. */
+  readonly #orphans = new Set<string>();
+
+  constructor(readonly node: NodeServices, readonly hooks: { readonly onGone: (uid: string) => void; readonly onUpdate: (pod: Pod) => void }, readonly signal: AbortSignal) {
+    node.cache.onChange((uid) => this.poke(uid));
+  }
+
+  get(uid: string): PodWorker | undefined {
+    return this.#workers.get(uid);
+  }
+
+  /** The pod of this name that is not on its way out, or else any of this name. */
+  find(namespace: string, name: string): PodWorker | undefined {
+    const all = this.all().filter(({ pod }) => pod.metadata.name === name && pod.metadata.namespace === namespace);
+    return all.find((worker) => !worker.pod.metadata.deletionTimestamp) ?? all[0];
+  }
+
+  all(): PodWorker[] {
+    return [...this.#workers.values()];
+  }
+
+  /** A pod is new or has changed. */
+  put(pod: Pod): void {
+    const uid = pod.metadata.uid ?? "";
+    this.hooks.onUpdate(pod);
+    const known = this.#workers.get(uid);
+    if (known) return known.update(pod);
+    const worker = new PodWorker(this.node, pod, { signal: this.signal });
+    this.#workers.set(uid, worker);
+    void worker.finished.then(() => {
+      if (this.signal.aborted) return;
+      this.#workers.delete(uid);
+      this.hooks.onGone(uid);
+    });
+  }
+
+  /** A pod's object is gone. */
+  remove(uid: string): void {
+    this.#workers.get(uid)?.remove();
+  }
+
+  poke(uid: string): void {
+    this.#workers.get(uid)?.poke();
+  }
+
+  /** Takes down what the runtime, the cgroups and the disk hold of pods nobody wants. Call only once all wanted pods are known. */
+  async removeOrphans(): Promise<void> {
+    const { node } = this;
+    const uids = new Set([...node.cache.uids(), ...(await node.cgroups.uids())]);
+    await Promise.all([...uids].filter((uid) => !this.#workers.has(uid) && !this.#orphans.has(uid)).map(async (uid) => {
+      this.#orphans.add(uid);
+      try {
+        await this.#removeOrphan(uid);
+      } catch (error) {
+        log.warn({ err: error, uid }, "removing an orphaned pod failed");
+      } finally {
+        this.#orphans.delete(uid);
+      }
+    }));
+  }
+
+  async #removeOrphan(uid: string): Promise<void> {
+    const { node } = this;
+    const observed = node.cache.get(uid);
+    if (observed) {
+      log.info({ pod: `${observed.namespace}/${observed.name}`, uid }, "removing a pod that is no longer wanted");
+      await killPod(node, undefined, observed, { signal: this.signal });
+      await removePodFromRuntime(node, uid);
+    }
+    await node.volumes.teardown(uid);
+    await node.cgroups.remove(uid);
+  }
+}

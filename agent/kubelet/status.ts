@@ -1,0 +1,87 @@
+// The whole status of a pod from everything known about it, and the patch that brings the API up to date. Pure.
+// `statuswriter.ts` sends it.
+import { timestamp } from "../../lib/clock.ts";
+import type { Pod, PodStatus } from "../../api/types.ts";
+import { conditionsOf, hasStarted, OWNED_CONDITIONS } from "./conditions.ts";
+import { containerStatuses, type ContainerStatusInput } from "./containerstatus.ts";
+import { judgeSandbox } from "./observed.ts";
+import { phaseOf, type PodPhase } from "./phase.ts";
+import { qosClass } from "./qos.ts";
+
+export interface StatusInput extends Omit<ContainerStatusInput, "old" | "role"> {
+  /** The status last generated or, after a start, the API's. */
+  readonly old: PodStatus;
+  readonly volumesReady: boolean;
+  /** A decision that overrides what the containers say: eviction, deadline, refusal. */
+  readonly verdict?: { readonly phase: "Failed"; readonly reason: string; readonly message: string } | undefined;
+  readonly nodeIp: string;
+  readonly now: number;
+}
+
+/** The pod's status now. A terminal phase, once reported, never changes again. */
+export function podStatus(input: StatusInput): PodStatus {
+  const { pod, old, observed } = input;
+  const regular = containerStatuses({ ...input, old: old.containerStatuses ?? [], role: "regular" });
+  const init = containerStatuses({ ...input, old: old.initContainerStatuses ?? [], role: "init" });
+  const ephemeral = containerStatuses({ ...input, old: old.ephemeralContainerStatuses ?? [], role: "ephemeral" });
+  const statuses = [...init, ...regular];
+  const phase = input.verdict?.phase ?? settledPhase(input, phaseOf(pod, statuses, { isTerminal: input.isTerminal, hasStartedRegular: regular.some(hasStarted) }));
+  const ips = podIps(input);
+  const samePhase = phase === old.phase;
+  const reason = input.verdict?.reason ?? (samePhase ? (old.reason ?? pod.status?.reason) : undefined);
+  const message = input.verdict?.message ?? (samePhase ? (old.message ?? pod.status?.message) : undefined);
+  const sandbox = judgeSandbox(pod, observed);
+  return {
+    ...(pod.metadata.generation !== undefined && { observedGeneration: pod.metadata.generation }),
+    phase,
+    conditions: conditionsOf({ pod, old, statuses, phase, now: input.now, canStartContainers: !sandbox.needsNew && input.volumesReady }),
+    ...(message && { message }),
+    ...(reason && { reason }),
+    hostIP: input.nodeIp,
+    hostIPs: [{ ip: input.nodeIp }],
+    ...(ips.length > 0 && { podIP: ips[0], podIPs: ips.map((ip) => ({ ip })) }),
+    startTime: old.startTime ?? pod.status?.startTime ?? timestamp(input.now),
+    ...(init.length > 0 && { initContainerStatuses: init }),
+    containerStatuses: regular,
+    ...(ephemeral.length > 0 && { ephemeralContainerStatuses: ephemeral }),
+    qosClass: pod.status?.qosClass ?? qosClass(pod),
+  };
+}
+
+function settledPhase({ pod, old }: StatusInput, phase: PodPhase): PodPhase {
+  if (isFinal(pod.status?.phase)) return pod.status.phase;
+  return !isFinal(phase) && isFinal(old.phase) ? old.phase : phase;
+}
+
+const isFinal = (phase: string | undefined): phase is "Failed" | "Succeeded" => phase === "Failed" || phase === "Succeeded";
+
+function podIps({ pod, old, observed, nodeIp }: StatusInput): string[] {
+  if (pod.spec?.hostNetwork) return old.podIPs?.flatMap(({ ip }) => ip ?? []) ?? [nodeIp];
+  const ready = observed.sandboxes[0];
+  if (ready && ready.ips.length > 0) return [...ready.ips];
+  // A finished pod keeps the address it had, for whoever reads its last status.
+  return old.podIPs?.flatMap(({ ip }) => ip ?? []) ?? [];
+}
+
+/** The strategic merge patch that turns `from` into `to`; undefined when there is nothing to say. */
+export function statusPatch(pod: Pod, from: PodStatus, to: PodStatus): Record<string, unknown> | undefined {
+  const status: Record<string, unknown> = {};
+  for (const key of new Set([...Object.keys(from), ...Object.keys(to)]) as Set<keyof PodStatus>) {
+    if (isForeign(key) || Bun.deepEquals(from[key], to[key])) continue;
+    status[key] = key === "podIPs" || key === "hostIPs" ? replacedIps(from[key] ?? [], to[key] ?? []) : (to[key] ?? null);
+  }
+  const conditions = (to.conditions ?? []).filter((c) => OWNED_CONDITIONS.includes(c.type) && !Bun.deepEquals(from.conditions?.find((f) => f.type === c.type), c));
+  if (conditions.length > 0) status["conditions"] = conditions;
+  if (Object.keys(status).length === 0) return undefined;
+  return { metadata: { uid: pod.metadata.uid }, status };
+}
+
+/** Fields of the status that others write, or that are merged by key. */
+function isForeign(key: keyof PodStatus): boolean {
+  return key === "conditions" || key === "nominatedNodeName" || key === "resize" || key === "resourceClaimStatuses" || key === "extendedResourceClaimStatus";
+}
+
+function replacedIps(from: readonly { ip?: string | undefined }[], to: readonly { ip?: string | undefined }[]): unknown[] {
+  const removed = from.filter(({ ip }) => !to.some((kept) => kept.ip === ip)).map(({ ip }) => ({ ip, $patch: "delete" }));
+  return [...to, ...removed];
+}

@@ -1,0 +1,256 @@
+// The life of one pod on this node: syncing, terminating, terminated; one step at a time, different pods side by side.
+// It is told of changes, never polls, and sleeps until the next moment something is due.
+import { rm } from "node:fs/promises";
+import type { Pod, PodStatus } from "../../api/types.ts";
+import { logger } from "../../lib/log.ts";
+import { killPod } from "./kill.ts";
+import { isRunning, nothingObserved } from "./observed.ts";
+import { podLabel } from "./plan.ts";
+import type { NodeServices } from "./services.ts";
+import { podStatus } from "./status.ts";
+import { newPodState, removeContainer, syncPod, type NextSync, type PodState } from "./syncpod.ts";
+
+const log = logger("pod-worker");
+const RETRY_MS = 1_000;
+
+/** A decision about the whole pod that its containers know nothing of. */
+export interface Verdict {
+  readonly phase: "Failed";
+  readonly reason: string;
+  readonly message: string;
+  /** Seconds its containers get; the pod's own grace period when left out. */
+  readonly graceSeconds?: number;
+}
+
+/** Where the pod is: `gone` means that nothing of it is left. */
+export type WorkerPhase = "syncing" | "terminating" | "terminated" | "gone";
+
+export class PodWorker {
+  readonly #state: PodState;
+  readonly #stop: AbortSignal;
+  #phase: WorkerPhase = "syncing";
+  #verdict: Verdict | undefined;
+  #status: PodStatus | undefined;
+  /** The object is no longer in the API (or the manifest directory). */
+  #isRemoved = false;
+  /** Aborts what is being done in the present phase. */
+  #interrupt = new AbortController();
+  #killGraceSeconds: number | undefined;
+  #wake: (() => void) | undefined;
+  #isDirty = true;
+  readonly finished: Promise<void>;
+
+  constructor(readonly node: NodeServices, pod: Pod, options: { readonly signal: AbortSignal }) {
+    this.#state = newPodState(pod);
+    this.#stop = options.signal;
+    this.#status = node.writer.get(pod.metadata.uid ?? "") ?? pod.status;
+    const stop = (): void => {
+      this.#interrupt.abort();
+      this.#wake?.();
+    };
+    options.signal.addEventListener("abort", stop, { once: true });
+    this.finished = this.#run().finally(() => options.signal.removeEventListener("abort", stop));
+  }
+
+  get pod(): Pod {
+    return this.#state.pod;
+  }
+
+  get phase(): WorkerPhase {
+    return this.#phase;
+  }
+
+  /** The status last decided. */
+  get status(): PodStatus {
+    return this.#status ?? {};
+  }
+
+  /** Something about the pod changed: look again. */
+  poke(): void {
+    this.#isDirty = true;
+    this.#wake?.();
+  }
+
+  /** The pod's object has changed. */
+  update(pod: Pod): void {
+    this.#state.pod = pod;
+    this.#interruptIfDoomed();
+    this.poke();
+  }
+
+  /** The pod's object is gone: stop everything and leave nothing behind. */
+  remove(): void {
+    this.#isRemoved = true;
+    this.#interruptIfDoomed();
+    this.poke();
+  }
+
+  /** Fails the pod for good, as eviction, a deadline or a refusal do. */
+  fail(verdict: Verdict): void {
+    this.#verdict ??= verdict;
+    this.#interruptIfDoomed();
+    this.poke();
+  }
+
+  async #run(): Promise<void> {
+    while (!this.#stop.aborted && !this.#isGone()) {
+      this.#isDirty = false;
+      let next: NextSync;
+      try {
+        next = await this.#step();
+      } catch (error) {
+        if (this.#stop.aborted) return;
+        log.warn({ err: error, pod: podLabel(this.pod) }, `${this.#phase} a pod failed, trying again`);
+        next = this.node.clock.now() + RETRY_MS;
+      }
+      if (!this.#isDirty && !this.#isGone()) await this.#sleepUntil(next);
+    }
+  }
+
+  #isGone(): boolean {
+    return this.#phase === "gone";
+  }
+
+  async #sleepUntil(at: NextSync): Promise<void> {
+    const woken = Promise.withResolvers<void>();
+    const timer = new AbortController();
+    this.#wake = woken.resolve;
+    const due = at === undefined ? [] : [this.node.clock.sleep(Math.max(0, at - this.node.clock.now()), timer.signal)];
+    await Promise.race([woken.promise, ...due]);
+    timer.abort();
+    this.#wake = undefined;
+  }
+
+  async #step(): Promise<NextSync> {
+    if (this.#phase === "syncing" && !this.#isDoomed()) return this.#sync();
+    if (this.#phase === "syncing") this.#enter("terminating");
+    if (this.#phase === "terminating") return this.#terminate();
+    if (this.#phase === "terminated" && this.#mayForget()) await this.#cleanUp();
+    return undefined;
+  }
+
+  async #sync(): Promise<NextSync> {
+    const { node, pod } = this;
+    const deadline = deadlineOf(pod, this.status);
+    if (deadline !== undefined && deadline <= node.clock.now()) {
+      this.fail({ phase: "Failed", reason: "DeadlineExceeded", message: "Pod was active on the node longer than the specified deadline" });
+      return undefined;
+    }
+    const interrupt = this.#newInterrupt();
+    node.probes.track(pod, this.#observed());
+    const next = await syncPod(node, this.#state, { signal: interrupt.signal, publish: () => this.#publish() });
+    if (isTerminal(this.status.phase)) this.poke();
+    const all = [next, deadline].filter((at) => at !== undefined);
+    return all.length > 0 ? Math.min(...all) : undefined;
+  }
+
+  async #terminate(): Promise<NextSync> {
+    const { node, pod } = this;
+    const uid = pod.metadata.uid ?? "";
+    const interrupt = this.#newInterrupt();
+    this.#killGraceSeconds = this.#graceSeconds();
+    node.probes.terminating(uid);
+    this.#publish();
+    await killPod(node, pod, this.#observed(), { graceSeconds: this.#killGraceSeconds, signal: interrupt.signal });
+    // Interrupted by a shorter grace period, or something was started while we stopped it.
+    if (interrupt.signal.aborted || isRunning(this.#observed())) {
+      this.poke();
+      return undefined;
+    }
+    node.probes.untrack(uid);
+    this.#enter("terminated");
+    this.#publish();
+    await Promise.all([node.volumes.teardown(uid), node.cgroups.remove(uid), node.writer.flush(uid)]);
+    this.poke();
+    return undefined;
+  }
+
+  /** Only a pod whose object is (being) deleted is forgotten; a finished one keeps its status, logs and dead containers. */
+  #mayForget(): boolean {
+    return this.#isRemoved || this.pod.metadata.deletionTimestamp !== undefined;
+  }
+
+  async #cleanUp(): Promise<void> {
+    const { node, pod } = this;
+    const uid = pod.metadata.uid ?? "";
+    await node.writer.flush(uid);
+    const target = node.statusTarget(pod);
+    if (target && !this.#isRemoved) await node.writer.delete(target);
+    await removePodFromRuntime(node, uid);
+    await Promise.all([rm(node.paths.podLogDirectory(pod), { recursive: true, force: true }), rm(node.paths.pod(uid), { recursive: true, force: true })]);
+    node.writer.forget(uid);
+    node.images.forgetPod(uid);
+    this.#enter("gone");
+  }
+
+  #isDoomed(): boolean {
+    return this.#isRemoved || this.#verdict !== undefined || this.pod.metadata.deletionTimestamp !== undefined || isTerminal(this.status.phase) || isTerminal(this.pod.status?.phase);
+  }
+
+  #interruptIfDoomed(): void {
+    if (this.#phase === "syncing" && this.#isDoomed()) this.#interrupt.abort();
+    if (this.#phase !== "terminating") return;
+    const grace = this.#graceSeconds();
+    if (grace !== undefined && (this.#killGraceSeconds === undefined || grace < this.#killGraceSeconds)) this.#interrupt.abort();
+  }
+
+  #graceSeconds(): number | undefined {
+    return this.pod.metadata.deletionGracePeriodSeconds ?? this.#verdict?.graceSeconds ?? this.pod.spec?.terminationGracePeriodSeconds;
+  }
+
+  #newInterrupt(): AbortController {
+    this.#interrupt = new AbortController();
+    if (this.#stop.aborted) this.#interrupt.abort();
+    return this.#interrupt;
+  }
+
+  #enter(phase: WorkerPhase): void {
+    log.debug({ pod: podLabel(this.pod), phase }, "pod enters a phase");
+    this.#phase = phase;
+  }
+
+  #observed(): ReturnType<typeof nothingObserved> {
+    return this.node.cache.get(this.pod.metadata.uid ?? "") ?? nothingObserved(this.pod);
+  }
+
+  #publish(): void {
+    const { node, pod } = this;
+    const uid = pod.metadata.uid ?? "";
+    this.#status = podStatus({
+      pod,
+      observed: this.#observed(),
+      old: this.#status ?? {},
+      reasons: this.#state.reasons,
+      health: (id) => node.probes.health(id),
+      runtimeName: node.runtime.name,
+      supportsRecursiveReadOnly: node.supportsRecursiveReadOnly(pod),
+      isTerminal: this.#phase === "terminated",
+      volumesReady: this.#state.volumesReady,
+      verdict: this.#verdict,
+      nodeIp: node.nodeIp,
+      now: node.clock.now(),
+    });
+    const target = node.statusTarget(pod);
+    if (target) node.writer.set(uid, target, this.#status);
+  }
+}
+
+const isTerminal = (phase: string | undefined): boolean => phase === "Succeeded" || phase === "Failed";
+
+/** When the pod must be over, in ms since the epoch. */
+function deadlineOf(pod: Pod, status: PodStatus): number | undefined {
+  const seconds = pod.spec?.activeDeadlineSeconds;
+  if (seconds === undefined || !status.startTime) return undefined;
+  return Date.parse(status.startTime) + seconds * 1000;
+}
+
+/** Removes every container and sandbox of a pod that no longer runs. */
+export async function removePodFromRuntime(node: NodeServices, uid: string): Promise<void> {
+  const observed = node.cache.get(uid);
+  if (!observed) return;
+  await Promise.all(observed.containers.map((container) => removeContainer(node, container.id)));
+  await Promise.all(observed.sandboxes.map(async (sandbox) => {
+    await node.runtime.pods.removeSandbox(sandbox.id);
+    node.cache.forget(sandbox.id);
+  }));
+}

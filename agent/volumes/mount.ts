@@ -1,0 +1,103 @@
+// The mounts a node's volumes need, as system calls: no process is started for one.
+// Injected as `Mounter`, so that volumes can be tested without root.
+import { dlopen, FFIType, read } from "bun:ffi";
+import { readFile, stat } from "node:fs/promises";
+import { dirname } from "node:path";
+
+/** Mounting on this machine. Unmounting succeeds on absence. */
+export interface Mounter {
+  tmpfs(target: string, options: string): Promise<void>;
+  bind(source: string, target: string): Promise<void>;
+  unmount(target: string): Promise<void>;
+  isMountPoint(path: string): Promise<boolean>;
+  /** Mount points at or below a directory, deepest first. */
+  below(directory: string): Promise<string[]>;
+}
+
+/** The kernel refused a mount. */
+export class MountError extends Error {
+  override readonly name = "MountError";
+  constructor(message: string, readonly errno: number) {
+    super(`${message}: errno ${errno}`);
+  }
+}
+
+const MS_BIND = 4096n;
+const MS_REC = 16384n;
+const MNT_DETACH = 2;
+const EINVAL = 22;
+const ENOENT = 2;
+
+type Libc = ReturnType<typeof openLibc>;
+let libc: Libc | undefined;
+
+function openLibc() {
+  return dlopen("libc.so.6", {
+    mount: { args: [FFIType.cstring, FFIType.cstring, FFIType.cstring, FFIType.u64, FFIType.cstring], returns: FFIType.i32 },
+    umount2: { args: [FFIType.cstring, FFIType.i32], returns: FFIType.i32 },
+    __errno_location: { args: [], returns: FFIType.ptr },
+  }).symbols;
+}
+
+const text = (value: string): Buffer => Buffer.from(`${value}\0`);
+
+function errno(symbols: Libc): number {
+  // libc's own name for it.
+  // oxlint-disable-next-line no-underscore-dangle
+  const location = symbols.__errno_location();
+  return location === null ? 0 : read.i32(location, 0);
+}
+
+interface MountCall {
+  readonly source: string;
+  readonly target: string;
+  readonly type: string;
+  readonly flags: bigint;
+  readonly data: string;
+}
+
+function mount(call: MountCall): void {
+  libc ??= openLibc();
+  if (libc.mount(text(call.source), text(call.target), text(call.type), call.flags, text(call.data)) === 0) return;
+  throw new MountError(`mounting ${call.source} on ${call.target} failed`, errno(libc));
+}
+
+/** Mounts on this machine; needs root. */
+export const hostMounter: Mounter = {
+  async tmpfs(target, options) {
+    mount({ source: "tmpfs", target, type: "tmpfs", flags: 0n, data: options });
+  },
+
+  async bind(source, target) {
+    mount({ source, target, type: "", flags: MS_BIND | MS_REC, data: "" });
+  },
+
+  async unmount(target) {
+    libc ??= openLibc();
+    const code = libc.umount2(text(target), 0) === 0 ? 0 : errno(libc);
+    if (code === 0 || code === EINVAL || code === ENOENT) return;
+    // Busy: out of sight now, released when the last user lets go.
+    if (libc.umount2(text(target), MNT_DETACH) !== 0) throw new MountError(`unmounting ${target} failed`, errno(libc));
+  },
+
+  async isMountPoint(path) {
+    try {
+      const [own, parent] = await Promise.all([stat(path), stat(dirname(path))]);
+      if (own.dev !== parent.dev) return true;
+    } catch {
+      return false;
+    }
+    return (await this.below(path)).includes(path);
+  },
+
+  async below(directory) {
+    const table = await readFile("/proc/self/mountinfo", "utf8");
+    const points = table.split("\n").map((line) => unescape(line.split(" ")[4] ?? ""));
+    return points.filter((point) => point === directory || point.startsWith(`${directory}/`)).reverse();
+  },
+};
+
+/** The kernel writes blanks in paths as octal escapes. */
+function unescape(path: string): string {
+  return path.replace(/\\([0-7]{3})/g, (_, octal: string) => String.fromCharCode(Number.parseInt(octal, 8)));
+}

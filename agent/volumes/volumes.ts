@@ -1,0 +1,87 @@
+// All volumes of a pod at once: finds the kind of each, sets them up side by side, and takes every trace away again.
+// What a kind does is in its own file; teardown needs to know only where pods live.
+import { mkdir, readdir, rm } from "node:fs/promises";
+import { join } from "node:path";
+import type { Pod, Volume } from "../../api/types.ts";
+import { logger } from "../../lib/log.ts";
+import type { Mounter } from "./mount.ts";
+import { safeSubPath } from "./subpath.ts";
+import { VolumeError, type MountedVolume, type SubPathRequest, type VolumeContext, type VolumeKind, type Volumes } from "./volume.ts";
+
+const log = logger("volumes");
+
+export interface VolumesOptions {
+  readonly kinds: readonly VolumeKind[];
+  readonly mounter: Mounter;
+  /** The directory that holds a directory per pod uid. */
+  readonly podsDir: string;
+}
+
+/** Volumes below `<podsDir>/<uid>/volumes/<plugin>/<name>`, as upstream lays them out. */
+export function createVolumes(options: VolumesOptions): Volumes {
+  return {
+    setup: (pod, signal) => setupAll(options, pod, signal),
+    refresh: (pod, signal) => refreshAll(options, pod, signal),
+    teardown: (uid) => teardownAll(options, uid),
+    subPath: (request) => subPath(options, request),
+  };
+}
+
+async function setupAll(options: VolumesOptions, pod: Pod, signal: AbortSignal): Promise<ReadonlyMap<string, MountedVolume>> {
+  const results = await Promise.allSettled(usedVolumes(pod).map(async (volume) => [volume.name, await setup(options, { pod, volume, signal })] as const));
+  const failure = results.find((result) => result.status === "rejected");
+  if (failure) throw failure.reason;
+  return new Map(results.flatMap((result) => (result.status === "fulfilled" ? [result.value] : [])));
+}
+
+async function setup(options: VolumesOptions, { pod, volume, signal }: Omit<VolumeContext, "dir">): Promise<MountedVolume> {
+  const kind = kindOf(options, volume);
+  if (!kind) throw new VolumeError(volume.name, "no volume plugin matched");
+  const dir = join(options.podsDir, pod.metadata.uid ?? "", "volumes", kind.plugin, volume.name);
+  try {
+    return await kind.setup({ pod, volume, dir, signal });
+  } catch (error) {
+    throw new VolumeError(volume.name, (error as Error).message, { cause: error });
+  }
+}
+
+async function refreshAll(options: VolumesOptions, pod: Pod, signal: AbortSignal): Promise<void> {
+  for (const volume of usedVolumes(pod)) {
+    if (signal.aborted || !kindOf(options, volume)?.isLive) continue;
+    await setup(options, { pod, volume, signal }).catch((error: unknown) => log.debug({ err: error, pod: pod.metadata.name, volume: volume.name }, "refreshing a volume failed"));
+  }
+}
+
+/** Only what a container mounts is set up. */
+export function usedVolumes(pod: Pod): Volume[] {
+  const spec = pod.spec;
+  const containers = [...(spec?.initContainers ?? []), ...(spec?.containers ?? []), ...(spec?.ephemeralContainers ?? [])];
+  const used = new Set(containers.flatMap((container) => container.volumeMounts ?? []).map((mount) => mount.name));
+  return (spec?.volumes ?? []).filter((volume) => used.has(volume.name));
+}
+
+/** A volume without a source is an emptyDir, as the API says. */
+function kindOf(options: VolumesOptions, volume: Volume): VolumeKind | undefined {
+  return options.kinds.find((kind) => kind.handles(Object.keys(volume).length === 1 ? { ...volume, emptyDir: {} } : volume));
+}
+
+async function teardownAll({ mounter, podsDir }: VolumesOptions, uid: string): Promise<void> {
+  const podDir = join(podsDir, uid);
+  for (const point of await mounter.below(podDir)) await mounter.unmount(point);
+  const left = await mounter.below(podDir);
+  // What is still mounted is somebody's data; removing the directory would remove that.
+  if (left.length > 0) throw new Error(`volumes of pod ${uid} are still mounted: ${left.join(", ")}`);
+  await rm(join(podDir, "volumes"), { recursive: true, force: true });
+  await rm(join(podDir, "volume-subpaths"), { recursive: true, force: true });
+}
+
+async function subPath({ mounter, podsDir }: VolumesOptions, request: SubPathRequest): Promise<string> {
+  const dir = join(podsDir, request.pod.metadata.uid ?? "", "volume-subpaths", request.volume, request.container);
+  await mkdir(dir, { recursive: true, mode: 0o750 });
+  return safeSubPath({ mounter, root: request.root, subPath: request.subPath, target: join(dir, String(request.index)), fsGroup: request.pod.spec?.securityContext?.fsGroup });
+}
+
+/** Uids of pods with a directory on this node. */
+export async function podDirectories(podsDir: string): Promise<string[]> {
+  return readdir(podsDir).catch(() => []);
+}
