@@ -74,7 +74,7 @@ export function createKubelet(deps: KubeletDeps): Kubelet {
   const node = nodeServices(deps, { objects, signal: stop.signal, services: () => services.lister.list(), node: () => nodes.lister.list()[0] });
   const pods = new Pods(node, { onUpdate: (pod) => objects.use(pod), onGone: (uid) => objects.release(uid) }, stop.signal);
   objects.onChange((uids) => {
-    for (const uid of uids) pods.poke(uid);
+    for (const uid of uids) pods.retry(uid);
   });
 
   return {

@@ -19,6 +19,8 @@ export interface PlanInput {
   readonly probes: ReadonlyMap<string, ProbeVerdict>;
   /** By container name. */
   readonly backOffs: ReadonlyMap<string, BackOff>;
+  /** By container name: when a start that failed is worth another try. */
+  readonly notBefore: ReadonlyMap<string, number>;
   readonly now: number;
 }
 
@@ -37,7 +39,8 @@ export type Action =
 /** A container that must wait before it may start again. */
 export interface Waiting {
   readonly container: string;
-  readonly message: string;
+  /** Why, in CrashLoopBackOff's words; undefined when the reason already shown still holds. */
+  readonly message: string | undefined;
   readonly until: number;
 }
 
@@ -91,7 +94,8 @@ function planNewSandbox(input: PlanInput, sandbox: { attempt: number; id: string
   // A new sandbox starts from the beginning: records of init containers would say they are done.
   const purge: Action[] = observed.containers.filter((c) => spec?.initContainers?.some((i) => i.name === c.name)).map((c) => ({ type: "removeContainer", id: c.id }));
   const starts = firstInit ? [start("init", firstInit)] : toStart.map((container) => start("regular", container));
-  const { allowed, waiting } = holdBack(input, starts);
+  // Failures to start in the old sandbox say nothing about the new one.
+  const { allowed, waiting } = holdBack({ ...input, notBefore: new Map() }, starts);
   return { actions: [...kill, ...purge, create, ...allowed], waiting };
 }
 
@@ -231,17 +235,24 @@ function holdBack(input: PlanInput, starts: readonly Start[]): { allowed: Start[
   const allowed: Start[] = [];
   const waiting: Waiting[] = [];
   for (const candidate of starts) {
-    const dead = input.observed.containers.find((c) => c.name === candidate.container && c.state === "exited");
-    const backOff = input.backOffs.get(candidate.container);
-    const until = dead && restartAt(backOff, dead.finishedAt ?? dead.createdAt, input.now);
-    if (until === undefined) {
+    const hold = heldUntil(input, candidate.container);
+    if (!hold) {
       allowed.push(candidate);
       continue;
     }
-    waiting.push({ container: candidate.container, until, message: `back-off ${goDuration(backOff?.delayMs ?? 0)} restarting failed container=${candidate.container} pod=${podLabel(input.pod)}` });
+    waiting.push({ container: candidate.container, ...hold });
     if (candidate.role === "init" && !input.pod.spec?.initContainers?.some((c) => c.name === candidate.container && isSidecar(c))) break;
   }
   return { allowed, waiting };
+}
+
+function heldUntil(input: PlanInput, container: string): Omit<Waiting, "container"> | undefined {
+  const dead = input.observed.containers.find((c) => c.name === container && c.state === "exited");
+  const backOff = input.backOffs.get(container);
+  const until = dead && restartAt(backOff, dead.finishedAt ?? dead.createdAt, input.now);
+  if (until !== undefined) return { until, message: `back-off ${goDuration(backOff?.delayMs ?? 0)} restarting failed container=${container} pod=${podLabel(input.pod)}` };
+  const notBefore = input.notBefore.get(container) ?? 0;
+  return notBefore > input.now ? { until: notBefore, message: undefined } : undefined;
 }
 
 /** `name_namespace(uid)`, as upstream's messages name a pod. */

@@ -39,11 +39,14 @@ export class Pods {
     if (known) return known.update(pod);
     const worker = new PodWorker(this.node, pod, { signal: this.signal });
     this.#workers.set(uid, worker);
-    void worker.finished.then(() => {
-      if (this.signal.aborted) return;
-      this.#workers.delete(uid);
-      this.hooks.onGone(uid);
-    });
+    void this.#forgetWhenGone(uid, worker);
+  }
+
+  async #forgetWhenGone(uid: string, worker: PodWorker): Promise<void> {
+    await worker.finished;
+    if (this.signal.aborted) return;
+    this.#workers.delete(uid);
+    this.hooks.onGone(uid);
   }
 
   /** A pod's object is gone. */
@@ -53,6 +56,11 @@ export class Pods {
 
   poke(uid: string): void {
     this.#workers.get(uid)?.poke();
+  }
+
+  /** Something the pod refers to has changed. */
+  retry(uid: string): void {
+    this.#workers.get(uid)?.retry();
   }
 
   /** Takes down what the runtime, the cgroups and the disk hold of pods nobody wants. Call only once all wanted pods are known. */

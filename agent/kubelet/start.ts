@@ -24,6 +24,11 @@ export class StartError extends Error {
   constructor(readonly reason: string, message: string, readonly retryAt?: number, options?: ErrorOptions) {
     super(message, options);
   }
+
+  /** Whether an instance was made, which counts as a restart. */
+  get hasRun(): boolean {
+    return this.reason === "RunContainerError" || this.reason === "PostStartHookError";
+  }
 }
 
 export interface StartInput {

@@ -5,7 +5,7 @@ import type { Container, Pod } from "../../api/types.ts";
 import { logger } from "../../lib/log.ts";
 import type { ImageRecord, Sandbox, SandboxConfig } from "../runtime/runtime.ts";
 import { VolumeError, type MountedVolume } from "../volumes/volume.ts";
-import { raise, restartAt, type BackOff } from "./backoff.ts";
+import { raise, type BackOff } from "./backoff.ts";
 import { containersOf, type WaitingReason } from "./containerstatus.ts";
 import { podDns } from "./dns.ts";
 import { killContainer, killPod } from "./kill.ts";
@@ -27,13 +27,17 @@ export interface PodState {
   pod: Pod;
   readonly backOffs: Map<string, BackOff>;
   readonly reasons: Map<string, WaitingReason>;
+  /** When a container whose start failed is worth another try. */
+  readonly notBefore: Map<string, number>;
   volumesReady: boolean;
   sandboxFailures: number;
   volumeFailures: number;
 }
 
+/** A pod this process has not worked on yet; what an earlier one had reported still holds. */
 export function newPodState(pod: Pod): PodState {
-  return { pod, backOffs: new Map(), reasons: new Map(), volumesReady: false, sandboxFailures: 0, volumeFailures: 0 };
+  const volumesReady = pod.status?.conditions?.some((c) => c.type === "PodReadyToStartContainers" && c.status === "True") ?? false;
+  return { pod, backOffs: new Map(), reasons: new Map(), notBefore: new Map(), volumesReady, sandboxFailures: 0, volumeFailures: 0 };
 }
 
 export interface SyncOptions {
@@ -50,7 +54,7 @@ export type NextSync = number | undefined;
 export async function syncPod(node: NodeServices, state: PodState, options: SyncOptions): Promise<NextSync> {
   const uid = state.pod.metadata.uid ?? "";
   const observed = node.cache.get(uid) ?? nothingObserved(state.pod);
-  const decided = plan({ pod: state.pod, observed, probes: node.probes.verdicts(uid), backOffs: state.backOffs, now: node.clock.now() });
+  const decided = plan({ pod: state.pod, observed, probes: node.probes.verdicts(uid), backOffs: state.backOffs, notBefore: state.notBefore, now: node.clock.now() });
   noteWaiting(node, state, decided);
   options.publish();
   const wakeUps = decided.waiting.map((waiting) => waiting.until);
@@ -60,7 +64,7 @@ export async function syncPod(node: NodeServices, state: PodState, options: Sync
 
 function noteWaiting(node: NodeServices, state: PodState, { waiting }: Plan): void {
   for (const { container, message } of waiting) {
-    if (state.reasons.get(container)?.message === message) continue;
+    if (message === undefined || state.reasons.get(container)?.message === message) continue;
     state.reasons.set(container, { reason: "CrashLoopBackOff", message });
     node.recorder.event(containerRef(state.pod, container), "Warning", "BackOff", `Back-off restarting failed container ${container} in pod ${podLabel(state.pod)}`);
   }
@@ -190,29 +194,34 @@ class Run {
     const { node, state, options } = this;
     const { pod } = state;
     const observed = node.cache.get(pod.metadata.uid ?? "") ?? options.observed;
-    // Judged by what was there when the plan was made: a container killed just now restarts at once.
-    const dead = options.observed.containers.find((c) => c.name === container.name && c.state === "exited");
-    if (dead) {
-      const finishedAt = dead.finishedAt ?? dead.createdAt;
-      if (restartAt(state.backOffs.get(container.name), finishedAt, node.clock.now()) === undefined) {
-        state.backOffs.set(container.name, raise(state.backOffs.get(container.name), finishedAt, node.clock.now()));
-      }
-    }
     try {
       await startContainer(node, { pod, container, sandbox, sandboxConfig: config, observed, volumes, image: images.get(container.name) as Promise<ImageRecord>, signal: options.signal });
       state.reasons.delete(container.name);
+      state.notBefore.delete(container.name);
+      this.#raiseBackOff(container.name);
     } catch (error) {
       if (options.signal.aborted) return false;
+      if (error instanceof StartError && error.hasRun) this.#raiseBackOff(container.name);
       const { reason, message, retryAt } = error instanceof StartError ? error : new StartError("CreateContainerError", (error as Error).message);
       log.warn({ pod: podLabel(pod), container: container.name, reason, message }, "starting a container failed");
       state.reasons.set(container.name, { reason, message });
-      this.#wakeUps.push(retryAt ?? node.clock.now() + START_RETRY_MS);
+      state.notBefore.set(container.name, retryAt ?? node.clock.now() + START_RETRY_MS);
+      this.#wakeUps.push(state.notBefore.get(container.name) as number);
       options.publish();
       return false;
     }
     options.publish();
     await pruneDead(node, observed, container.name);
     return true;
+  }
+
+  /** Judged by what was there when the plan was made: a container killed just now restarts at once. */
+  #raiseBackOff(name: string): void {
+    const { node, state } = this;
+    const dead = this.options.observed.containers.find((c) => c.name === name && c.state === "exited");
+    if (!dead) return;
+    const finishedAt = dead.finishedAt ?? dead.createdAt;
+    state.backOffs.set(name, raise(state.backOffs.get(name), finishedAt, node.clock.now()));
   }
 
   #retryAfter(delayMs: number, maxMs: number): void {

@@ -49,7 +49,8 @@ export class PodWorker {
       this.#wake?.();
     };
     options.signal.addEventListener("abort", stop, { once: true });
-    this.finished = this.#run().finally(() => options.signal.removeEventListener("abort", stop));
+    // Not before whoever makes the worker has noted it down: the first status may come back at once.
+    this.finished = Promise.resolve().then(() => this.#run()).finally(() => options.signal.removeEventListener("abort", stop));
   }
 
   get pod(): Pod {
@@ -69,6 +70,12 @@ export class PodWorker {
   poke(): void {
     this.#isDirty = true;
     this.#wake?.();
+  }
+
+  /** Something a failed start may have waited for is there now. */
+  retry(): void {
+    this.#state.notBefore.clear();
+    this.poke();
   }
 
   /** The pod's object has changed. */

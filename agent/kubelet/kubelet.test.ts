@@ -1,0 +1,139 @@
+// The kubelet from API object to fake runtime and back, as a user of the API sees it.
+import { afterEach, expect, test } from "bun:test";
+import { existsSync } from "node:fs";
+import { RuntimeError } from "../runtime/runtime.ts";
+import { aContainer, aPod, conditionOf, Rig } from "./builders.ts";
+
+let rig: Rig;
+afterEach(() => rig.close());
+
+test("a pod bound to the node becomes Ready and says how", async () => {
+  rig = await new Rig().start();
+  await rig.create(aPod());
+  const pod = await rig.until((p) => conditionOf(p, "Ready") === "True");
+  expect(pod.status?.phase).toBe("Running");
+  expect(pod.status?.podIP).toStartWith("10.88.");
+  expect(pod.status?.hostIP).toBe("10.0.0.1");
+  expect(pod.status?.qosClass).toBe("BestEffort");
+  expect(pod.status?.containerStatuses?.[0]).toMatchObject({ name: "app", ready: true, started: true, restartCount: 0, containerID: expect.stringMatching(/^fake:\/\//) });
+  expect(pod.status?.conditions?.map((c) => c.type).sort()).toEqual(["ContainersReady", "Initialized", "PodReadyToStartContainers", "PodScheduled", "Ready"]);
+  expect(rig.reasons()).toEqual(["Pulling", "Pulled", "Created", "Started"]);
+});
+
+test("a deleted pod is stopped, its object removed and nothing of it left", async () => {
+  rig = await new Rig().start();
+  const created = await rig.create(aPod());
+  await rig.until((p) => conditionOf(p, "Ready") === "True");
+  await rig.delete("p");
+  await rig.until((p) => p === undefined);
+  while (rig.kubelet.pods.all().length > 0) await Bun.sleep(2);
+  expect(await rig.runtime.pods.listContainers()).toEqual([]);
+  expect(await rig.runtime.pods.listSandboxes()).toEqual([]);
+  expect(existsSync(rig.kubelet.node.paths.pod(created.metadata.uid))).toBe(false);
+  expect(existsSync(rig.kubelet.node.paths.podLogDirectory(created))).toBe(false);
+  expect(rig.events.at(-1)).toMatchObject({ reason: "Killing", message: "Stopping container app" });
+});
+
+test("a pod whose object vanishes without notice is stopped all the same", async () => {
+  rig = await new Rig().start();
+  await rig.create(aPod());
+  await rig.until((p) => conditionOf(p, "Ready") === "True");
+  await rig.delete("p", 0);
+  while (rig.kubelet.pods.all().length > 0) await Bun.sleep(2);
+  expect(await rig.runtime.pods.listContainers()).toEqual([]);
+});
+
+test("a restarted agent adopts what runs and restarts nothing", async () => {
+  rig = await new Rig().start();
+  await rig.create(aPod());
+  const before = await rig.until((p) => conditionOf(p, "Ready") === "True");
+  await rig.restart();
+  await Bun.sleep(50);
+  const after = rig.pod();
+  expect(after?.status).toEqual(before.status as NonNullable<typeof before.status>);
+  expect(rig.reasons().filter((reason) => reason === "Started")).toHaveLength(1);
+});
+
+test("pods that vanished while the agent was away are taken down", async () => {
+  rig = await new Rig().start();
+  await rig.create(aPod());
+  await rig.until((p) => conditionOf(p, "Ready") === "True");
+  await rig.kubelet.stop();
+  await rig.delete("p", 0);
+  await rig.restart();
+  await rig.kubelet.pods.removeOrphans();
+  expect(await rig.runtime.pods.listContainers()).toEqual([]);
+  expect(await rig.runtime.pods.listSandboxes()).toEqual([]);
+});
+
+test("a crashed container restarts at once, then backs off in upstream's words", async () => {
+  rig = await new Rig().start();
+  await rig.create(aPod({ spec: { containers: [aContainer({ command: ["false"] })] } }));
+  const pod = await rig.until((p) => p?.status?.containerStatuses?.[0]?.state?.waiting?.reason === "CrashLoopBackOff");
+  const [status] = pod.status?.containerStatuses ?? [];
+  expect(status?.restartCount).toBe(1);
+  expect(status?.state?.waiting?.message).toBe(`back-off 10s restarting failed container=app pod=p_default(${pod.metadata.uid})`);
+  expect(status?.lastState?.terminated).toMatchObject({ exitCode: 1, reason: "Error" });
+  expect(pod.status?.phase).toBe("Running");
+  expect(conditionOf(pod, "Ready")).toBe("False");
+  expect(rig.events.find((e) => e.reason === "BackOff")?.message).toBe(`Back-off restarting failed container app in pod p_default(${pod.metadata.uid})`);
+});
+
+test("a pod that runs once ends Succeeded or Failed, keeps its status and stops its sandbox", async () => {
+  rig = await new Rig().start();
+  await rig.create(aPod({ name: "good", uid: "u1", spec: { restartPolicy: "Never", containers: [aContainer({ command: ["true"] })] } }));
+  await rig.create(aPod({ name: "bad", uid: "u2", spec: { restartPolicy: "Never", containers: [aContainer({ command: ["sh", "-c", "exit 3"] })] } }));
+  const good = await rig.until((p) => p?.status?.phase === "Succeeded", "good");
+  const bad = await rig.until((p) => p?.status?.phase === "Failed", "bad");
+  expect(good.status?.containerStatuses?.[0]?.state?.terminated).toMatchObject({ exitCode: 0, reason: "Completed" });
+  expect(bad.status?.containerStatuses?.[0]?.state?.terminated).toMatchObject({ exitCode: 3, reason: "Error" });
+  expect(good.status?.conditions?.find((c) => c.type === "Ready")).toMatchObject({ status: "False", reason: "PodCompleted" });
+  while ((await rig.runtime.pods.listSandboxes()).some((s) => s.state === "ready")) await Bun.sleep(2);
+  await rig.delete("good");
+  await rig.until((p) => p === undefined, "good");
+});
+
+test("an image that cannot be pulled shows ErrImagePull, then ImagePullBackOff is what the next try would say", async () => {
+  rig = await new Rig({ runtime: { unpullable: { "app:1": "ErrImagePull" } } }).start();
+  await rig.create(aPod());
+  const pod = await rig.until((p) => p?.status?.containerStatuses?.[0]?.state?.waiting?.reason === "ErrImagePull");
+  expect(pod.status?.phase).toBe("Pending");
+  expect(rig.events.filter((e) => e.type === "Warning").map((e) => e.message)).toEqual([`Failed to pull image "app:1": failed to pull image "app:1"`, "Error: ErrImagePull"]);
+  rig.kubelet.pods.retry(pod.metadata.uid);
+  const waiting = (await rig.until((p) => p?.status?.containerStatuses?.[0]?.state?.waiting?.reason === "ImagePullBackOff")).status?.containerStatuses?.[0]?.state?.waiting;
+  expect(waiting?.message).toBe(`Back-off pulling image "app:1": ErrImagePull: failed to pull image "app:1"`);
+});
+
+test("a sandbox that cannot be made is told and tried again", async () => {
+  rig = await new Rig().start();
+  rig.runtime.failNext("runSandbox", new RuntimeError("CreatePodSandboxError", "no network"));
+  await rig.create(aPod());
+  await rig.until((p) => conditionOf(p, "Ready") === "True");
+  expect(rig.events.find((e) => e.reason === "FailedCreatePodSandBox")?.message).toBe("Failed to create pod sandbox: no network");
+});
+
+test("a sandbox that dies is replaced together with its containers", async () => {
+  rig = await new Rig().start();
+  await rig.create(aPod());
+  await rig.until((p) => conditionOf(p, "Ready") === "True");
+  rig.runtime.killSandbox((await rig.runtime.pods.listSandboxes())[0]?.id ?? "");
+  const pod = await rig.until((p) => p?.status?.containerStatuses?.[0]?.restartCount === 1 && conditionOf(p, "Ready") === "True");
+  expect(rig.reasons()).toContain("SandboxChanged");
+  expect(pod.status?.podIPs).toHaveLength(1);
+});
+
+test("init containers run one after the other before the pod's own", async () => {
+  rig = await new Rig().start();
+  await rig.create(aPod({ spec: { initContainers: [aContainer({ name: "one", command: ["true"] }), aContainer({ name: "two", command: ["true"] })] } }));
+  const pod = await rig.until((p) => conditionOf(p, "Ready") === "True");
+  expect(rig.events.filter((e) => e.reason === "Started").map((e) => e.about.fieldPath)).toEqual(["spec.initContainers{one}", "spec.initContainers{two}", "spec.containers{app}"]);
+  expect(pod.status?.initContainerStatuses?.map((s) => s.ready)).toEqual([true, true]);
+  expect(conditionOf(pod, "Initialized")).toBe("True");
+});
+
+test("a missing config map for the environment is CreateContainerConfigError", async () => {
+  rig = await new Rig().start();
+  await rig.create(aPod({ spec: { containers: [aContainer({ env: [{ name: "A", valueFrom: { configMapKeyRef: { name: "cm", key: "k" } } }] })] } }));
+  const pod = await rig.until((p) => p?.status?.containerStatuses?.[0]?.state?.waiting?.reason === "CreateContainerConfigError");
+  expect(pod.status?.containerStatuses?.[0]?.state?.waiting?.message).toBe(`configmap "cm" not found`);
+});
