@@ -2,12 +2,14 @@
 // Pure: it decides, and leaves storing, admission and validation to others.
 import { field, invalid } from "../errors.ts";
 import type { GroupVersionKind } from "../kinds.ts";
-import type { AnyObject } from "../types.ts";
+import type { AnyObject, ManagedFieldsEntry } from "../types.ts";
+import { applyConfiguration, type ApplyRequest } from "./apply.ts";
 import { applyDefaults } from "./defaults.ts";
 import { DecodeError, decodeObject, decodeValue, type FieldValidation } from "./decode.ts";
 import { jsonPatch, mergePatch } from "./json-patch.ts";
 import { Definitions, definitionName, type SchemaNode } from "./node.ts";
 import { strategicMerge } from "./strategic.ts";
+import { trackUpdate, type TrackedKind, type Writer } from "./track.ts";
 
 type Plain = Record<string, unknown>;
 
@@ -85,6 +87,19 @@ export class SchemaEngine {
   /** JSON patch (RFC 6902); the result is neither decoded nor defaulted. */
   jsonPatch(current: AnyObject, patch: unknown): Plain {
     return jsonPatch(current, patch);
+  }
+
+  /** Server-side apply; the result carries its `managedFields` and is neither decoded nor defaulted. */
+  apply(request: ApplyRequest): AnyObject {
+    return applyConfiguration(this.schemaFor(request.kind), request);
+  }
+
+  /**
+   * The `managedFields` to store after a create (`live` undefined), update or patch; call it once the object is decoded and
+   * defaulted, before admission. Returns the live entries themselves when nothing changed, undefined when there are none.
+   */
+  trackUpdate(write: { readonly kind: TrackedKind; readonly live: AnyObject | undefined; readonly updated: AnyObject } & Writer): ManagedFieldsEntry[] | undefined {
+    return trackUpdate(this.schemaFor(write.kind), write.kind, write);
   }
 }
 

@@ -7,7 +7,7 @@ meta.v1.APIResource: verbs[-]
 meta.v1.Condition: observedGeneration~
 meta.v1.DeleteOptions: ignoreStoreReadErrorWithClusterBreakingPotential* orphanDependents* propagationPolicy*
 meta.v1.ManagedFieldsEntry: fieldsV1<FieldsV1>
-meta.v1.ObjectMeta: creationTimestamp~ finalizers[]+ generation~ ownerReferences[uid]+uid
+meta.v1.ObjectMeta: creationTimestamp~ finalizers[]+ generation~ managedFields* ownerReferences[uid]+uid
 meta.v1.OwnerReference: blockOwnerDeletion* controller*
 meta.v1.Preconditions: resourceVersion* uid*
 meta.v1.Status: code~
