@@ -51,6 +51,9 @@ const refusal = (call: () => unknown): ApiError => {
   throw new Error("was not refused");
 };
 
+const names = (object: AnyObject): string[] => object.spec.template.spec.containers.map((c: any) => c.name);
+const withContainers = (...list: string[]): AnyObject => aDeployment({ template: { metadata: { labels: { app: "web" } }, spec: { containers: list.map((name) => ({ name, image: "i" })) } } });
+
 describe("a create", () => {
   test("gives the creator every field, in the form upstream stores", () => {
     const created = create(deployments, aDeployment({}, { labels: { app: "web" } }));
@@ -234,8 +237,6 @@ describe("server-side apply", () => {
   });
 
   test("keeps the order of the configuration in lists it merges", () => {
-    const names = (object: AnyObject): string[] => object.spec.template.spec.containers.map((c: any) => c.name);
-    const withContainers = (...list: string[]): AnyObject => aDeployment({ template: { metadata: { labels: { app: "web" } }, spec: { containers: list.map((name) => ({ name, image: "i" })) } } });
     const first = apply(deployments, undefined, withContainers("a", "b", "c"));
     expect(names(apply(deployments, first, withContainers("c", "a", "b")))).toEqual(["c", "a", "b"]);
     const other = apply(deployments, first, withContainers("d", "a"), { manager: "other" });

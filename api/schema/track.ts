@@ -18,7 +18,7 @@ export interface Writer {
 }
 
 export interface TrackedKind extends GroupVersionKind {
-  readonly subresources: Readonly<Record<string, unknown>>;
+  readonly subresources?: Readonly<Record<string, unknown>>;
 }
 
 /** The entries an object is stored with after a create (`live` undefined) or update; undefined when it has none. */
@@ -57,7 +57,7 @@ export function takeFromOthers(managers: Managers, { lost, except }: { lost: Fie
 
 /** What an endpoint puts back whatever the client sends, which therefore nobody comes to own through it. */
 export function resetFields(kind: TrackedKind, subresource: string): FieldSet {
-  if (subresource === "") return "status" in kind.subresources ? STATUS : {};
+  if (subresource === "") return !kind.subresources || "status" in kind.subresources ? STATUS : {};
   if (subresource !== "status") return {};
   return STATUS_RESETS[kind.kind] ?? SPEC;
 }
