@@ -3,7 +3,10 @@
 import type { Client } from "../api/client/client.ts";
 import { keyOf, type Handler, type IndexFunction, type Informer, type Informers, type Key } from "../api/client/informer.ts";
 import type { KindInfo } from "../api/kinds.ts";
+import { configureLogging } from "../lib/log.ts";
 import type { EndpointSlice, KubeObject, Node, Pod, Service, Stored } from "../api/types.ts";
+
+configureLogging({ level: "silent", human: false });
 
 /** One kind's objects; `put` and `remove` call handlers as a watch would. */
 export class FakeInformer implements Informer<KubeObject> {
