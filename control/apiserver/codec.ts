@@ -1,0 +1,45 @@
+// What the verbs need from the schema: decoding, defaults, and the two merges that know field semantics.
+// `plainCodec` stands in where no schema is at hand: it prunes nothing, defaults nothing and merges as JSON.
+import type { GroupVersionKind } from "../../api/kinds.ts";
+import type { AnyObject } from "../../api/types.ts";
+import { mergePatch } from "./patch/merge-patch.ts";
+
+/** What to do with unknown and duplicate fields. */
+export type FieldValidation = "Ignore" | "Warn" | "Strict";
+
+/** What a request changed, for the record of who manages which field. */
+export interface ManagedChange {
+  readonly kind: GroupVersionKind;
+  /** The object before; undefined when this creates it. */
+  readonly previous: AnyObject | undefined;
+  readonly manager: string;
+  readonly subresource: string;
+  /** RFC 3339, whole seconds. */
+  readonly now: string;
+}
+
+/** The schema as the verbs use it. Kinds it does not know are handled as free-form objects. */
+export interface Codec {
+  /**
+   * Turns parsed JSON into a valid form of `kind`: unknown fields dropped, values of the right type. The result is private.
+   * Throws ApiError 400 for wrong types, and for unknown fields under `Strict`; under `Warn` they come back as warnings.
+   */
+  decode(kind: GroupVersionKind, raw: unknown, fieldValidation: FieldValidation): { readonly object: AnyObject; readonly warnings: readonly string[] };
+  /** Sets constant defaults in place; idempotent. */
+  applyDefaults(kind: GroupVersionKind, object: AnyObject): void;
+  /** Strategic merge patch; returns a new object and leaves both inputs alone. Throws ApiError for a malformed patch. */
+  strategicMerge(kind: GroupVersionKind, current: AnyObject, patch: unknown): AnyObject;
+  /** Server-side apply: the merged object with its managedFields. Throws ApiError 409 listing conflicts unless forced. */
+  serverSideApply(change: ManagedChange & { readonly applied: AnyObject; readonly force: boolean }): AnyObject;
+  /** Records in `object.metadata.managedFields` what an update changed; an update that changes nothing leaves them equal. */
+  updateManagedFields(change: ManagedChange & { readonly object: AnyObject }): void;
+}
+
+/** Merges as plain JSON and tracks no managers. */
+export const plainCodec: Codec = {
+  decode: (_kind, raw) => ({ object: raw as AnyObject, warnings: [] }),
+  applyDefaults: () => {},
+  strategicMerge: (_kind, current, patch) => mergePatch(current, patch) as AnyObject,
+  serverSideApply: ({ previous, applied }) => mergePatch(previous ?? {}, applied) as AnyObject,
+  updateManagedFields: () => {},
+};

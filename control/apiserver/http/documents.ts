@@ -1,0 +1,92 @@
+// Everything that is not a resource: discovery, version, health, metrics, OpenAPI, the token issuer's keys, the list of paths.
+import { ApiError } from "../../../api/errors.ts";
+import { reply, replyObject, replyText, type Exchange } from "./exchange.ts";
+import type { Discovery } from "./discovery.ts";
+import { serveHealth, type HealthCheck } from "./health.ts";
+import type { Metrics } from "./metrics.ts";
+import { mediaRanges, outputOf } from "./negotiate.ts";
+import type { Query } from "./target.ts";
+
+/** A document served as it is, such as an OpenAPI description. */
+export interface Document {
+  readonly body: Buffer | string;
+  readonly contentType: string;
+  readonly etag?: string | undefined;
+}
+
+/** Serves a document for a path and the media types a client takes; undefined for a path it has nothing for. */
+export type DocumentSource = (path: string, accept: string) => Document | undefined | Promise<Document | undefined>;
+
+export interface DocumentDeps {
+  readonly discovery: Discovery;
+  readonly version: Readonly<Record<string, string>>;
+  readonly checks: readonly HealthCheck[];
+  readonly metrics: Metrics;
+  /** OpenAPI v2 and v3. */
+  readonly openapi?: DocumentSource | undefined;
+  /** `/.well-known/openid-configuration` and `/openid/v1/jwks`. */
+  readonly openid?: DocumentSource | undefined;
+}
+
+const HEALTH = /^\/(livez|readyz|healthz)(\/[^/]+)?$/;
+const AGGREGATED = new Set(["v2", "v2beta1"]);
+
+/** Answers a path that names no resource. */
+export async function serveDocument(exchange: Exchange, deps: DocumentDeps, { path, query }: { path: string; query: Query }): Promise<void> {
+  const { discovery } = deps;
+  const bare = path.length > 1 && path.endsWith("/") ? path.slice(0, -1) : path;
+  if (HEALTH.test(bare)) return serveHealth(exchange, deps.checks, { path: bare, query });
+  if (bare === "/version") return answer(exchange, deps.version);
+  if (bare === "/api" || bare === "/apis") return serveRoot(exchange, discovery, bare === "/api" ? "api" : "apis");
+  if (bare.startsWith("/api/") || bare.startsWith("/apis/")) return serveGroup(exchange, discovery, bare);
+  if (bare === "/metrics") return replyMetrics(exchange, deps.metrics);
+  if (bare === "/" || bare === "") return answer(exchange, { paths: pathsOf(discovery) });
+  const source = bare.startsWith("/openapi/") ? deps.openapi : bare.startsWith("/openid/") || bare.startsWith("/.well-known/") ? deps.openid : undefined;
+  const document = await source?.(bare, String(exchange.request.headers["accept"] ?? ""));
+  if (!document) return replyText(exchange, 404, "404 page not found\n");
+  replyDocument(exchange, document);
+}
+
+function answer(exchange: Exchange, object: unknown): void {
+  if (object === undefined) throw new ApiError(404, "NotFound", "the server could not find the requested resource", {});
+  replyObject(exchange, 200, object, outputOf(exchange.request.headers["accept"]?.includes("yaml") ? exchange.request.headers["accept"] : undefined));
+}
+
+function serveRoot(exchange: Exchange, discovery: Discovery, root: "api" | "apis"): void {
+  const { request } = exchange;
+  const wanted = mediaRanges(String(request.headers["accept"] ?? "")).find(({ type, parameters }) => type === "application/json" && (parameters["as"] === undefined || isAggregated(parameters)));
+  const version = wanted?.parameters["v"];
+  if (!wanted || !isAggregated(wanted.parameters) || !version) return answer(exchange, root === "api" ? discovery.coreVersions() : discovery.groupList());
+  const { body, etag } = discovery.aggregated(root, version);
+  replyDocument(exchange, { body, etag, contentType: `application/json;g=apidiscovery.k8s.io;v=${version};as=APIGroupDiscoveryList` });
+}
+
+function isAggregated(parameters: Readonly<Record<string, string>>): boolean {
+  return parameters["g"] === "apidiscovery.k8s.io" && parameters["as"] === "APIGroupDiscoveryList" && AGGREGATED.has(parameters["v"] ?? "");
+}
+
+function serveGroup(exchange: Exchange, discovery: Discovery, path: string): void {
+  const [, root, first = "", second, extra] = path.split("/");
+  if (extra !== undefined) return answer(exchange, undefined);
+  if (root === "api") return answer(exchange, second === undefined ? discovery.resources("", first) : undefined);
+  answer(exchange, second === undefined ? discovery.group(first) : discovery.resources(first, second));
+}
+
+function replyDocument(exchange: Exchange, { body, contentType, etag }: Document): void {
+  const { request, response } = exchange;
+  const headers = { "content-type": contentType, vary: "Accept", "cache-control": "public", ...(etag && { etag }) };
+  if (!etag || request.headers["if-none-match"] !== etag) return reply(exchange, 200, Buffer.from(body), headers);
+  response.writeHead(304, headers);
+  response.end();
+}
+
+async function replyMetrics(exchange: Exchange, metrics: Metrics): Promise<void> {
+  reply(exchange, 200, Buffer.from(await metrics.text()), { "content-type": metrics.contentType });
+}
+
+function pathsOf(discovery: Discovery): string[] {
+  const groups = discovery.groupNames().map((group) => `/apis/${group}`);
+  const versions = discovery.groupVersions().filter(({ group }) => group !== "").map(({ group, version }) => `/apis/${group}/${version}`);
+  const others = ["/.well-known/openid-configuration", "/api", "/api/v1", "/apis", "/healthz", "/livez", "/metrics", "/openapi/v2", "/openapi/v3", "/openid/v1/jwks", "/readyz", "/version"];
+  return [...others, ...groups, ...versions].sort();
+}

@@ -1,0 +1,67 @@
+// One request and its reply: the types of both protocol versions as one, and how replies are written.
+import type { IncomingMessage, ServerResponse } from "node:http";
+import type { Http2ServerRequest, Http2ServerResponse } from "node:http2";
+import { promisify } from "node:util";
+import { gzip } from "node:zlib";
+import { stringify } from "yaml";
+import { ApiError, internalError } from "../../../api/errors.ts";
+import type { Output } from "./negotiate.ts";
+
+export type Request = IncomingMessage | Http2ServerRequest;
+/** HTTP/1.1 and HTTP/2 responses share all that is used here; one of the two types stands for both. */
+export type Response = Http2ServerResponse;
+export type AnyResponse = ServerResponse | Http2ServerResponse;
+
+/** One request on its way through the server. */
+export interface Exchange {
+  readonly request: Request;
+  readonly response: Response;
+  readonly warnings: string[];
+}
+
+const GZIP_FROM_BYTES = 128 * 1024;
+const compress = promisify(gzip);
+
+/** Writes a whole reply. */
+export function reply({ request, response, warnings }: Exchange, status: number, body: Buffer, headers: Readonly<Record<string, string>>): void {
+  if (response.headersSent || response.destroyed) return;
+  const wantsGzip = body.length >= GZIP_FROM_BYTES && /\bgzip\b/.test(String(request.headers["accept-encoding"] ?? "")) && !headers["content-encoding"];
+  const all: Record<string, string | string[]> = { "cache-control": "no-cache, private", ...headers };
+  if (warnings.length > 0) all["warning"] = warnings.map(warningHeader);
+  if (wantsGzip) return void replyCompressed({ request, response, warnings }, status, body, all);
+  response.writeHead(status, { ...all, "content-length": String(body.length) });
+  if (request.method === "HEAD") response.end();
+  else response.end(body);
+}
+
+async function replyCompressed({ response }: Exchange, status: number, body: Buffer, headers: Readonly<Record<string, string | string[]>>): Promise<void> {
+  const small = await compress(body, { level: 1 });
+  if (response.headersSent || response.destroyed) return;
+  response.writeHead(status, { ...headers, "content-encoding": "gzip", vary: "Accept-Encoding", "content-length": String(small.length) });
+  response.end(small);
+}
+
+/** Writes an object in the asked-for format. */
+export function replyObject(exchange: Exchange, status: number, object: unknown, output: Output): void {
+  if (output.format === "yaml") return reply(exchange, status, Buffer.from(stringify(object, { aliasDuplicateObjects: false })), { "content-type": "application/yaml" });
+  const text = output.pretty ? `${JSON.stringify(object, null, 2)}\n` : `${JSON.stringify(object)}\n`;
+  reply(exchange, status, Buffer.from(text), { "content-type": "application/json" });
+}
+
+/** Writes an error as a Status. */
+export function replyError(exchange: Exchange, error: unknown): void {
+  const known = error instanceof ApiError ? error : internalError(error);
+  const retry = known.details?.retryAfterSeconds;
+  reply(exchange, known.code, Buffer.from(`${JSON.stringify(known.toStatus())}\n`), { "content-type": "application/json", ...(retry && { "retry-after": String(retry) }) });
+}
+
+/** Writes plain text. */
+export function replyText(exchange: Exchange, status: number, text: string): void {
+  reply(exchange, status, Buffer.from(text), { "content-type": "text/plain; charset=utf-8", "x-content-type-options": "nosniff" });
+}
+
+/** Agent 299 and a quoted text: RFC 9111's form, one header each. */
+function warningHeader(text: string): string {
+  const clean = text.replace(/\p{Cc}/gu, " ").slice(0, 4096);
+  return `299 - "${clean.replace(/[\\"]/g, "\\$&")}"`;
+}

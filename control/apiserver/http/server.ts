@@ -1,0 +1,179 @@
+// The transport: TLS with HTTP/2 and HTTP/1.1 on one port, every request through the handler chain.
+// Paths of the API are looked up in the table of kinds, which no generic router does better; hence none is used.
+import { createSecureServer, type Http2SecureServer } from "node:http2";
+import type { AddressInfo } from "node:net";
+import type { Duplex } from "node:stream";
+import type { TLSSocket } from "node:tls";
+import { logger } from "../../../lib/log.ts";
+import { ApiError } from "../../../api/errors.ts";
+import type { Authenticator, Authorizer, Credentials } from "../auth/auth.ts";
+import type { Engine } from "../engine.ts";
+import { authenticate, authorize, bearerTokenOf } from "./chain.ts";
+import { serveDocument, type DocumentDeps } from "./documents.ts";
+import { replyError, type Exchange, type Request, type Response } from "./exchange.ts";
+import { impersonate } from "./impersonate.ts";
+import { serveResource } from "./resources.ts";
+import { splitUrl, targetOf, type Query, type Target } from "./target.ts";
+
+/** The server's own key pair, PEM. */
+export interface ServingCertificate {
+  readonly cert: string;
+  readonly key: string;
+}
+
+export interface HttpDeps {
+  readonly engine: Engine;
+  readonly authenticators: readonly Authenticator[];
+  readonly authorizer: Authorizer;
+  readonly documents: DocumentDeps;
+  readonly certificate: ServingCertificate;
+  /** Serves what is handed on to nodes: logs, exec, proxies; returns false when a target is none of its business. */
+  readonly connect?: Connector | undefined;
+}
+
+/** Hands requests and upgraded connections on to nodes. */
+export interface Connector {
+  handles(target: Target): boolean;
+  request(exchange: Exchange, call: ConnectCall): Promise<void>;
+  upgrade(request: Request, socket: Duplex, call: ConnectCall & { readonly head: Buffer }): Promise<void>;
+}
+
+export interface ConnectCall {
+  readonly target: Extract<Target, { type: "resource" }>;
+  readonly query: Query;
+  readonly user: Awaited<ReturnType<typeof authenticate>>;
+}
+
+const log = logger("apiserver");
+const CLOSE_GRACE_MS = 2_000;
+
+/** Listens and serves until stopped. */
+export class HttpServer {
+  readonly #deps: HttpDeps;
+  readonly #server: Http2SecureServer;
+  readonly #stopping = new AbortController();
+  readonly #sockets = new Set<Duplex>();
+  readonly #certificates = new WeakMap<object, Uint8Array | null>();
+
+  constructor(deps: HttpDeps) {
+    this.#deps = deps;
+    const { cert, key } = deps.certificate;
+    this.#server = createSecureServer({ cert, key, allowHTTP1: true, requestCert: true, rejectUnauthorized: false, ALPNProtocols: ["h2", "http/1.1"], settings: { maxConcurrentStreams: 1000, initialWindowSize: 1024 * 1024 } });
+    this.#server.on("request", (request, response) => void this.#serve(request, response as Response));
+    this.#server.on("upgrade", (request: Request, socket: Duplex, head: Buffer) => void this.#upgrade(request, socket, head));
+    this.#server.on("secureConnection", (socket: Duplex) => {
+      this.#sockets.add(socket);
+      socket.on("close", () => this.#sockets.delete(socket));
+    });
+    this.#server.on("sessionError", (error) => log.debug({ err: error }, "an HTTP/2 session failed"));
+    this.#server.on("tlsClientError", (error) => log.debug({ err: error }, "a TLS handshake failed"));
+  }
+
+  /** Starts listening; resolves with the port. Rejects when the port is taken. */
+  listen(port: number, host: string): Promise<number> {
+    return new Promise((resolve, reject) => {
+      this.#server.once("error", reject);
+      this.#server.listen(port, host, () => {
+        this.#server.off("error", reject);
+        this.#server.on("error", (error) => log.error({ err: error }, "the listener failed"));
+        resolve((this.#server.address() as AddressInfo).port);
+      });
+    });
+  }
+
+  /** Uses another key pair for connections that come from now on. */
+  replaceCertificate({ cert, key }: ServingCertificate): void {
+    (this.#server as unknown as { setSecureContext(options: ServingCertificate): void }).setSecureContext({ cert, key });
+  }
+
+  /** Ends watches, lets short requests finish, then closes every connection. */
+  async stop(): Promise<void> {
+    if (this.#stopping.signal.aborted) return;
+    this.#stopping.abort();
+    const closed = new Promise<void>((resolve) => this.#server.close(() => resolve()));
+    const timer = setTimeout(() => this.#destroySockets(), CLOSE_GRACE_MS);
+    // Idle keep-alive connections would hold the server open; requests under way get a moment.
+    setTimeout(() => this.#destroySockets(), 50);
+    await closed;
+    clearTimeout(timer);
+  }
+
+  #destroySockets(): void {
+    for (const socket of this.#sockets) socket.destroy();
+  }
+
+  async #serve(request: Request, response: Response): Promise<void> {
+    const { metrics } = this.#deps.documents;
+    const startedMs = performance.now();
+    const exchange: Exchange = { request, response, warnings: [] };
+    const method = request.method ?? "GET";
+    const { path, query } = splitUrl(request.url ?? "/");
+    const target = targetOf(method, path, query);
+    metrics.begin();
+    response.on("close", () => metrics.end(metricLabels(target, method, response.statusCode), (performance.now() - startedMs) / 1000));
+    response.on("error", (error: Error) => log.debug({ err: error }, "a reply could not be sent"));
+    try {
+      await this.#answer(exchange, { method, path, query, target });
+    } catch (error) {
+      if (!(error instanceof ApiError)) log.error({ err: error, method, path }, "a request failed");
+      replyError(exchange, error);
+    }
+  }
+
+  async #answer(exchange: Exchange, { method, path, query, target }: { method: string; path: string; query: Query; target: Target }): Promise<void> {
+    const { engine, authorizer, documents, connect } = this.#deps;
+    const user = await this.#userOf(exchange.request);
+    await authorize(authorizer, user, { target, method });
+    if (target.type === "path") return serveDocument(exchange, documents, { path, query });
+    if (connect?.handles(target)) return connect.request(exchange, { target, query, user });
+    await serveResource(engine, exchange, { target, query, user, stopping: this.#stopping.signal });
+  }
+
+  async #userOf(request: Request): ReturnType<typeof authenticate> {
+    const { authenticators, authorizer } = this.#deps;
+    const user = await authenticate(authenticators, this.#credentialsOf(request));
+    return request.headers["impersonate-user"] === undefined ? user : impersonate(authorizer, user, request);
+  }
+
+  #credentialsOf(request: Request): Credentials {
+    const bearerToken = bearerTokenOf(request);
+    const connection = "stream" in request && request.stream?.session ? request.stream.session : request.socket;
+    let certificate = this.#certificates.get(connection);
+    if (certificate === undefined) {
+      const socket = ("socket" in connection ? connection.socket : connection) as TLSSocket;
+      certificate = (socket.getPeerCertificate?.(false)?.raw as Uint8Array | undefined) ?? null;
+      this.#certificates.set(connection, certificate);
+    }
+    return { peerCertificate: certificate ?? undefined, bearerToken };
+  }
+
+  async #upgrade(request: Request, socket: Duplex, head: Buffer): Promise<void> {
+    const { authorizer, connect } = this.#deps;
+    try {
+      const { path, query } = splitUrl(request.url ?? "/");
+      const method = request.method ?? "GET";
+      const target = targetOf(method, path, query);
+      const user = await this.#userOf(request);
+      await authorize(authorizer, user, { target, method });
+      if (target.type === "path" || !connect?.handles(target)) throw new ApiError(400, "BadRequest", "Upgrade request required");
+      await connect.upgrade(request, socket, { target, query, user, head });
+    } catch (error) {
+      refuseUpgrade(socket, error);
+    }
+  }
+}
+
+function refuseUpgrade(socket: Duplex, error: unknown): void {
+  const known = error instanceof ApiError ? error : new ApiError(500, "InternalError", `Internal error occurred: ${(error as Error).message}`);
+  const body = JSON.stringify(known.toStatus());
+  socket.end(`HTTP/1.1 ${known.code} ${known.reason || "Error"}\r\nContent-Type: application/json\r\nContent-Length: ${Buffer.byteLength(body)}\r\nConnection: close\r\n\r\n${body}`);
+}
+
+const UPPER: Readonly<Record<string, string>> = { create: "POST", update: "PUT", deletecollection: "DELETE" };
+
+function metricLabels(target: Target, method: string, code: number): string {
+  if (target.type === "path") return `code="${code}",component="apiserver",dry_run="",group="",resource="",scope="",subresource="",verb="${method}",version=""`;
+  const { verb, group, version, plural, subresource, namespace, name } = target;
+  const scope = name !== "" ? "resource" : namespace !== "" ? "namespace" : "cluster";
+  return `code="${code}",component="apiserver",dry_run="",group="${group}",resource="${plural}",scope="${scope}",subresource="${subresource}",verb="${UPPER[verb] ?? verb.toUpperCase()}",version="${version}"`;
+}

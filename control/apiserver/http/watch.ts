@@ -1,0 +1,116 @@
+// WATCH over HTTP: one JSON frame a line for as long as the client listens.
+// A frame is made once and shared by everyone who is sent the same event.
+import { ApiError, badRequest } from "../../../api/errors.ts";
+import { apiVersionOf } from "../../../api/kinds.ts";
+import type { Delivery } from "../cache/event.ts";
+import type { Engine } from "../engine.ts";
+import type { ResourceRequest } from "../request.ts";
+import { watch, type WatchSink } from "../verbs/watch.ts";
+import type { Exchange, Response } from "./exchange.ts";
+import { isTrue, type Query } from "./target.ts";
+import { viewedEntry, type View } from "./views.ts";
+
+const MAX_BUFFERED_BYTES = 16 * 1024 * 1024;
+const MIN_TIMEOUT_SECONDS = 1800;
+
+/** Serves one watch until the client leaves, the timeout passes or the server stops. */
+export function serveWatch(engine: Engine, exchange: Exchange, { request, query, view, stopping }: { request: ResourceRequest; query: Query; view: View; stopping: AbortSignal }): void {
+  const ending = new AbortController();
+  const { response } = exchange;
+  const sink = new StreamSink(response, view, ending);
+  const requested = Number(query.get("timeoutSeconds") ?? 0);
+  const seconds = requested > 0 ? requested : MIN_TIMEOUT_SECONDS * (1 + Math.random());
+  const timer = setTimeout(() => ending.abort(), Math.min(seconds, 2 ** 31 / 1000 - 1) * 1000);
+  timer.unref();
+  const stop = (): void => ending.abort();
+  stopping.addEventListener("abort", stop, { once: true });
+  response.on("close", stop);
+  ending.signal.addEventListener("abort", () => {
+    clearTimeout(timer);
+    stopping.removeEventListener("abort", stop);
+    if (!response.writableEnded) response.end();
+  }, { once: true });
+  watch(engine, request, { ...watchOptions(query), signal: ending.signal }, sink);
+  sink.open();
+  if (stopping.aborted) stop();
+}
+
+function watchOptions(query: Query): Omit<Parameters<typeof watch>[2], "signal"> {
+  const text = (name: string): string | undefined => query.get(name) ?? undefined;
+  const initial = query.get("sendInitialEvents");
+  if (initial !== null && !["true", "false", "1", "0"].includes(initial)) throw badRequest(`invalid value for sendInitialEvents: ${initial}`);
+  return {
+    labelSelector: text("labelSelector"), fieldSelector: text("fieldSelector"), resourceVersion: text("resourceVersion"),
+    resourceVersionMatch: text("resourceVersionMatch"), continue: text("continue"),
+    allowWatchBookmarks: isTrue(query.get("allowWatchBookmarks")),
+    sendInitialEvents: initial === null ? undefined : isTrue(initial),
+  };
+}
+
+const HEADS: Readonly<Record<Delivery["type"], Buffer>> = {
+  ADDED: Buffer.from('{"type":"ADDED","object":'), MODIFIED: Buffer.from('{"type":"MODIFIED","object":'), DELETED: Buffer.from('{"type":"DELETED","object":'),
+};
+const TAIL = Buffer.from("}\n");
+/** Frames of the events being delivered right now; they go with the last watcher that was sent them. */
+const frames = new WeakMap<object, Partial<Record<Delivery["type"], WeakRef<Buffer>>>>();
+
+/** The plain JSON frame of one event. */
+export function frameOf({ type, entry }: Delivery): Buffer {
+  let made = frames.get(entry);
+  if (!made) frames.set(entry, (made = {}));
+  const known = made[type]?.deref();
+  if (known) return known;
+  const frame = Buffer.concat([HEADS[type], entry.bytes, TAIL]);
+  made[type] = new WeakRef(frame);
+  return frame;
+}
+
+/** Writes frames to a response; gives up on a client that does not read. */
+class StreamSink implements WatchSink {
+  #isFirst = true;
+  #isOpen = false;
+  #early: Buffer[] = [];
+
+  constructor(private readonly response: Response, private readonly view: View, private readonly ending: AbortController) {}
+
+  /** Sends the headers and what came before them. */
+  open(): void {
+    const { response, view } = this;
+    if (response.destroyed) return;
+    response.writeHead(200, { "content-type": view.output.format === "yaml" ? "application/yaml;stream=watch" : "application/json", "cache-control": "no-cache, private" });
+    this.#isOpen = true;
+    if (this.#early.length > 0) this.#write(this.#early.splice(0));
+  }
+
+  events(deliveries: readonly Delivery[]): void {
+    const { output } = this.view;
+    this.#write(deliveries.map((delivery) => (output.as === undefined ? frameOf(delivery) : this.#viewed(delivery))));
+  }
+
+  bookmark(revision: number, initial: boolean): void {
+    const { kind, output } = this.view;
+    const gvk = output.as === undefined ? { kind: kind.kind, apiVersion: apiVersionOf(kind) } : { kind: output.as, apiVersion: `meta.k8s.io/${output.version}` };
+    const metadata = { resourceVersion: String(revision), ...(output.as !== "Table" && { creationTimestamp: null }), ...(initial && { annotations: { "k8s.io/initial-events-end": "true" } }) };
+    const object = output.as === "Table" ? { ...gvk, metadata: { resourceVersion: String(revision) }, columnDefinitions: null, rows: initial ? [{ cells: [], object: { kind: "PartialObjectMetadata", apiVersion: gvk.apiVersion, metadata } }] : [] } : { ...gvk, metadata };
+    this.#write([Buffer.from(`${JSON.stringify({ type: "BOOKMARK", object })}\n`)]);
+  }
+
+  fail(error: ApiError): void {
+    this.#write([Buffer.from(`${JSON.stringify({ type: "ERROR", object: error.toStatus() })}\n`)]);
+    this.ending.abort();
+  }
+
+  #viewed({ type, entry }: Delivery): Buffer {
+    const object = viewedEntry(entry, this.view, !this.#isFirst);
+    this.#isFirst = false;
+    return Buffer.from(`${JSON.stringify({ type, object })}\n`);
+  }
+
+  #write(chunks: readonly Buffer[]): void {
+    if (!this.#isOpen) return void this.#early.push(...chunks);
+    const { response } = this;
+    if (response.writableEnded || response.destroyed) return;
+    response.write(chunks.length === 1 ? (chunks[0] as Buffer) : Buffer.concat(chunks));
+    if ((response.writableLength ?? 0) > MAX_BUFFERED_BYTES) this.ending.abort();
+  }
+}

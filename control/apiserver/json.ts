@@ -1,0 +1,59 @@
+// Plain JSON values: copying, comparing, and the byte form objects have in the store and on the wire.
+// An object is serialised once, without its resourceVersion; the version is spliced into the bytes when it is known.
+import type { AnyObject } from "../../api/types.ts";
+
+/** A deep copy of a JSON value. */
+export function cloneJson<T>(value: T): T {
+  if (typeof value !== "object" || value === null) return value;
+  if (Array.isArray(value)) return value.map(cloneJson) as T;
+  const copy: Record<string, unknown> = {};
+  for (const key in value) copy[key] = cloneJson((value as Record<string, unknown>)[key]);
+  return copy as T;
+}
+
+/** Whether two JSON values say the same; keys whose value is undefined do not count. */
+export function equalJson(a: unknown, b: unknown): boolean {
+  if (a === b) return true;
+  if (typeof a !== "object" || typeof b !== "object" || a === null || b === null) return false;
+  if (Array.isArray(a)) return Array.isArray(b) && a.length === b.length && a.every((item, index) => equalJson(item, b[index]));
+  if (Array.isArray(b)) return false;
+  return holdsAll(a as Fields, b as Fields) && holdsAll(b as Fields, a as Fields, true);
+}
+
+/** Freezes a JSON value all the way down, so that a test catches whoever changes a shared object. */
+export function freezeJson<T>(value: T): T {
+  if (typeof value !== "object" || value === null || Object.isFrozen(value)) return value;
+  for (const key in value) freezeJson(value[key]);
+  return Object.freeze(value);
+}
+
+/** The stored form: `kind`, `apiVersion`, `metadata` first, and no resourceVersion. */
+export function encodeObject(object: AnyObject): Buffer {
+  const { kind, apiVersion, metadata, ...rest } = object;
+  const { resourceVersion: _, ...kept } = metadata;
+  return Buffer.from(JSON.stringify({ kind, apiVersion, metadata: kept, ...rest }));
+}
+
+const METADATA = Buffer.from('"metadata":{');
+
+/** The wire form: the stored bytes with the resourceVersion as the first field of `metadata`. */
+export function spliceRevision(stored: Uint8Array, revision: number): Buffer {
+  const source = Buffer.from(stored.buffer, stored.byteOffset, stored.byteLength);
+  const at = source.indexOf(METADATA) + METADATA.length;
+  const field = `"resourceVersion":"${revision}"${source[at] === 0x7d ? "" : ","}`;
+  const bytes = Buffer.allocUnsafeSlow(source.length + field.length);
+  source.copy(bytes, 0, 0, at);
+  bytes.write(field, at, "latin1");
+  source.copy(bytes, at + field.length, at);
+  return bytes;
+}
+
+type Fields = Readonly<Record<string, unknown>>;
+
+function holdsAll(a: Fields, b: Fields, keysOnly = false): boolean {
+  for (const key in a) {
+    if (a[key] === undefined) continue;
+    if (keysOnly ? b[key] === undefined : !equalJson(a[key], b[key])) return false;
+  }
+  return true;
+}

@@ -1,0 +1,121 @@
+// The API server put together: store below, HTTP above, and a Client for those who live in the same process.
+import type { Client } from "../../api/client/client.ts";
+import { KindRegistry } from "../../api/registry.ts";
+import { systemClock, type Clock } from "../../lib/clock.ts";
+import type { Store } from "../store/store.ts";
+import type { AdmissionPlugin } from "./admission/plugin.ts";
+import type { Authenticator, Authorizer } from "./auth/auth.ts";
+import { Caches } from "./cache/caches.ts";
+import type { HistoryBounds } from "./cache/history.ts";
+import { plainCodec, type Codec } from "./codec.ts";
+import { LOOPBACK_USER, type Engine, type PostHandler } from "./engine.ts";
+import { Discovery } from "./http/discovery.ts";
+import type { DocumentSource } from "./http/documents.ts";
+import type { HealthCheck } from "./http/health.ts";
+import { Metrics } from "./http/metrics.ts";
+import { HttpServer, type Connector, type ServingCertificate } from "./http/server.ts";
+import type { Strategies } from "./kinds/strategy.ts";
+import { LocalClient } from "./local-client.ts";
+import type { UserInfo } from "./request.ts";
+
+/** What an API server is made of. Only the store is always needed; the rest has simple stand-ins. */
+export interface ApiServerDeps {
+  readonly store: Store;
+  readonly kinds?: KindRegistry;
+  readonly strategies?: Strategies;
+  readonly codec?: Codec;
+  /** In order; functions get the in-process client. */
+  readonly admission?: readonly AdmissionPlugin[];
+  readonly clock?: Clock;
+  /** Who serves POSTs that are not stored, by `<plural>` or `<plural>/<subresource>`. */
+  readonly postHandlers?: Readonly<Record<string, PostHandler>>;
+  readonly historyBounds?: HistoryBounds;
+  /** Left out: no HTTP, the in-process client only. */
+  readonly http?: HttpOptions;
+}
+
+export interface HttpOptions {
+  readonly host: string;
+  /** 0 picks a free one. */
+  readonly port: number;
+  readonly certificate: ServingCertificate;
+  readonly authenticators: readonly Authenticator[];
+  readonly authorizer: Authorizer;
+  /** What `/version` says. */
+  readonly version?: Readonly<Record<string, string>>;
+  readonly openapi?: DocumentSource;
+  readonly openid?: DocumentSource;
+  readonly checks?: readonly HealthCheck[];
+  readonly connect?: Connector;
+  /** `host:port` clients are told to use. */
+  readonly advertise?: string;
+}
+
+/** A running API server. */
+export interface ApiServer {
+  /** Fills the caches, then listens; resolves once it serves. */
+  start(): Promise<void>;
+  /** Ends watches, finishes requests, closes the listener; the store stays open. */
+  stop(): Promise<void>;
+  /** A client in this process acting as `user`; nothing it asks is authorized. Usable after `start`. */
+  localClient(user?: UserInfo): Client;
+  /** The port that is listened on; 0 without HTTP. */
+  readonly port: number;
+  readonly engine: Engine;
+  /** Serves another key pair from the next connection on. */
+  replaceCertificate(certificate: ServingCertificate): void;
+}
+
+/** What `/version` says by default: upstream's release, with build metadata that version comparison ignores. */
+export const VERSION: Readonly<Record<string, string>> = {
+  major: "1", minor: "36", gitVersion: "v1.36.2+minik8s", gitCommit: "", gitTreeState: "clean",
+  buildDate: "1970-01-01T00:00:00Z", goVersion: "bun", compiler: "bun", platform: `linux/${process.arch === "x64" ? "amd64" : process.arch}`,
+};
+
+const PLAIN_STRATEGIES: Strategies = { for: ({ group, kind }) => ({ group, kind }) };
+
+/** Puts an API server together; nothing runs until `start`. */
+export function createApiServer(deps: ApiServerDeps): ApiServer {
+  const clock = deps.clock ?? systemClock;
+  const kinds = deps.kinds ?? new KindRegistry();
+  const running = new AbortController();
+  let engine: Engine | undefined;
+  let http: HttpServer | undefined;
+  let port = 0;
+  const started = (): Engine => {
+    if (!engine) throw new Error("the API server has not been started");
+    return engine;
+  };
+  const loopback = new LocalClient(started, LOOPBACK_USER);
+
+  async function start(): Promise<void> {
+    const caches = await Caches.start({ store: deps.store, clock, signal: running.signal, bounds: deps.historyBounds });
+    const { strategies = PLAIN_STRATEGIES, codec = plainCodec, admission = [], postHandlers } = deps;
+    engine = { store: deps.store, caches, kinds, strategies, codec, admission, clock, client: loopback, postHandlers };
+    if (!deps.http) return;
+    http = httpServer(engine, deps.http);
+    port = await http.listen(deps.http.port, deps.http.host);
+  }
+
+  async function stop(): Promise<void> {
+    await http?.stop();
+    running.abort();
+  }
+
+  return {
+    start, stop,
+    localClient: (user = LOOPBACK_USER) => (user === LOOPBACK_USER ? loopback : new LocalClient(started, user)),
+    get port() { return port; },
+    get engine() { return started(); },
+    replaceCertificate: (certificate) => http?.replaceCertificate(certificate),
+  };
+}
+
+function httpServer(engine: Engine, options: HttpOptions): HttpServer {
+  const { host, port, version = VERSION, openapi, openid, checks = [], connect, advertise = `${host}:${port}` } = options;
+  const basic: HealthCheck[] = [{ name: "ping", check: () => {} }, { name: "log", check: () => {} }, { name: "etcd", check: async () => void (await engine.store.get("/health")) }];
+  return new HttpServer({
+    engine, authenticators: options.authenticators, authorizer: options.authorizer, certificate: options.certificate, connect,
+    documents: { discovery: new Discovery(engine.kinds, () => advertise), version, checks: [...basic, ...checks], metrics: new Metrics(() => engine.caches), openapi, openid },
+  });
+}

@@ -1,0 +1,88 @@
+// PATCH: the four ways to say what should change, each turned into a transform of the current object.
+import { ApiError, badRequest, unsupportedMediaType } from "../../../api/errors.ts";
+import { apiVersionOf } from "../../../api/kinds.ts";
+import type { PatchType } from "../../../api/client/client.ts";
+import type { AnyObject } from "../../../api/types.ts";
+import { timestamp } from "../../../lib/clock.ts";
+import type { FieldValidation } from "../codec.ts";
+import type { Engine } from "../engine.ts";
+import { jsonPatch } from "../patch/json-patch.ts";
+import { mergePatch } from "../patch/merge-patch.ts";
+import type { ResourceRequest } from "../request.ts";
+import { update, type UpdateResult } from "./update.ts";
+
+export interface PatchRequest {
+  readonly type: PatchType;
+  /** The parsed patch. */
+  readonly body: unknown;
+  readonly force?: boolean | undefined;
+  readonly fieldValidation: FieldValidation;
+}
+
+const TYPES: Readonly<Record<string, PatchType>> = {
+  "application/json-patch+json": "json", "application/merge-patch+json": "merge",
+  "application/strategic-merge-patch+json": "strategic", "application/apply-patch+yaml": "apply",
+};
+
+/** The patch type of a Content-Type; throws 415 for any other. */
+export function patchTypeOf(contentType: string): PatchType {
+  const type = TYPES[contentType];
+  if (!type) throw unsupportedMediaType(`the body of the request was in an unknown format - accepted media types include: ${Object.keys(TYPES).join(", ")}`);
+  return type;
+}
+
+/** Patches one object; server-side apply creates it when it does not exist. */
+export async function patch(engine: Engine, request: ResourceRequest, change: PatchRequest): Promise<UpdateResult> {
+  if (change.type === "apply") return apply(engine, request, change);
+  return update(engine, request, { unconditional: true, transform: async (current) => patched(engine, request, { ...change, current: current as AnyObject }) });
+}
+
+async function patched(engine: Engine, { kind, name, warnings }: ResourceRequest, { type, body, current, fieldValidation }: PatchRequest & { current: AnyObject }): Promise<AnyObject> {
+  const { uid } = current.metadata;
+  const raw = type === "json" ? jsonPatch(current, body) : type === "merge" ? mergePatch(current, requireMap(body)) : engine.codec.strategicMerge(kind, current, requireMap(body));
+  const { object, warnings: found } = engine.codec.decode(kind, raw, fieldValidation);
+  warnings.push(...found.filter((text) => !warnings.includes(text)));
+  requireSameName(object, name);
+  if (object.kind !== kind.kind || object.apiVersion !== apiVersionOf(kind)) throw badRequest(`${object.apiVersion ?? ""}, Kind=${object.kind ?? ""} does not match the expected ${apiVersionOf(kind)}, Kind=${kind.kind}`);
+  object.metadata.uid ??= uid as string;
+  // The version the patch was computed on is only a demand when the patch itself names one.
+  if (object.metadata.resourceVersion === current.metadata.resourceVersion && !namesVersion(body, type)) delete object.metadata.resourceVersion;
+  return object;
+}
+
+function namesVersion(body: unknown, type: PatchType): boolean {
+  if (type !== "json") return (body as { metadata?: { resourceVersion?: unknown } })?.metadata?.resourceVersion !== undefined;
+  return (body as { path?: string; op?: string }[]).some(({ path, op }) => path === "/metadata/resourceVersion" && op !== "test");
+}
+
+async function apply(engine: Engine, request: ResourceRequest, { body, force, fieldValidation }: PatchRequest): Promise<UpdateResult> {
+  const { kind, name, namespace, fieldManager, subresource, warnings } = request;
+  if (fieldManager === "") throw new ApiError(422, "Invalid", 'PatchOptions.meta.k8s.io "" is invalid: fieldManager: Required value: is required for apply patch', { group: "meta.k8s.io", kind: "PatchOptions", causes: [{ reason: "FieldValueRequired", message: "Required value: is required for apply patch", field: "fieldManager" }] });
+  const { object: applied, warnings: found } = engine.codec.decode(kind, requireMap(body), fieldValidation);
+  warnings.push(...found);
+  if (applied.kind !== kind.kind || applied.apiVersion !== apiVersionOf(kind)) throw badRequest(`invalid object type: ${applied.apiVersion ?? ""}, Kind=${applied.kind ?? ""}`);
+  applied.metadata ??= {};
+  if (applied.metadata.managedFields) throw badRequest("metadata.managedFields must be nil");
+  requireSameName(applied, name);
+  if (kind.namespaced) applied.metadata.namespace ??= namespace;
+  const transform = (current: AnyObject | undefined): AnyObject => {
+    const change = { kind, previous: current, applied, manager: fieldManager, subresource, force: force === true, now: timestamp(engine.clock.now()) };
+    const merged = engine.codec.serverSideApply(change);
+    if (applied.metadata.resourceVersion) merged.metadata.resourceVersion = applied.metadata.resourceVersion;
+    else delete merged.metadata.resourceVersion;
+    return merged;
+  };
+  return update(engine, request, { transform, mayCreate: true, managesFields: true, unconditional: true });
+}
+
+/** Checks the name of an object against the URL, filling it in when the object has none. */
+export function requireSameName(object: AnyObject, name: string): void {
+  object.metadata ??= {};
+  if (!object.metadata.name) object.metadata.name = name;
+  else if (object.metadata.name !== name) throw badRequest(`the name of the object (${object.metadata.name}) does not match the name on the URL (${name})`);
+}
+
+function requireMap(body: unknown): Record<string, unknown> {
+  if (typeof body !== "object" || body === null || Array.isArray(body)) throw badRequest("error decoding patch: json: cannot unmarshal into a map");
+  return body as Record<string, unknown>;
+}

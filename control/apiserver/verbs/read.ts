@@ -1,0 +1,102 @@
+// GET and LIST, answered from the watch cache.
+// Semantics of resourceVersion and resourceVersionMatch: the Kubernetes API concepts page, "Resource versions".
+import { ApiError, badRequest, field, gone, invalid, isExpired, notFound, type FieldError } from "../../../api/errors.ts";
+import type { Entry } from "../cache/entry.ts";
+import { cacheOf, type Engine } from "../engine.ts";
+import type { ResourceRequest } from "../request.ts";
+import { decodeContinue, encodeContinue } from "./continue.ts";
+import { represent } from "./convert.ts";
+import { parseSelection } from "./selection.ts";
+
+export interface ListRequest {
+  readonly labelSelector?: string | undefined;
+  readonly fieldSelector?: string | undefined;
+  readonly resourceVersion?: string | undefined;
+  readonly resourceVersionMatch?: string | undefined;
+  readonly limit?: number | undefined;
+  readonly continue?: string | undefined;
+  readonly sendInitialEvents?: boolean | undefined;
+}
+
+export interface ListResult {
+  readonly entries: readonly Entry[];
+  readonly revision: number;
+  readonly continue?: string | undefined;
+  readonly remaining?: number | undefined;
+}
+
+const FRESHNESS_TIMEOUT_MS = 3_000;
+
+/** One object, at least as new as `resourceVersion`. */
+export async function get(engine: Engine, { kind, namespace, name }: ResourceRequest, resourceVersion?: string): Promise<Entry> {
+  if (resourceVersion && resourceVersion !== "0") await waitFor(engine, parseVersion(resourceVersion));
+  const entry = cacheOf(engine, kind).get(namespace, name);
+  if (!entry) throw notFound(kind, name);
+  return represent(engine, kind, entry);
+}
+
+/** One page of objects. */
+export async function list(engine: Engine, request: ResourceRequest, options: ListRequest): Promise<ListResult> {
+  const { kind, namespace } = request;
+  requireListOptions(options);
+  const selection = parseSelection(engine, kind, { namespace, name: request.name, ...options });
+  const limit = options.limit && options.limit > 0 ? options.limit : undefined;
+  const token = options.continue ? decodeContinue(options.continue, selection.namespace) : undefined;
+  if (token && options.resourceVersion && options.resourceVersion !== "0") throw badRequest("specifying resource version is not allowed when using continue");
+  const at = token ? (token.revision > 0 ? token.revision : undefined) : await exactRevision(engine, options);
+  const cache = cacheOf(engine, kind);
+  // The list and its revision are read in one go: no change can come in between.
+  const revision = at ?? engine.caches.revision;
+  try {
+    const page = cache.list({ selection, limit, after: token?.after, at: at === engine.caches.revision ? undefined : at });
+    const next = page.next && encodeContinue({ revision, after: page.next }, selection.namespace);
+    const entries = kind.storedAs ? page.entries.map((entry) => represent(engine, kind, entry)) : page.entries;
+    return { entries, revision, continue: next, remaining: page.remaining };
+  } catch (error) {
+    if (token && isExpired(error)) throw expiredToken(encodeContinue({ revision: -1, after: token.after }, selection.namespace));
+    throw error;
+  }
+}
+
+/** Waits until the caches know a revision; throws what upstream throws for one from the future. */
+export async function waitFor(engine: Engine, revision: number): Promise<void> {
+  if (engine.caches.revision >= revision || (await engine.caches.reached(revision, FRESHNESS_TIMEOUT_MS))) return;
+  throw new ApiError(504, "Timeout", `Timeout: Too large resource version: ${revision}, current: ${engine.caches.revision}`, { causes: [{ reason: "ResourceVersionTooLarge", message: "Too large resource version" }], retryAfterSeconds: 1 });
+}
+
+/** Parses a resourceVersion parameter; throws 400 in upstream's words. */
+export function parseVersion(text: string): number {
+  if (/^\d{1,16}$/.test(text)) return Number(text);
+  throw new ApiError(400, "BadRequest", `resourceVersion: Invalid value: ${JSON.stringify(text)}: strconv.ParseUint: parsing ${JSON.stringify(text)}: invalid syntax`);
+}
+
+/** The revision the list must show exactly, undefined when the newest will do. */
+async function exactRevision(engine: Engine, { resourceVersion, resourceVersionMatch, limit }: ListRequest): Promise<number | undefined> {
+  if (!resourceVersion || resourceVersion === "0") return undefined;
+  const revision = parseVersion(resourceVersion);
+  await waitFor(engine, revision);
+  const isExact = resourceVersionMatch === "Exact" || (!resourceVersionMatch && !!limit);
+  return isExact ? revision : undefined;
+}
+
+function requireListOptions(options: ListRequest): void {
+  const { resourceVersionMatch: match, resourceVersion } = options;
+  const errors: FieldError[] = [];
+  const refuse = (why: string): void => void errors.push(field.forbidden("resourceVersionMatch", why));
+  if (match) {
+    if (!resourceVersion) refuse("resourceVersionMatch is forbidden unless resourceVersion is provided");
+    if (options.continue) refuse("resourceVersionMatch is forbidden when continue is provided");
+    if (match !== "Exact" && match !== "NotOlderThan") errors.push(field.notSupported("resourceVersionMatch", match, ["Exact", "NotOlderThan", ""]));
+    if (match === "Exact" && resourceVersion === "0") refuse('resourceVersionMatch "exact" is forbidden for resourceVersion "0"');
+  }
+  if (options.sendInitialEvents !== undefined) errors.push(field.forbidden("sendInitialEvents", "sendInitialEvents is forbidden for list"));
+  if (errors.length > 0) throw invalid({ group: "meta.k8s.io", kind: "ListOptions" }, "", errors);
+}
+
+function expiredToken(inconsistent: string): ApiError {
+  const { code, reason } = gone("");
+  const error = new ApiError(code, reason, "The provided continue parameter is too old to display a consistent list result. You can start a new list without the continue parameter, or use the continue token in this response to retrieve the remainder of the results. Continuing with the provided token results in an inconsistent list - objects that were created, modified, or deleted between the time the first chunk was returned and now may show up in the list.");
+  const toStatus = error.toStatus.bind(error);
+  error.toStatus = () => ({ ...toStatus(), metadata: { continue: inconsistent } });
+  return error;
+}

@@ -1,0 +1,112 @@
+// WATCH: the current state or the past first, then every change as it happens, then a bookmark now and then.
+// Transports give a sink; what they do with events (bytes, objects) is theirs.
+import { field, gone, invalid, type ApiError, type FieldError } from "../../../api/errors.ts";
+import type { Delivery } from "../cache/event.ts";
+import type { Selection } from "../cache/selection.ts";
+import type { Sink } from "../cache/watchers.ts";
+import { cacheOf, type Engine } from "../engine.ts";
+import type { ResourceRequest } from "../request.ts";
+import { represent } from "./convert.ts";
+import { parseVersion } from "./read.ts";
+import { replay } from "./replay.ts";
+import { parseSelection } from "./selection.ts";
+
+export interface WatchRequest {
+  readonly labelSelector?: string | undefined;
+  readonly fieldSelector?: string | undefined;
+  readonly resourceVersion?: string | undefined;
+  readonly resourceVersionMatch?: string | undefined;
+  readonly allowWatchBookmarks?: boolean | undefined;
+  readonly sendInitialEvents?: boolean | undefined;
+  readonly continue?: string | undefined;
+  readonly signal: AbortSignal;
+}
+
+/** Where a watch's events go. Calls come in order and never overlap. */
+export interface WatchSink {
+  events(deliveries: readonly Delivery[]): void;
+  /** Everything up to `revision` has been delivered; `initial` marks the end of the initial state. */
+  bookmark(revision: number, initial: boolean): void;
+  /** The watch cannot go on; nothing follows. */
+  fail(error: ApiError): void;
+}
+
+const BOOKMARK_EVERY_MS = 60_000;
+
+/** Starts a watch that ends with the signal; throws for malformed options, everything later goes to the sink. */
+export function watch(engine: Engine, request: ResourceRequest, options: WatchRequest, sink: WatchSink): void {
+  requireWatchOptions(options);
+  const { kind, namespace } = request;
+  const selection = parseSelection(engine, kind, { namespace, name: request.name, ...options });
+  const version = options.resourceVersion ?? "";
+  const after = version === "" ? 0 : parseVersion(version);
+  const represented = representing(engine, request, sink);
+  if (after === 0 || options.sendInitialEvents) startWithState(engine, request, { selection, options, sink: represented, skipState: options.sendInitialEvents === false });
+  else startAfter(engine, request, { selection, options, sink: represented, after });
+}
+
+interface Start {
+  readonly selection: Selection;
+  readonly options: WatchRequest;
+  readonly sink: WatchSink;
+}
+
+function startWithState(engine: Engine, { kind }: ResourceRequest, { selection, options, sink, skipState }: Start & { skipState: boolean }): void {
+  const cache = cacheOf(engine, kind);
+  const revision = engine.caches.revision;
+  const state = skipState ? [] : cache.list({ selection }).entries.map((entry): Delivery => ({ type: "ADDED", entry, revision: entry.revision }));
+  begin(engine, options, sink, cache.watchFromNow(selection, toSink(sink), revision));
+  if (state.length > 0) sink.events(state);
+  if (options.sendInitialEvents && options.allowWatchBookmarks) sink.bookmark(revision, true);
+}
+
+function startAfter(engine: Engine, { kind }: ResourceRequest, { selection, options, sink, after }: Start & { after: number }): void {
+  const cache = cacheOf(engine, kind);
+  if (after >= cache.oldestRevision) {
+    const { backlog, stop } = cache.watch(selection, after, toSink(sink));
+    begin(engine, options, sink, stop);
+    if (backlog.length > 0) sink.events(backlog);
+    return;
+  }
+  if (after < engine.store.compactRevision) return sink.fail(gone(`too old resource version: ${after} (${cache.oldestRevision})`));
+  const stop = replay({ store: engine.store, cache, selection, after, upTo: engine.caches.revision, signal: options.signal, sink });
+  begin(engine, options, sink, stop);
+}
+
+/** Ends everything with the signal, and sends bookmarks while it lasts. */
+function begin(engine: Engine, { signal, allowWatchBookmarks }: WatchRequest, sink: WatchSink, stop: () => void): void {
+  const timer = allowWatchBookmarks ? setInterval(() => sink.bookmark(engine.caches.revision, false), BOOKMARK_EVERY_MS) : undefined;
+  timer?.unref();
+  const end = (): void => {
+    clearInterval(timer);
+    stop();
+  };
+  if (signal.aborted) end();
+  else signal.addEventListener("abort", end, { once: true });
+}
+
+function toSink(sink: WatchSink): Sink {
+  return { deliver: (deliveries) => sink.events(deliveries) };
+}
+
+function representing(engine: Engine, { kind }: ResourceRequest, sink: WatchSink): WatchSink {
+  if (!kind.storedAs) return sink;
+  return {
+    events: (deliveries) => sink.events(deliveries.map((delivery) => ({ ...delivery, entry: represent(engine, kind, delivery.entry) }))),
+    bookmark: (revision, initial) => sink.bookmark(revision, initial),
+    fail: (error) => sink.fail(error),
+  };
+}
+
+function requireWatchOptions(options: WatchRequest): void {
+  const { resourceVersionMatch: match, sendInitialEvents } = options;
+  const errors: FieldError[] = [];
+  const refuse = (why: string): void => void errors.push(field.forbidden("resourceVersionMatch", why));
+  if (sendInitialEvents !== undefined && match !== "NotOlderThan") refuse("sendInitialEvents requires setting resourceVersionMatch to NotOlderThan");
+  if (match) {
+    if (sendInitialEvents === undefined) refuse("resourceVersionMatch is forbidden for watch unless sendInitialEvents is provided");
+    if (match !== "NotOlderThan") errors.push(field.notSupported("resourceVersionMatch", match, ["NotOlderThan"]));
+    if (options.continue) refuse("resourceVersionMatch is forbidden when continue is provided");
+  }
+  if (errors.length > 0) throw invalid({ group: "meta.k8s.io", kind: "ListOptions" }, "", errors);
+}
