@@ -1,5 +1,9 @@
-// The cgroup tree the pods of a node live in; `cgroupfs.ts` makes it real.
+// The cgroup tree the pods of a node live in: where each pod goes, and what its limits are called. Pure.
+// `cgroupfs.ts` makes it real.
 import type { Pod } from "../../api/types.ts";
+import type { LinuxResources } from "../runtime/runtime.ts";
+import { qosClass } from "./qos.ts";
+import { CPU_PERIOD_US } from "./resources.ts";
 
 /** Pod-level cgroups. All calls are idempotent; removal succeeds on absence. */
 export interface Cgroups {
@@ -8,6 +12,57 @@ export interface Cgroups {
   /** Makes the pod's cgroup with its limits, or brings the limits up to date. */
   ensure(pod: Pod): Promise<void>;
   remove(uid: string): Promise<void>;
-  /** Uids of pods that have a cgroup, for finding orphans. */
-  uids(): Promise<string[]>;
+}
+
+export type CgroupDriver = "cgroupfs" | "systemd";
+
+/** A node of the tree as the path of its names: `["kubepods", "burstable", "pod<uid>"]`. */
+export type CgroupName = readonly string[];
+
+/** Where a pod's containers live. Guaranteed pods stand directly below the root, as upstream has it. */
+export function cgroupName(pod: Pod): CgroupName {
+  const qos = qosClass(pod).toLowerCase();
+  const own = `pod${pod.metadata.uid}`;
+  return qos === "guaranteed" ? ["kubepods", own] : ["kubepods", qos, own];
+}
+
+/** The places a pod of this uid may be in, for removal without its spec. */
+export function possibleNames(uid: string): CgroupName[] {
+  return [["kubepods", `pod${uid}`], ["kubepods", "burstable", `pod${uid}`], ["kubepods", "besteffort", `pod${uid}`]];
+}
+
+/** The path below a cgroup mount. systemd repeats all parents in every name, and dashes in a name would be parents. */
+export function cgroupPath(name: CgroupName, driver: CgroupDriver, root = ""): string {
+  if (driver === "cgroupfs") return `${root}/${name.join("/")}`;
+  const escaped = name.map((part) => part.replaceAll("-", "_"));
+  return `${root}/${escaped.map((_, i) => `${escaped.slice(0, i + 1).join("-")}.slice`).join("/")}`;
+}
+
+/** What the runtime wants as cgroup parent: a path, or a slice's name. */
+export function cgroupParent(name: CgroupName, driver: CgroupDriver, root = ""): string {
+  const path = cgroupPath(name, driver, root);
+  return driver === "cgroupfs" ? path : (path.split("/").at(-1) as string);
+}
+
+/** Files to write for these limits, by controller. A limit that is not set is lifted. */
+export function limitFiles(resources: LinuxResources, version: 1 | 2): { controller: string; file: string; value: string }[] {
+  const { cpuShares = 2, cpuQuotaUs, cpuPeriodUs = CPU_PERIOD_US, memoryLimitBytes } = resources;
+  if (version === 1) {
+    return [
+      { controller: "cpu", file: "cpu.shares", value: String(cpuShares) },
+      { controller: "cpu", file: "cpu.cfs_period_us", value: String(cpuPeriodUs) },
+      { controller: "cpu", file: "cpu.cfs_quota_us", value: String(cpuQuotaUs ?? -1) },
+      { controller: "memory", file: "memory.limit_in_bytes", value: String(memoryLimitBytes ?? -1) },
+    ];
+  }
+  return [
+    { controller: "cpu", file: "cpu.weight", value: String(cpuWeight(cpuShares)) },
+    { controller: "cpu", file: "cpu.max", value: `${cpuQuotaUs ?? "max"} ${cpuPeriodUs}` },
+    { controller: "memory", file: "memory.max", value: String(memoryLimitBytes ?? "max") },
+  ];
+}
+
+/** cgroup v1 shares (2..262144) on v2's scale of weights (1..10000). */
+export function cpuWeight(shares: number): number {
+  return Math.floor(1 + ((shares - 2) * 9999) / 262_142);
 }

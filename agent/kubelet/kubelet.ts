@@ -13,11 +13,15 @@ import type { Component } from "../../lib/component.ts";
 import { logger } from "../../lib/log.ts";
 import type { Runtime } from "../runtime/runtime.ts";
 import { emptyDir } from "../volumes/emptydir.ts";
+import { fileVolumes } from "../volumes/filevolume.ts";
 import { hostPath } from "../volumes/hostpath.ts";
 import { hostMounter, type Mounter } from "../volumes/mount.ts";
+import type { PayloadSources } from "../volumes/payload.ts";
+import { Tokens } from "../volumes/tokens.ts";
 import { createVolumes } from "../volumes/volumes.ts";
 import type { Cgroups } from "./cgroups.ts";
 import { parseResolvConf } from "./dns.ts";
+import { fieldValue, resourceValue, type NodeFacts } from "./fields.ts";
 import { Images } from "./images.ts";
 import { withLastWords } from "./lastwords.ts";
 import { ObjectStore } from "./objects.ts";
@@ -71,10 +75,14 @@ export function createKubelet(deps: KubeletDeps): Kubelet {
   const services = informers.for<Service>(SERVICE);
   const nodes = informers.for<Node>(NODE, { fieldSelector: `metadata.name=${deps.nodeName}` });
   const objects = new ObjectStore(deps.client, clock, stop.signal);
-  const node = nodeServices(deps, { objects, signal: stop.signal, services: () => services.lister.list(), node: () => nodes.lister.list()[0] });
-  const pods = new Pods(node, { onUpdate: (pod) => objects.use(pod), onGone: (uid) => objects.release(uid) }, stop.signal);
+  const tokens = new Tokens(deps.client, clock);
+  const node = nodeServices(deps, { objects, tokens, signal: stop.signal, services: () => services.lister.list(), node: () => nodes.lister.list()[0] });
+  const pods = new Pods(node, { onUpdate: (pod) => objects.use(pod), onGone: (uid) => forget(uid, objects, tokens) }, stop.signal);
   objects.onChange((uids) => {
-    for (const uid of uids) pods.retry(uid);
+    for (const uid of uids) {
+      pods.retry(uid);
+      void refresh(node, pods, uid, stop.signal);
+    }
   });
 
   return {
@@ -86,7 +94,10 @@ export function createKubelet(deps: KubeletDeps): Kubelet {
       await Promise.all([node.cache.relist(clock.now()), informers.waitForSync(stop.signal)]);
       podInformer.addHandler({
         add: (pod) => seen(node, pods, pod),
-        update: (pod) => seen(node, pods, pod),
+        update: (pod, old) => {
+          seen(node, pods, pod);
+          if (!Bun.deepEquals(pod.metadata.labels, old.metadata.labels) || !Bun.deepEquals(pod.metadata.annotations, old.metadata.annotations)) void refresh(node, pods, pod.metadata.uid, stop.signal);
+        },
         delete: (pod) => pods.remove(pod.metadata.uid),
       });
       void node.cache.follow(clock, stop.signal);
@@ -97,6 +108,17 @@ export function createKubelet(deps: KubeletDeps): Kubelet {
       await Promise.allSettled(pods.all().map((worker) => worker.finished));
     },
   };
+}
+
+function forget(uid: string, objects: ObjectStore, tokens: Tokens): void {
+  objects.release(uid);
+  tokens.forget(uid);
+}
+
+/** Brings the files of a running pod's volumes up to date. */
+async function refresh(node: NodeServices, pods: Pods, uid: string, signal: AbortSignal): Promise<void> {
+  const worker = pods.get(uid);
+  if (worker?.phase === "syncing" && node.cache.get(uid)?.containers.length) await node.volumes.refresh(worker.pod, signal);
 }
 
 function seen(node: NodeServices, pods: Pods, pod: Stored<Pod>): void {
@@ -111,6 +133,7 @@ async function repair(node: NodeServices, pods: Pods, signal: AbortSignal): Prom
     try {
       await node.cache.relist(node.clock.now());
       await pods.removeOrphans();
+      for (const worker of pods.all()) await refresh(node, pods, worker.pod.metadata.uid ?? "", signal);
     } catch (error) {
       log.warn({ err: error }, "housekeeping failed");
     }
@@ -120,6 +143,7 @@ async function repair(node: NodeServices, pods: Pods, signal: AbortSignal): Prom
 
 interface Sources {
   readonly objects: ObjectStore;
+  readonly tokens: Tokens;
   readonly signal: AbortSignal;
   readonly services: () => readonly Service[];
   readonly node: () => Node | undefined;
@@ -130,16 +154,26 @@ function nodeServices(deps: KubeletDeps, sources: Sources): NodeServices {
   const paths = new Paths(deps.dataDir, deps.podLogs);
   const mounter = deps.mounter ?? hostMounter;
   const machine = deps.machine ?? { memoryBytes: totalmem(), oomFloor: oomFloor(), cgroupVersion: 1 };
+  const cache = new RuntimeCache(runtime.pods, withLastWords);
+  const allocatable = (): Record<string, string> => sources.node()?.status?.allocatable ?? {};
+  const factsOf = (pod: Pod): NodeFacts => ({ podIps: pod.spec?.hostNetwork ? [nodeIp] : (cache.get(pod.metadata.uid ?? "")?.sandboxes[0]?.ips ?? []), nodeIp, allocatable: allocatable() });
+  const files: PayloadSources = {
+    configMap: (namespace, name) => sources.objects.configMap(namespace, name),
+    secret: (namespace, name) => sources.objects.secret(namespace, name),
+    token: (pod, options) => sources.tokens.get(pod, options),
+    fieldValue: (pod, path) => fieldValue(pod, path, factsOf(pod)),
+    resourceValue: (pod, container, ref) => resourceValue(pod, container, ref, factsOf(pod)),
+  };
   return {
     nodeName, nodeIp, clusterDns, clusterDomain, clock, runtime, recorder, cgroups, paths, machine,
-    cache: new RuntimeCache(runtime.pods, withLastWords),
+    cache,
     images: new Images({ images: runtime.images, clock, recorder, maxParallelPulls: deps.maxParallelPulls ?? 5 }),
     writer: new StatusWriter(deps.client, clock, sources.signal),
     probes: noProbes,
-    volumes: createVolumes({ mounter, podsDir: paths.pods, kinds: [emptyDir(mounter, () => machine.memoryBytes), hostPath()] }),
+    volumes: createVolumes({ mounter, podsDir: paths.pods, kinds: [emptyDir(mounter, () => machine.memoryBytes), hostPath(), ...fileVolumes(mounter, files)] }),
     objects: sources.objects,
     services: sources.services,
-    allocatable: () => sources.node()?.status?.allocatable ?? {},
+    allocatable,
     hostDns: () => parseResolvConf(readText(deps.resolvConf ?? "/etc/resolv.conf")),
     credentials: () => Promise.resolve([]),
     runtimeHandler: () => "",

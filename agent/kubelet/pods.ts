@@ -1,7 +1,9 @@
 // The pods of this node and their workers: from the API, from manifests, and those the runtime still holds of pods long gone.
 // Each pod has one worker; this only routes news to it.
+import { rm } from "node:fs/promises";
 import type { Pod } from "../../api/types.ts";
 import { logger } from "../../lib/log.ts";
+import { podDirectories } from "../volumes/volumes.ts";
 import { killPod } from "./kill.ts";
 import type { NodeServices } from "./services.ts";
 import { PodWorker, removePodFromRuntime } from "./worker.ts";
@@ -63,10 +65,10 @@ export class Pods {
     this.#workers.get(uid)?.retry();
   }
 
-  /** Takes down what the runtime, the cgroups and the disk hold of pods nobody wants. Call only once all wanted pods are known. */
+  /** Takes down what the runtime and the disk hold of pods nobody wants. Call only once all wanted pods are known. */
   async removeOrphans(): Promise<void> {
     const { node } = this;
-    const uids = new Set([...node.cache.uids(), ...(await node.cgroups.uids())]);
+    const uids = new Set([...node.cache.uids(), ...(await podDirectories(node.paths.pods))]);
     await Promise.all([...uids].filter((uid) => !this.#workers.has(uid) && !this.#orphans.has(uid)).map(async (uid) => {
       this.#orphans.add(uid);
       try {
@@ -89,5 +91,7 @@ export class Pods {
     }
     await node.volumes.teardown(uid);
     await node.cgroups.remove(uid);
+    await rm(node.paths.pod(uid), { recursive: true, force: true });
+    if (observed) await rm(node.paths.podLogDirectory({ metadata: { name: observed.name, namespace: observed.namespace, uid } }), { recursive: true, force: true });
   }
 }

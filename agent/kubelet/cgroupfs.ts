@@ -1,0 +1,154 @@
+// The cgroup tree on the host's file system, version 1 or 2.
+// Names and limits are decided in `cgroups.ts`; containers' own cgroups are the runtime's.
+import { existsSync, readFileSync } from "node:fs";
+import { mkdir, readdir, readFile, rmdir, writeFile } from "node:fs/promises";
+import { join } from "node:path";
+import type { Pod } from "../../api/types.ts";
+import { logger } from "../../lib/log.ts";
+import { cgroupName, cgroupParent, cgroupPath, limitFiles, possibleNames, type CgroupDriver, type CgroupName, type Cgroups } from "./cgroups.ts";
+import { podRequest } from "./qos.ts";
+import { cpuShares, podResources } from "./resources.ts";
+
+const log = logger("cgroups");
+const ROOT = "/sys/fs/cgroup";
+/** Controllers pods are limited by. */
+const NEEDED = ["cpu", "memory", "pids"] as const;
+const KILL_ROUNDS = 20;
+const KILL_PAUSE_MS = 50;
+
+/** This machine cannot limit pods; the message says what is missing and how to get it. */
+export class CgroupError extends Error {
+  override readonly name = "CgroupError";
+}
+
+/** Where each controller is mounted. */
+export interface CgroupMounts {
+  readonly version: 1 | 2;
+  /** By controller; on version 2 they all share one mount. */
+  readonly mounts: ReadonlyMap<string, string>;
+}
+
+/** Finds the mounts; throws CgroupError in one line when a controller is missing. */
+export function detectCgroups(root = ROOT, mountTable = readFileSync("/proc/mounts", "utf8")): CgroupMounts {
+  const unified = join(root, "cgroup.controllers");
+  const mounts = new Map<string, string>();
+  if (existsSync(unified)) for (const name of readFileSync(unified, "utf8").split(/\s+/).filter(Boolean)) mounts.set(name, root);
+  const version = mounts.size > 0 ? 2 : 1;
+  if (version === 1) {
+    for (const line of mountTable.split("\n")) {
+      const [, target = "", type, options = ""] = line.split(" ");
+      if (type === "cgroup") for (const option of options.split(",")) if (!mounts.has(option)) mounts.set(option, target);
+    }
+  }
+  const missing = NEEDED.filter((controller) => !mounts.has(controller));
+  if (missing.length > 0) throw new CgroupError(`cgroup controllers are missing: ${missing.join(", ")}; mount them below ${root}, for example: mount -t cgroup -o ${missing[0]} cgroup ${root}/${missing[0]}`);
+  return { version, mounts };
+}
+
+export interface CgroupFsOptions {
+  readonly driver: CgroupDriver;
+  readonly mounts: CgroupMounts;
+  /** A parent of `kubepods`, for several nodes on one machine; empty or starting with `/`. */
+  readonly root?: string;
+}
+
+/** The tree below `<root>/kubepods`. */
+export class CgroupFs implements Cgroups {
+  /** Cpu requests of burstable pods in thousandths, whose sum is their parent's share. */
+  readonly #burstable = new Map<string, number>();
+  readonly #made = new Set<string>();
+
+  constructor(readonly options: CgroupFsOptions) {}
+
+  parentOf(pod: Pod): string {
+    return cgroupParent(cgroupName(pod), this.options.driver, this.options.root ?? "");
+  }
+
+  async ensure(pod: Pod): Promise<void> {
+    const name = cgroupName(pod);
+    for (let depth = 1; depth <= name.length; depth++) await this.#make(name.slice(0, depth));
+    for (const { controller, file, value } of limitFiles(podResources(pod), this.options.mounts.version)) await this.#write(controller, name, { file, value });
+    if (name[1] === "burstable" && this.#burstable.get(pod.metadata.uid ?? "") === undefined) {
+      this.#burstable.set(pod.metadata.uid ?? "", podRequest(pod, "cpu"));
+      await this.#shareOut();
+    }
+  }
+
+  async remove(uid: string): Promise<void> {
+    for (const name of possibleNames(uid)) {
+      const path = cgroupPath(name, this.options.driver, this.options.root ?? "");
+      this.#made.delete(path);
+      for (const mount of await this.#allMounts()) await removeTree(join(mount, path));
+    }
+    if (this.#burstable.delete(uid)) await this.#shareOut();
+  }
+
+  async #make(name: CgroupName): Promise<void> {
+    const path = cgroupPath(name, this.options.driver, this.options.root ?? "");
+    if (this.#made.has(path)) return;
+    for (const controller of NEEDED) {
+      const mount = this.options.mounts.mounts.get(controller) as string;
+      await mkdir(join(mount, path), { recursive: true });
+    }
+    // A pod's own cgroup passes controllers on too: containers stand below it.
+    if (this.options.mounts.version === 2) await this.#delegate(path);
+    if (name.at(-1) === "besteffort") for (const { controller, file, value } of limitFiles({ cpuShares: 2 }, this.options.mounts.version).slice(0, 1)) await this.#write(controller, name, { file, value });
+    this.#made.add(path);
+  }
+
+  async #delegate(path: string): Promise<void> {
+    const mount = this.options.mounts.mounts.get("memory") as string;
+    const parts = path.split("/").filter(Boolean);
+    for (let depth = 0; depth <= parts.length; depth++) {
+      const file = join(mount, ...parts.slice(0, depth), "cgroup.subtree_control");
+      await writeFile(file, [...this.options.mounts.mounts.keys()].map((c) => `+${c}`).join(" ")).catch((error: unknown) => log.debug({ err: error, file }, "delegating controllers failed"));
+    }
+  }
+
+  async #shareOut(): Promise<void> {
+    const milli = [...this.#burstable.values()].reduce((sum, value) => sum + value, 0);
+    const [cpu] = limitFiles({ cpuShares: cpuShares(milli) }, this.options.mounts.version);
+    if (cpu) await this.#write(cpu.controller, ["kubepods", "burstable"], cpu);
+  }
+
+  async #write(controller: string, name: CgroupName, { file, value }: { file: string; value: string }): Promise<void> {
+    const path = join(this.options.mounts.mounts.get(controller) as string, cgroupPath(name, this.options.driver, this.options.root ?? ""), file);
+    const present = await readFile(path, "utf8").catch(() => undefined);
+    if (present === undefined || present.trim() === value) return;
+    await writeFile(path, value).catch((error: unknown) => log.warn({ err: error, path, value }, "setting a cgroup limit failed"));
+  }
+
+  /** The runtime makes the pod's cgroup in every hierarchy there is. */
+  async #allMounts(): Promise<string[]> {
+    return [...new Set(this.options.mounts.mounts.values())];
+  }
+}
+
+/** Removes a cgroup and all below it, ending whatever still runs inside. */
+async function removeTree(path: string): Promise<void> {
+  if (!existsSync(path)) return;
+  for (const entry of await readdir(path, { withFileTypes: true })) if (entry.isDirectory()) await removeTree(join(path, entry.name));
+  for (let round = 0; round < KILL_ROUNDS; round++) {
+    try {
+      return await rmdir(path);
+    } catch (error) {
+      const { code } = error as NodeJS.ErrnoException;
+      if (code === "ENOENT") return;
+      if (code !== "EBUSY") throw error;
+      await killAll(path);
+      await Bun.sleep(KILL_PAUSE_MS);
+    }
+  }
+  throw new CgroupError(`cgroup ${path} is still in use`);
+}
+
+async function killAll(path: string): Promise<void> {
+  const pids = (await readFile(join(path, "cgroup.procs"), "utf8").catch(() => "")).split("\n").filter(Boolean);
+  for (const pid of pids) {
+    try {
+      process.kill(Number(pid), "SIGKILL");
+    } catch {
+      // It ended by itself meanwhile.
+    }
+  }
+}
