@@ -1,0 +1,83 @@
+// What a controller is, what it is given, and the loop nearly all of them share.
+// Which controllers there are is `index.ts`'s business.
+import type { Client } from "../../api/client/client.ts";
+import type { Informers } from "../../api/client/informer.ts";
+import type { EventRecorder } from "../../api/client/recorder.ts";
+import { WorkQueue } from "../../api/client/workqueue.ts";
+import { runWorkers } from "../../api/client/workers.ts";
+import type { KindRegistry } from "../../api/registry.ts";
+import type { Clock } from "../../lib/clock.ts";
+
+/** One control loop under upstream's name, such as `deployment-controller`. */
+export interface Controller {
+  readonly name: string;
+  /** Works until the signal aborts; resolves once everything it began has ended. */
+  start(signal: AbortSignal): Promise<void>;
+}
+
+/** What controllers are made from. Making one registers its informers; nothing runs before `start`. */
+export interface ControllerDeps {
+  /** Shared caches of the whole cluster. */
+  readonly informers: Informers;
+  /** A client that acts as this controller. */
+  clientFor(controller: string): Client;
+  /** A recorder whose events come from this component. */
+  recorderFor(component: string): EventRecorder;
+  readonly clock: Clock;
+  /** The kinds being served, custom ones included. */
+  readonly kinds: KindRegistry;
+  readonly settings: ControllerSettings;
+}
+
+/** What the cluster's owner decides. */
+export interface ControllerSettings {
+  /** PEM of the authority pods are to trust when they talk to the API server. */
+  readonly clusterCaPem: string;
+  /** Pod address ranges, one per family; nodes get theirs out of these. */
+  readonly clusterCidrs: readonly string[];
+  readonly nodeCidrMaskSizeIPv4?: number;
+  readonly nodeCidrMaskSizeIPv6?: number;
+  readonly serviceCidrs?: readonly string[];
+  /** How long a node may be silent before it counts as lost; 40 s when left out. */
+  readonly nodeMonitorGraceMs?: number;
+  /** How many finished pods may lie around; 12,500 when left out. */
+  readonly terminatedPodThreshold?: number;
+  /** Signs client certificates for nodes; absent: no CSR is ever signed here. */
+  readonly signCertificate?: SignCertificate;
+}
+
+/** Signs a PEM certificate request and returns the PEM certificate. */
+export type SignCertificate = (request: { readonly csrPem: string; readonly usages: readonly string[]; readonly lifetimeMs: number }) => Promise<string>;
+
+/** What the shared loop needs of a controller. */
+export interface LoopOptions {
+  readonly name: string;
+  readonly queue: WorkQueue;
+  /** Nothing is reconciled before every informer asked for so far holds its first list. */
+  readonly informers: Informers;
+  /** Keys worked on at once; 5 when left out. */
+  readonly workers?: number;
+  readonly reconcile: (key: string) => Promise<void>;
+  /** Anything else that runs beside the workers, once the caches are filled. */
+  readonly beside?: (signal: AbortSignal) => Promise<void>;
+}
+
+/** A controller that reconciles the keys of one queue. */
+export function controllerOf(options: LoopOptions): Controller {
+  const { name, queue, informers, workers = 5, reconcile, beside } = options;
+  return {
+    name,
+    async start(signal) {
+      await informers.waitForSync(signal);
+      await Promise.all([runWorkers({ name, queue, workers, signal, reconcile }), beside?.(signal)]);
+    },
+  };
+}
+
+/** Resolves when the signal aborts. */
+export function aborted(signal: AbortSignal): Promise<void> {
+  return new Promise((resolve) => {
+    if (signal.aborted) resolve();
+    else signal.addEventListener("abort", () => resolve(), { once: true });
+  });
+}
