@@ -140,7 +140,7 @@ export function clientSuite(name: string, open: () => Promise<ClientUnderTest>):
 
     test("an aborted watch ends", async () => {
       const stop = new AbortController();
-      const events = client.watch(CONFIG_MAP, { namespace, signal: stop.signal })[Symbol.asyncIterator]();
+      const events = client.watch(CONFIG_MAP, { namespace: "empty", signal: stop.signal })[Symbol.asyncIterator]();
       const next = events.next();
       setTimeout(() => stop.abort(), 20);
       expect((await next.catch(() => ({ done: true }))).done).toBe(true);

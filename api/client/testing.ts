@@ -54,13 +54,13 @@ export class MemoryClient implements Client {
 
   async *watch<T extends KubeObject>(kind: KindInfo, options: WatchOptions): AsyncIterable<WatchEvent<Stored<T>>> {
     await this.#called("watch", kind, { name: "", namespace: options.namespace });
-    let seen = this.#revision;
-    if (options.sendInitialEvents) {
+    let seen = Number(options.resourceVersion ?? 0);
+    if (options.sendInitialEvents || seen === 0) {
       const { items, metadata } = await this.list<T>(kind, options);
       seen = Number(metadata.resourceVersion);
       for (const object of items) yield { type: "ADDED", object };
-      yield bookmark(kind, seen, { "k8s.io/initial-events-end": "true" });
-    } else if (options.resourceVersion) seen = Number(options.resourceVersion);
+      if (options.sendInitialEvents) yield bookmark(kind, seen, { "k8s.io/initial-events-end": "true" });
+    }
     if (seen < this.#oldest) throw gone(`too old resource version: ${seen} (${this.#oldest})`);
     const matches = selection(options);
     while (!options.signal.aborted) {
