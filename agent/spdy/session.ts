@@ -9,6 +9,8 @@ const RST_REFUSED = 3;
 const RST_CANCEL = 5;
 /** Open streams of one session; more are refused. */
 const MAX_STREAMS = 4096;
+/** How long the peer is given to close its end after ours. */
+const LINGER_MS = 5_000;
 const MAX_FRAME_BYTES = 1 << 20;
 
 /** One stream. `end` closes this direction only; `destroy` before both ended resets it. */
@@ -105,6 +107,8 @@ export class SpdySession {
     this.send(controlFrame(FrameType.GoAway, 0, Buffer.concat([uint32(this.#lastPeerId), uint32(0)])));
     this.#isClosing = true;
     this.#transport.end();
+    const timer = setTimeout(() => this.#transport.destroy(), LINGER_MS);
+    this.#transport.once("close", () => clearTimeout(timer));
   }
 
   /** For streams of this session only. */

@@ -1,0 +1,111 @@
+// GET /containerLogs: which log, with which options, and for how long to follow it.
+// Reading the file is `log-reader.ts`.
+import type { ServerResponse } from "node:http";
+import type { Pod } from "../../api/types.ts";
+import type { Clock } from "../../lib/clock.ts";
+import type { Runtime } from "../runtime/runtime.ts";
+import { hasContainer, loggedContainer, NodeRequestError } from "./containers.ts";
+import { type LogOptions, readLog } from "./log-reader.ts";
+
+const STATE_RECHECK_MS = 5_000;
+
+/** Options from the query of upstream's PodLogOptions; throws 422 in upstream's words when they contradict. */
+export function logOptions(query: URLSearchParams, nowMs: number): LogOptions {
+  const number = (name: string, minimum: number): number | undefined => {
+    const text = query.get(name);
+    if (text === null || text === "") return undefined;
+    if (!/^-?\d+$/.test(text)) throw new NodeRequestError(400, `{"message": "Unable to decode query."}`);
+    if (Number(text) < minimum) throw invalid();
+    return Number(text);
+  };
+  const tailLines = query.get("tail") === "all" ? undefined : (number("tail", 0) ?? number("tailLines", 0));
+  const limitBytes = number("limitBytes", 1);
+  const sinceSeconds = number("sinceSeconds", 1);
+  const sinceTime = query.get("sinceTime") || undefined;
+  const stream = query.get("stream") || "All";
+  if (sinceSeconds !== undefined && sinceTime !== undefined) throw invalid();
+  if (stream !== "All" && stream !== "Stdout" && stream !== "Stderr") throw invalid();
+  if (stream !== "All" && tailLines !== undefined) throw invalid();
+  const sinceMs = sinceSeconds !== undefined ? nowMs - sinceSeconds * 1000 : sinceTime !== undefined ? Date.parse(sinceTime) : undefined;
+  if (Number.isNaN(sinceMs)) throw new NodeRequestError(400, `{"message": "Unable to decode query."}`);
+  return {
+    stream,
+    follow: isTrue(query.get("follow")),
+    timestamps: isTrue(query.get("timestamps")),
+    ...(tailLines !== undefined && { tailLines }),
+    ...(limitBytes !== undefined && { limitBytes }),
+    ...(sinceMs !== undefined && { sinceMs }),
+  };
+}
+
+export interface LogRequest {
+  readonly pod: Pod;
+  readonly container: string;
+  readonly query: URLSearchParams;
+  readonly response: ServerResponse;
+  readonly signal: AbortSignal;
+}
+
+/** Sends the log; rejects with NodeRequestError before anything was sent. */
+export async function serveContainerLogs({ runtime, clock }: { readonly runtime: Runtime; readonly clock: Clock }, request: LogRequest): Promise<void> {
+  const { pod, container, query, response, signal } = request;
+  const options = logOptions(query, clock.now());
+  if (!hasContainer(pod, container)) throw new NodeRequestError(404, `container "${container}" not found in pod "${pod.metadata.name}"`);
+  const id = loggedContainer(pod, container, isTrue(query.get("previous")));
+  const record = await runtime.pods.containerStatus(id);
+  if (!record?.logPath) throw new NodeRequestError(400, `unable to retrieve container logs for ${runtime.name}://${id}`);
+  const stop = new AbortController();
+  const ended = record.state === "running" && options.follow ? whenEnded({ runtime, clock }, id, AbortSignal.any([signal, stop.signal])) : AbortSignal.abort();
+  const write = (chunk: Buffer): Promise<void> => written(response, chunk);
+  response.writeHead(200, { "content-type": "text/plain" });
+  response.flushHeaders();
+  try {
+    await readLog(record.logPath, options, { write, ended, signal });
+  } catch (error) {
+    // The status line is out; upstream then puts the error where the log would be.
+    await write(Buffer.from(`failed to open log file "${record.logPath}": ${(error as Error).message}`));
+  } finally {
+    stop.abort();
+    response.end();
+  }
+}
+
+/** Aborts once the container no longer runs: told by an event, and looked at now and then in case none comes. */
+function whenEnded({ runtime, clock }: { readonly runtime: Runtime; readonly clock: Clock }, id: string, signal: AbortSignal): AbortSignal {
+  const ended = new AbortController();
+  const stop = AbortSignal.any([signal, ended.signal]);
+  const check = async (): Promise<void> => {
+    const record = await runtime.pods.containerStatus(id).catch(() => ({ state: "running" }));
+    if (record?.state !== "running") ended.abort();
+  };
+  const listen = async (): Promise<void> => {
+    for await (const event of runtime.pods.events(stop)) if (event.id === id && event.type !== "started") await check();
+  };
+  const recheck = async (): Promise<void> => {
+    for (; !stop.aborted; await clock.sleep(STATE_RECHECK_MS, stop)) await check();
+  };
+  void listen().catch(() => undefined);
+  void recheck();
+  return ended.signal;
+}
+
+function written(response: ServerResponse, chunk: Buffer): Promise<void> {
+  if (response.destroyed || response.write(chunk)) return Promise.resolve();
+  return new Promise((resolve) => {
+    const done = (): void => {
+      response.off("drain", done);
+      response.off("close", done);
+      resolve();
+    };
+    response.on("drain", done);
+    response.on("close", done);
+  });
+}
+
+function invalid(): NodeRequestError {
+  return new NodeRequestError(422, `{"message": "Invalid request."}`);
+}
+
+function isTrue(value: string | null): boolean {
+  return value === "true" || value === "1" || value === "";
+}
