@@ -23,8 +23,11 @@ export interface Codec {
   /**
    * Turns parsed JSON into a valid form of `kind`: unknown fields dropped, values of the right type. The result is private.
    * Throws ApiError 400 for wrong types, and for unknown fields under `Strict`; under `Warn` they come back as warnings.
+   * `text` is what `raw` was parsed from: only it shows fields spelled twice.
    */
-  decode(kind: GroupVersionKind, raw: unknown, fieldValidation: FieldValidation): { readonly object: AnyObject; readonly warnings: readonly string[] };
+  // The first three are what every decoding takes.
+  // oxlint-disable-next-line max-params
+  decode(kind: GroupVersionKind, raw: unknown, fieldValidation: FieldValidation, text?: string): { readonly object: AnyObject; readonly warnings: readonly string[] };
   /** Sets constant defaults in place; idempotent. */
   applyDefaults(kind: GroupVersionKind, object: AnyObject): void;
   /** Strategic merge patch; returns a new object and leaves both inputs alone. Throws ApiError for a malformed patch. */

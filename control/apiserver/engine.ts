@@ -1,6 +1,6 @@
 // What every verb works with: the parts the API server is composed of, handed in once.
 import type { Client } from "../../api/client/client.ts";
-import type { KindInfo } from "../../api/kinds.ts";
+import type { GroupVersionKind, KindInfo } from "../../api/kinds.ts";
 import type { KindRegistry } from "../../api/registry.ts";
 import type { AnyObject } from "../../api/types.ts";
 import { timestamp, type Clock } from "../../lib/clock.ts";
@@ -24,6 +24,8 @@ export interface Engine {
   readonly clock: Clock;
   /** Acts as the API server itself. */
   readonly client: Client;
+  /** Reads bodies in protobuf; without it they are refused. */
+  readonly protobuf?: { decode(body: Buffer, expected: GroupVersionKind): unknown } | undefined;
   /** Who serves POSTs that create nothing, by `<plural>` or `<plural>/<subresource>`: tokens, reviews. */
   readonly postHandlers?: Readonly<Record<string, PostHandler>> | undefined;
 }

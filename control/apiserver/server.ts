@@ -29,6 +29,8 @@ export interface ApiServerDeps {
   readonly clock?: Clock;
   /** Who serves POSTs that are not stored, by `<plural>` or `<plural>/<subresource>`. */
   readonly postHandlers?: Readonly<Record<string, PostHandler>>;
+  /** Reads protobuf bodies. */
+  readonly protobuf?: Engine["protobuf"];
   readonly historyBounds?: HistoryBounds;
   /** Left out: no HTTP, the in-process client only. */
   readonly http?: HttpOptions;
@@ -90,8 +92,8 @@ export function createApiServer(deps: ApiServerDeps): ApiServer {
 
   async function start(): Promise<void> {
     const caches = await Caches.start({ store: deps.store, clock, signal: running.signal, bounds: deps.historyBounds });
-    const { strategies = PLAIN_STRATEGIES, codec = plainCodec, admission = [], postHandlers } = deps;
-    engine = { store: deps.store, caches, kinds, strategies, codec, admission, clock, client: loopback, postHandlers };
+    const { strategies = PLAIN_STRATEGIES, codec = plainCodec, admission = [], postHandlers, protobuf } = deps;
+    engine = { store: deps.store, caches, kinds, strategies, codec, admission, clock, client: loopback, postHandlers, protobuf };
     if (!deps.http) return;
     http = httpServer(engine, deps.http);
     port = await http.listen(deps.http.port, deps.http.host);

@@ -1,9 +1,12 @@
-// An API server for tests: memory store, no schema unless one is given, optionally over HTTPS on a free port.
+// An API server for tests: memory store and the real schema, optionally over HTTPS on a free port.
 // The X.509 library needs its polyfill before it is loaded.
 // oxlint-disable-next-line import/no-unassigned-import
 import "reflect-metadata";
 import * as x509 from "@peculiar/x509";
 import type { Client } from "../../api/client/client.ts";
+import { ProtobufDecoder } from "../../api/protobuf/decode.ts";
+import { SchemaCodec } from "../../api/schema/codec.ts";
+import { SchemaEngine } from "../../api/schema/engine.ts";
 import { openMemoryStore } from "../store/memory.ts";
 import type { Authenticator, Authorizer } from "./auth/auth.ts";
 import type { UserInfo } from "./request.ts";
@@ -35,7 +38,7 @@ export async function startTestServer(options: TestOptions = {}): Promise<TestSe
   const { http, ...deps } = options;
   const store = deps.store ?? (await openMemoryStore());
   const given = typeof http === "object" ? http : {};
-  const server = createApiServer({ ...deps, store, ...(http && { http: { host: "127.0.0.1", port: 0, certificate: await selfSigned(), authenticators: [adminToken], authorizer: mastersOnly, ...given } }) });
+  const server = createApiServer({ codec: new SchemaCodec(new SchemaEngine()), protobuf: new ProtobufDecoder(), ...deps, store, ...(http && { http: { host: "127.0.0.1", port: 0, certificate: await selfSigned(), authenticators: [adminToken], authorizer: mastersOnly, ...given } }) });
   await server.start();
   const stop = async (): Promise<void> => {
     await server.stop();

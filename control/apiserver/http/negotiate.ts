@@ -1,5 +1,5 @@
 // Content negotiation: in which form a reply goes out, and which form a body came in.
-// Protobuf is not spoken: a client that prefers it but takes JSON gets JSON, one that insists is told what is accepted.
+// Protobuf is read but not written: a client that prefers it but takes JSON gets JSON, one that insists is told what is accepted.
 import { notAcceptable, unsupportedMediaType } from "../../../api/errors.ts";
 
 /** How a reply is written. */
@@ -62,12 +62,15 @@ function formatOf(type: string): Output["format"] | undefined {
   return type === "application/yaml" ? "yaml" : undefined;
 }
 
+export type Input = "json" | "yaml" | "protobuf";
+
 /** The form of a request body; throws 415 for one that is not read. */
-export function inputOf(contentType: string | undefined): "json" | "yaml" {
+export function inputOf(contentType: string | undefined): Input {
   const type = mediaTypeOf(contentType);
   if (type === "" || type === "*/*" || type === "application/json") return "json";
   if (type === "application/yaml") return "yaml";
-  throw unsupportedMediaType(`the body of the request was in an unknown format - accepted media types include: application/json, application/yaml`);
+  if (type === "application/vnd.kubernetes.protobuf") return "protobuf";
+  throw unsupportedMediaType(`the body of the request was in an unknown format - accepted media types include: ${ACCEPTED.join(", ")}`);
 }
 
 /** The media type without its parameters. */

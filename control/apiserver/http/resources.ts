@@ -1,7 +1,7 @@
 // Serves requests for resources: finds the kind, runs the verb, writes the reply.
 // Authentication and authorization are behind us when this is called.
-import { ApiError, badRequest, field, invalid, methodNotSupported } from "../../../api/errors.ts";
-import { apiVersionOf, type KindInfo, type SubresourceInfo } from "../../../api/kinds.ts";
+import { ApiError, badRequest, field, invalid, methodNotSupported, unsupportedMediaType } from "../../../api/errors.ts";
+import { apiVersionOf, type GroupVersionKind, type KindInfo, type SubresourceInfo } from "../../../api/kinds.ts";
 import type { AnyObject, DeleteOptions, Scale } from "../../../api/types.ts";
 import type { FieldValidation } from "../codec.ts";
 import type { Engine } from "../engine.ts";
@@ -129,7 +129,7 @@ async function servePatch({ engine, exchange, call, request, view, sub }: Step):
 }
 
 async function serveDelete({ engine, exchange, call, request, view }: Step): Promise<void> {
-  const options = await deleteOptions(exchange, call.query);
+  const options = await deleteOptions(engine, exchange, call.query);
   const wanted = { ...request, dryRun: request.dryRun || isDryRun(options.dryRun ?? []) };
   const result = await deleteObject(engine, wanted, options);
   const body = deleteReply(wanted, result);
@@ -139,7 +139,7 @@ async function serveDelete({ engine, exchange, call, request, view }: Step): Pro
 }
 
 async function serveDeleteCollection({ engine, exchange, call, request, view }: Step): Promise<void> {
-  const options = await deleteOptions(exchange, call.query);
+  const options = await deleteOptions(engine, exchange, call.query);
   const wanted = { ...request, dryRun: request.dryRun || isDryRun(options.dryRun ?? []) };
   replyList(exchange, await deleteCollection(engine, wanted, listOptions(call.query), options), view);
 }
@@ -174,15 +174,27 @@ function requireVerb({ kind, verb }: ResourceRequest, sub: SubresourceInfo | und
 
 /** The decoded body of a create or update. */
 async function bodyObject({ engine, exchange, call, request, sub }: Step): Promise<AnyObject> {
-  const format = inputOf(exchange.request.headers["content-type"]);
-  const raw = parseBody(await readBody(exchange.request), format) as AnyObject | undefined;
-  if (typeof raw !== "object" || raw === null || Array.isArray(raw)) throw badRequest("the object provided is unrecognized (must be of type JSON): couldn't get version/kind; json parse error: cannot unmarshal into a struct with apiVersion and kind fields");
   const gvk = sub ? sub.gvk : request.kind;
+  const { raw, text } = await readObject(engine, exchange, gvk);
+  if (typeof raw !== "object" || raw === null || Array.isArray(raw)) throw badRequest("the object provided is unrecognized (must be of type JSON): couldn't get version/kind; json parse error: cannot unmarshal into a struct with apiVersion and kind fields");
   requireKind(raw, gvk, sub !== undefined);
-  const { object, warnings } = engine.codec.decode(sub ? bodyKind(raw, gvk) : gvk, raw, fieldValidationOf(call.query));
+  const { object, warnings } = engine.codec.decode(sub ? bodyKind(raw, gvk) : gvk, raw, fieldValidationOf(call.query), text);
   exchange.warnings.push(...warnings);
   object.metadata ??= {};
   return object;
+}
+
+/** The body as an object, and its text where one shows what parsing hides. */
+async function readObject(engine: Engine, exchange: Exchange, expected: GroupVersionKind): Promise<{ raw: AnyObject; text: string | undefined }> {
+  const format = inputOf(exchange.request.headers["content-type"]);
+  const body = await readBody(exchange.request);
+  if (format === "protobuf") return { raw: protobufObject(engine, body, expected), text: undefined };
+  return { raw: parseBody(body, format) as AnyObject, text: format === "json" ? body.toString() : undefined };
+}
+
+function protobufObject({ protobuf }: Engine, body: Buffer, expected: GroupVersionKind): AnyObject {
+  if (!protobuf) throw unsupportedMediaType("the body of the request was in an unknown format - accepted media types include: application/json, application/yaml");
+  return protobuf.decode(body, expected) as AnyObject;
 }
 
 function bodyKind(raw: AnyObject, gvk: SubresourceInfo["gvk"]): SubresourceInfo["gvk"] {
@@ -198,11 +210,14 @@ function requireKind(raw: AnyObject, gvk: { group: string; version: string; kind
   throw badRequest(`${kind} in version ${JSON.stringify(apiVersion.split("/").at(-1))} cannot be handled as a ${gvk.kind}: converting (${apiVersion}, Kind=${kind}) to (${expected}, Kind=${gvk.kind}): unknown conversion`);
 }
 
-async function deleteOptions(exchange: Exchange, query: Query): Promise<DeleteOptions> {
+const DELETE_OPTIONS: GroupVersionKind = { group: "meta.k8s.io", version: "v1", kind: "DeleteOptions" };
+
+async function deleteOptions(engine: Engine, exchange: Exchange, query: Query): Promise<DeleteOptions> {
   const { request } = exchange;
   const body = await readBody(request);
   if (body.length > 0) {
-    const options = parseBody(body, inputOf(request.headers["content-type"])) as DeleteOptions & { kind?: string };
+    const format = inputOf(request.headers["content-type"]);
+    const options = (format === "protobuf" ? protobufObject(engine, body, DELETE_OPTIONS) : parseBody(body, format)) as DeleteOptions & { kind?: string };
     if (options?.kind && options.kind !== "DeleteOptions") throw badRequest(`decoded object cannot be converted to DeleteOptions: ${options.kind}`);
     return options ?? {};
   }
