@@ -29,7 +29,7 @@ function envelope(apiVersion: string, kind: string, raw: Buffer): Buffer {
 
 describe("objects sent as protobuf", () => {
   test("a namespace as kubectl sends it has its name and none of the zeros around it", () => {
-    const sent = Buffer.from("6b3873000a0f0a02763112094e616d657370616365121b0a130a03666f6f12001a0022002a003200380042001200" + "1a020a001a002200", "hex");
+    const sent = Buffer.from("6b3873000a0f0a02763112094e616d657370616365121b0a130a03666f6f12001a0022002a0032003800420012001a020a001a002200", "hex");
     expect(decoder.decode(sent, POD)).toEqual({ kind: "Namespace", apiVersion: "v1", metadata: { name: "foo" }, spec: {}, status: {} });
   });
 
