@@ -100,7 +100,8 @@ function exitCode(text: string): number {
   const status = JSON.parse(text) as { status?: string; reason?: string; message?: string; details?: { causes?: { reason?: string; message?: string }[] } };
   if (status.status === "Success") return 0;
   const code = status.reason === "NonZeroExitCode" ? status.details?.causes?.find((cause) => cause.reason === "ExitCode")?.message : undefined;
-  if (code === undefined) throw new RuntimeError("Unavailable", status.message ?? text);
+  // Whoever reports this adds the same words again.
+  if (code === undefined) throw new RuntimeError("Unavailable", (status.message ?? text).replace(/^Internal error occurred: (error (executing command in|attaching to) container: )?/, ""));
   return Number(code);
 }
 
