@@ -2,10 +2,12 @@
 import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import type { KindInfo } from "../../api/kinds.ts";
 import { builtinKind } from "../../api/registry.ts";
-import type { Container, ObjectReference, Pod, PodSpec, Stored } from "../../api/types.ts";
+import type { AnyObject, Container, ObjectReference, Pod, PodSpec, Stored } from "../../api/types.ts";
 import { systemClock, type Clock } from "../../lib/clock.ts";
 import { FakeRuntime, type FakeRuntimeOptions } from "../runtime/fake.ts";
+import type { Runtime } from "../runtime/runtime.ts";
 import type { Mounter } from "../volumes/mount.ts";
 import type { Cgroups } from "./cgroups.ts";
 import { FakeApi, fakeInformers } from "./fakeapi.ts";
@@ -35,27 +37,40 @@ export interface RecordedEvent {
   readonly message: string;
 }
 
+export interface RigOptions {
+  readonly runtime?: FakeRuntimeOptions;
+  readonly clock?: Clock;
+  readonly api?: FakeApi;
+  /** The real things, for tests on a host. */
+  readonly real?: { readonly runtime: Runtime; readonly mounter: Mounter; readonly cgroups: Cgroups };
+  readonly dataDir?: string;
+}
+
 /** A kubelet on a fake runtime and a fake API; `close` stops it and removes its directory. */
 export class Rig {
-  readonly dir = mkdtempSync(join(tmpdir(), "kubelet-rig-"));
+  readonly dir: string;
   readonly api: FakeApi;
   readonly runtime: FakeRuntime;
   readonly events: RecordedEvent[] = [];
   kubelet: Kubelet;
   readonly #clock: Clock;
 
-  constructor(options: { runtime?: FakeRuntimeOptions; clock?: Clock; api?: FakeApi } = {}) {
+  readonly #real: RigOptions["real"];
+
+  constructor(options: RigOptions = {}) {
     this.#clock = options.clock ?? systemClock;
     this.api = options.api ?? new FakeApi();
+    this.#real = options.real;
+    this.dir = options.dataDir ?? mkdtempSync(join(tmpdir(), "kubelet-rig-"));
     this.runtime = new FakeRuntime({ clock: this.#clock, writeLogs: true, ...options.runtime });
     this.kubelet = this.#create();
   }
 
   #create(): Kubelet {
     return createKubelet({
-      client: this.api, informers: fakeInformers(this.api), runtime: this.runtime, clock: this.#clock,
+      client: this.api, informers: fakeInformers(this.api), runtime: this.#real?.runtime ?? this.runtime, clock: this.#clock,
       recorder: { event: (about, type, reason, message) => void this.events.push({ about, type, reason, message }) },
-      cgroups: noCgroups, mounter: noMounter, nodeName: "n1", nodeIp: "10.0.0.1",
+      cgroups: this.#real?.cgroups ?? noCgroups, mounter: this.#real?.mounter ?? noMounter, nodeName: "n1", nodeIp: "10.0.0.1",
       dataDir: join(this.dir, "data"), podLogs: join(this.dir, "logs"), clusterDns: ["10.96.0.10"], clusterDomain: "cluster.local",
     });
   }
@@ -74,6 +89,21 @@ export class Rig {
 
   create(pod: Pod): Promise<Stored<Pod>> {
     return this.api.create(POD, pod);
+  }
+
+  addObject(kind: KindInfo, object: AnyObject): void {
+    void this.api.create(kind, object);
+  }
+
+  /** Resolves when no pod is being worked on any more. */
+  async settled(): Promise<void> {
+    while (this.kubelet.pods.all().some((worker) => worker.pod.metadata.deletionTimestamp)) await Bun.sleep(5);
+  }
+
+  /** Deletes every pod and waits until nothing is left of any. */
+  async deleteAll(): Promise<void> {
+    for (const pod of this.api.select(POD, {})) await this.delete(pod.metadata.name, 1).catch(() => undefined);
+    while (this.kubelet.pods.all().length > 0) await Bun.sleep(5);
   }
 
   async delete(name: string, gracePeriodSeconds?: number): Promise<void> {
@@ -100,7 +130,7 @@ export class Rig {
 
   async close(): Promise<void> {
     await this.kubelet.stop();
-    rmSync(this.dir, { recursive: true, force: true });
+    if (!this.#real) rmSync(this.dir, { recursive: true, force: true });
   }
 }
 

@@ -1,0 +1,117 @@
+// The kubelet on a real containerd, with real mounts and cgroups: needs root, leaves nothing behind.
+import { afterAll, beforeAll, expect, test } from "bun:test";
+import { chmodSync, existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { builtinKind } from "../../api/registry.ts";
+import type { Container, Pod, PodSpec } from "../../api/types.ts";
+import { systemClock } from "../../lib/clock.ts";
+import { hostExec } from "../../lib/exec.ts";
+import { busyboxImage } from "../runtime/busybox-image.ts";
+import { removePrivateContainerd } from "../runtime/containerd/remove.ts";
+import { createRuntime } from "../runtime/create.ts";
+import type { Runtime } from "../runtime/runtime.ts";
+import { hostMounter } from "../volumes/mount.ts";
+import { aPod, conditionOf, Rig } from "./builders.ts";
+import { CgroupFs, detectCgroups } from "./cgroupfs.ts";
+
+const IMAGE = "minik8s.test/busybox:kubelet";
+const REPO = join(import.meta.dir, "../..");
+const BRIDGE = "mk8skubelet0";
+const dataDir = mkdtempSync("/tmp/mk8s-kl-");
+let runtime: Runtime;
+let rig: Rig;
+
+/** The repository's own CNI plugins, as executables. */
+function installPlugins(binDir: string, confDir: string): void {
+  mkdirSync(binDir, { recursive: true });
+  mkdirSync(confDir, { recursive: true });
+  const main = join(dataDir, "cni.ts");
+  writeFileSync(main, `import { cniMain } from ${JSON.stringify(join(REPO, "cni/main.ts"))};\nprocess.exit(await cniMain(process.env.MINIK8S_CNI_PLUGIN ?? ""));\n`);
+  for (const plugin of ["bridge", "host-local", "loopback", "portmap"]) {
+    writeFileSync(join(binDir, plugin), `#!/bin/sh\nMINIK8S_CNI_PLUGIN=${plugin} exec ${process.execPath} ${main}\n`);
+    chmodSync(join(binDir, plugin), 0o755);
+  }
+  writeFileSync(join(confDir, "10-test.conflist"), JSON.stringify({ cniVersion: "1.0.0", name: "kubelet-test", plugins: [
+    { type: "bridge", bridge: BRIDGE, isGateway: true, ipMasq: false, ipam: { type: "host-local", dataDir: join(dataDir, "ipam"), ranges: [[{ subnet: "10.253.77.0/24" }]], routes: [{ dst: "0.0.0.0/0" }] } },
+  ] }));
+}
+
+const container = (overrides: Partial<Container>): Container => ({ name: "app", image: IMAGE, imagePullPolicy: "Never", ...overrides });
+const aRealPod = (name: string, spec: Partial<PodSpec>, uid: string = crypto.randomUUID()): Pod => aPod({ name, uid, spec });
+const sh = (script: string): string[] => ["/bin/sh", "-c", script];
+const rest = "trap 'exit 0' TERM; while :; do sleep 1 & wait $!; done";
+
+beforeAll(async () => {
+  installPlugins(join(dataDir, "cni/bin"), join(dataDir, "cni/conf"));
+  runtime = await createRuntime({ kind: "containerd", dataDir, cniBinDir: join(dataDir, "cni/bin"), cniConfDir: join(dataDir, "cni/conf") });
+  const tar = join(dataDir, "busybox.tar");
+  writeFileSync(tar, busyboxImage(IMAGE));
+  await runtime.images.load(tar);
+  while (!(await runtime.images.status(IMAGE))) await Bun.sleep(20);
+  rig = new Rig({ real: { runtime, mounter: hostMounter, cgroups: new CgroupFs({ driver: "cgroupfs", mounts: detectCgroups(), root: "/mk8s-kubelet-test" }) }, dataDir });
+  await rig.start();
+}, 60_000);
+
+afterAll(async () => {
+  await rig?.deleteAll();
+  await rig?.close();
+  await runtime?.close();
+  await removePrivateContainerd({ dataDir, purge: true, exec: hostExec, clock: systemClock });
+  await hostExec(["ip", "link", "delete", BRIDGE]);
+  for (const controller of ["cpu", "memory", "pids"]) {
+    for (const path of ["kubepods/burstable", "kubepods/besteffort", "kubepods", ""]) await hostExec(["rmdir", join("/sys/fs/cgroup", controller, "mk8s-kubelet-test", path)]);
+  }
+  rmSync(dataDir, { recursive: true, force: true });
+}, 60_000);
+
+async function logOf(pod: Pod, name = "app"): Promise<string> {
+  const text = readFileSync(join(rig.kubelet.node.paths.podLogDirectory(pod), name, "0.log"), "utf8");
+  return text.split("\n").map((line) => line.split(" ").slice(3).join(" ")).join("\n").trim();
+}
+
+test("a pod runs, sees its environment, volumes and names, and ends", async () => {
+  rig.addObject(builtinKind("", "v1", "ConfigMap"), { metadata: { name: "cm", namespace: "default" }, data: { key: "from the map" } });
+  const script = "echo $GREETING; cat /etc/cm/key; echo; cat /etc/secretless/name; echo; hostname; cat /etc/hosts | grep kubelet-; id -u; echo last words > /dev/termination-log; ls -ld /scratch | cut -c1-10";
+  const pod = await rig.create(aRealPod("all", {
+    restartPolicy: "Never",
+    hostname: "kubelet-host",
+    securityContext: { runAsUser: 1234, fsGroup: 4321 },
+    containers: [container({ command: sh(script), env: [{ name: "WHO", value: "world" }, { name: "GREETING", value: "hello $(WHO)" }], volumeMounts: [{ name: "cm", mountPath: "/etc/cm" }, { name: "down", mountPath: "/etc/secretless" }, { name: "scratch", mountPath: "/scratch" }] })],
+    volumes: [{ name: "cm", configMap: { name: "cm" } }, { name: "down", downwardAPI: { items: [{ path: "name", fieldRef: { fieldPath: "metadata.name" } }] } }, { name: "scratch", emptyDir: { medium: "Memory", sizeLimit: "1Mi" } }],
+  }));
+  const done = await rig.until((p) => p?.status?.phase === "Succeeded", "all", 20_000);
+  expect(done.status?.containerStatuses?.[0]?.state?.terminated).toMatchObject({ exitCode: 0, message: "last words\n" });
+  const lines = (await logOf(pod)).split("\n");
+  expect(lines).toEqual(["hello world", "from the map", "all", "kubelet-host", expect.stringMatching(/^10\.253\.77\.\d+\tkubelet-host$/), "1234", "drwxrwsrwx"]);
+}, 30_000);
+
+test("limits reach the pod's cgroup, and deleting the pod removes it, its mounts and its directories", async () => {
+  const pod = await rig.create(aRealPod("limited", { containers: [container({ command: sh(rest), resources: { requests: { cpu: "100m", memory: "32Mi" }, limits: { cpu: "200m", memory: "64Mi" } }, volumeMounts: [{ name: "m", mountPath: "/m" }] })], volumes: [{ name: "m", emptyDir: { medium: "Memory" } }] }));
+  await rig.until((p) => conditionOf(p, "Ready") === "True", "limited", 20_000);
+  const cgroup = `/sys/fs/cgroup/memory/mk8s-kubelet-test/kubepods/burstable/pod${pod.metadata.uid}`;
+  expect(readFileSync(join(cgroup, "memory.limit_in_bytes"), "utf8").trim()).toBe(String(64 * 1024 * 1024));
+  await rig.delete("limited", 5);
+  await rig.until((p) => p === undefined, "limited", 20_000);
+  await rig.settled();
+  expect(existsSync(cgroup)).toBe(false);
+  expect(existsSync(rig.kubelet.node.paths.pod(pod.metadata.uid))).toBe(false);
+  expect(await hostMounter.below(rig.kubelet.node.paths.pod(pod.metadata.uid))).toEqual([]);
+}, 40_000);
+
+test("a restarted agent restarts nothing", async () => {
+  await rig.create(aRealPod("stays", { containers: [container({ command: sh(rest) })] }));
+  const before = await rig.until((p) => conditionOf(p, "Ready") === "True", "stays", 20_000);
+  await rig.restart();
+  await Bun.sleep(500);
+  expect(rig.pod("stays")?.status).toEqual(before.status as NonNullable<typeof before.status>);
+}, 30_000);
+
+test("a sub-path is mounted, and one that leads out is refused", async () => {
+  const prepare = container({ name: "prepare", command: sh("mkdir /v/in && echo x > /v/in/f && ln -s /etc /v/out"), volumeMounts: [{ name: "v", mountPath: "/v" }] });
+  const volumes = [{ name: "v", emptyDir: {} }];
+  await rig.create(aRealPod("inside", { restartPolicy: "Never", initContainers: [prepare], volumes, containers: [container({ command: sh("cat /x/f"), volumeMounts: [{ name: "v", mountPath: "/x", subPath: "in" }] })] }));
+  await rig.create(aRealPod("outside", { initContainers: [prepare], volumes, containers: [container({ command: sh("true"), volumeMounts: [{ name: "v", mountPath: "/x", subPath: "out" }] })] }));
+  await rig.until((p) => p?.status?.phase === "Succeeded", "inside", 20_000);
+  const refused = await rig.until((p) => p?.status?.containerStatuses?.[0]?.state?.waiting?.reason === "CreateContainerConfigError", "outside", 20_000);
+  expect(refused.status?.containerStatuses?.[0]?.state?.waiting?.message).toContain("outside of the volume");
+}, 40_000);
