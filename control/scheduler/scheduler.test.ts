@@ -16,7 +16,7 @@ function start(options: Partial<SchedulerOptions> = {}) {
   const api = new FakeApi();
   const clock = new FakeClock(1_800_000_000_000);
   const events: Seen[] = [];
-  const recorder: SchedulerOptions["recorder"] = { event: (object, e) => void events.push({ object: object.metadata.name ?? "", reason: e.reason, message: e.message }) };
+  const recorder: SchedulerOptions["recorder"] = { event: (object, _type, reason, message) => void events.push({ object: (object as Pod).metadata.name ?? "", reason, message }) };
   createScheduler({ client: api.client, informers: api, recorder, clock, random: () => 0.99, ...options }).start(stop.signal);
   return { api, clock, events };
 }

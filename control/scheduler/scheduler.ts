@@ -2,8 +2,9 @@
 // Decisions are synchronous in small slices, so an API server in the same process keeps answering.
 import type { Client } from "../../api/client/client.ts";
 import type { Informers } from "../../api/client/informer.ts";
+import type { EventRecorder } from "../../api/client/recorder.ts";
 import { isNotFound } from "../../api/errors.ts";
-import type { KubeObject, Pod } from "../../api/types.ts";
+import type { Pod } from "../../api/types.ts";
 import type { Clock } from "../../lib/clock.ts";
 import { logger } from "../../lib/log.ts";
 import { bind, reportFailure, type Failure } from "./binder.ts";
@@ -18,15 +19,10 @@ import { PodParser, type PodInfo } from "./podinfo.ts";
 import { SchedulingQueue, type QueuedPod } from "./queue.ts";
 import { watchCluster } from "./watch.ts";
 
-/** Tells people what happened to an object. */
-export interface Recorder {
-  event(object: KubeObject, event: { readonly type: "Normal" | "Warning"; readonly reason: string; readonly message: string; readonly action: string }): void;
-}
-
 export interface SchedulerOptions {
   readonly client: Client;
   readonly informers: Informers;
-  readonly recorder: Recorder;
+  readonly recorder: EventRecorder;
   readonly clock: Clock;
   readonly config?: SchedulerConfig;
   /** 0..1; breaks ties between equally good nodes. */
@@ -157,7 +153,7 @@ class SchedulerCore {
 
   #report(info: PodInfo, failure: Failure): void {
     const { client, clock, recorder } = this.options;
-    recorder.event(info.pod, { type: "Warning", reason: "FailedScheduling", message: truncateNote(failure.message), action: "Scheduling" });
+    recorder.event(info.pod, "Warning", "FailedScheduling", truncateNote(failure.message));
     void reportFailure({ client, clock, info, failure });
   }
 
@@ -168,7 +164,7 @@ class SchedulerCore {
       await bind(this.options.client, info, node.name);
       this.#queue.done(info.uid);
       const { namespace, name } = info.pod.metadata;
-      this.options.recorder.event(info.pod, { type: "Normal", reason: "Scheduled", message: `Successfully assigned ${namespace}/${name} to ${node.name}`, action: "Binding" });
+      this.options.recorder.event(info.pod, "Normal", "Scheduled", `Successfully assigned ${namespace}/${name} to ${node.name}`);
     } catch (err) {
       this.#bindFailed(queued, node, err);
     } finally {
