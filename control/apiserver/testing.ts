@@ -4,6 +4,7 @@
 import "reflect-metadata";
 import * as x509 from "@peculiar/x509";
 import type { Client } from "../../api/client/client.ts";
+import type { AnyObject } from "../../api/types.ts";
 import { ProtobufDecoder } from "../../api/protobuf/decode.ts";
 import { SchemaCodec } from "../../api/schema/codec.ts";
 import { SchemaEngine } from "../../api/schema/engine.ts";
@@ -65,3 +66,21 @@ async function makeCertificate(): Promise<ServingCertificate> {
   return { cert: certificate.toString("pem"), key };
 }
 
+
+/** One call over HTTPS as `admin` (or with the headers given), its body parsed when it is JSON. */
+export async function call(server: TestServer, method: string, path: string, options: CallOptions = {}): Promise<{ status: number; headers: Headers; body: AnyObject; text: string }> {
+  const { body, headers } = options;
+  const isText = typeof body === "string";
+  const response = await fetch(`${server.url}${path}`, {
+    method, tls: { rejectUnauthorized: false }, redirect: "manual",
+    headers: { authorization: "Bearer admin", ...(body !== undefined && { "content-type": "application/json" }), ...headers },
+    ...(body !== undefined && { body: isText ? body : body instanceof Uint8Array ? body : JSON.stringify(body) }),
+  } as RequestInit);
+  const text = await response.text();
+  return { status: response.status, headers: response.headers, text, body: (text.startsWith("{") ? JSON.parse(text) : {}) as AnyObject };
+}
+
+export interface CallOptions {
+  readonly body?: unknown;
+  readonly headers?: Readonly<Record<string, string>>;
+}
