@@ -3,7 +3,7 @@ import { statSync } from "node:fs";
 import { join } from "node:path";
 
 const root = join(import.meta.dir, "..");
-const SOURCES = ["scripts/schema.ts", "api/kinds.ts", "api/schema/facts.ts", "api/schema/facts-core.ts", "api/schema/facts-defaults.ts", "api/schema/facts-groups.ts", "api/schema/special.ts"];
+const SOURCES = ["scripts/schema.ts", "scripts/schema-parameters.ts", "api/kinds.ts", "api/schema/facts.ts", "api/schema/facts-core.ts", "api/schema/facts-defaults.ts", "api/schema/facts-groups.ts", "api/schema/special.ts"];
 
 const modified = (path: string): number => statSync(join(root, path), { throwIfNoEntry: false })?.mtimeMs ?? 0;
 if (modified("dist/schema.data") < Math.max(...SOURCES.map(modified))) {

@@ -1,14 +1,17 @@
 // Derives the schema of every served kind from the published client models and the facts they lack, as a build product:
 // `dist/schema.data` (types, read by the engine) and `dist/schema-docs.data` (descriptions, read for OpenAPI only).
+import { createHash } from "node:crypto";
 import { mkdirSync, readFileSync, renameSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { KINDS } from "../api/kinds.ts";
 import { ATOMIC_TYPES, UNIONS, readFacts, type FieldFact, type Presence } from "../api/schema/facts.ts";
-import type { DefinitionData, FieldData, SchemaData } from "../api/schema/data.ts";
+import type { DefinitionData, DocsData, FieldData, SchemaData } from "../api/schema/data.ts";
 import { SPECIAL_TYPES } from "../api/schema/special.ts";
+import { readParameters } from "./schema-parameters.ts";
 
 const root = join(import.meta.dir, "..");
-const MODELS = join(root, "node_modules/@kubernetes/client-node/dist/gen/models");
+const CLIENT = join(root, "node_modules/@kubernetes/client-node/dist/gen");
+const MODELS = join(CLIENT, "models");
 const META = "io.k8s.apimachinery.pkg.apis.meta.v1";
 const GROUP_PREFIXES = "Admissionregistration|Apiextensions|Apiregistration|Authentication|Core|Discovery|Events|Flowcontrol|Rbac|Resource|Storage";
 const MODEL_NAME = new RegExp(`^(${GROUP_PREFIXES})?(V\\d+)(.+)$`);
@@ -27,7 +30,7 @@ interface Model {
   readonly fields: readonly { readonly name: string; readonly type: string; readonly format: string; readonly isRequired: boolean; readonly description: string }[];
 }
 
-export function buildSchema(): { schema: SchemaData; docs: Record<string, Record<string, string>> } {
+export function buildSchema(): { schema: SchemaData; docs: DocsData } {
   const facts = readFacts();
   const names = nameModels();
   const definitions: Record<string, DefinitionData> = {};
@@ -48,7 +51,10 @@ export function buildSchema(): { schema: SchemaData; docs: Record<string, Record
     definitions[definition] = { f: data, ...(ATOMIC_TYPES.has(short) && { atomic: true as const }), ...(UNIONS[short] && { union: UNIONS[short] }) };
   }
   for (const [type, fields] of facts) for (const field of fields.keys()) if (!used.has(`${type}.${field}`)) throw new Error(`a fact about ${type}.${field}, which no model has`);
-  return { schema: { definitions: Object.fromEntries(Object.entries(definitions).map(([name, data]) => [name, JSON.stringify(data)])) }, docs };
+  const texts = Object.fromEntries(Object.entries(definitions).map(([name, data]) => [name, JSON.stringify(data)]));
+  const allDocs: DocsData = { descriptions: docs, parameters: readParameters(join(CLIENT, "types/ObjectParamAPI.d.ts")) };
+  const digest = createHash("sha256").update(JSON.stringify([texts, allDocs])).digest("hex");
+  return { schema: { definitions: texts, digest }, docs: allDocs };
 }
 
 /** Writes both products, each in one rename, so that tests of many processes may do it at once. */
@@ -69,7 +75,8 @@ function fieldData(definition: string, field: Model["fields"][number], { fact, n
   if (field.isRequired) data.r = true;
   if (presence !== "pointer") data.p = presence;
   if (fact.listKeys) data.k = fact.listKeys;
-  if (type.startsWith("[]") && fact.listType !== "none" && !fact.listKeys && !(definition.endsWith("List") && field.name === "items")) data.l = fact.listType ?? "atomic";
+  if (type === "B" && fact.listType === "atomic") data.l = "atomic";
+  if (type.startsWith("[]") && fact.listType !== "none" && !fact.listKeys && !(definition.endsWith("List") && field.name === "items")) data.l = fact.listType === "set" ? "set" : "atomic";
   if (fact.mapType) data.m = fact.mapType;
   if (fact.strategy) data.s = fact.strategy;
   if (fact.mergeKey) data.mk = fact.mergeKey;
@@ -82,8 +89,13 @@ function fieldData(definition: string, field: Model["fields"][number], { fact, n
 function usualPresence(definition: string, field: Model["fields"][number], type: string): Presence {
   if (type === `#${META}.ObjectMeta` || type === `#${META}.ListMeta`) return "always";
   if (field.isRequired) return "always";
-  if (type.startsWith("#") && (field.name === "spec" || field.name === "status") && KINDS.some((kind) => definition.endsWith(`.${kind.kind}`))) return "always";
+  if (type.startsWith("#") && (field.name === "spec" || field.name === "status") && isKind(definition)) return "always";
   return /^(s|B|b|\[\]|\{\})/.test(type) ? "value" : "pointer";
+}
+
+function isKind(definition: string): boolean {
+  const name = definition.slice(definition.lastIndexOf(".") + 1);
+  return KINDS.some((kind) => kind.kind === name || Object.values(kind.subresources).some((sub) => sub.gvk.kind === name));
 }
 
 /** A type expression: `s` string, `b` boolean, `i32`, `i64`, `f64`, `B` bytes, `*` anything, `[]T`, `{}T`, `#definition`. */
@@ -190,7 +202,7 @@ function readModel(name: string): Model {
 /** The prose of a doc comment, without its stars and escapes. */
 function textOf(comment: string | undefined): string {
   if (comment === undefined) return "";
-  return comment.split("\n").map((line) => line.replace(/^\s*\* ?/, "")).join("\n").trim().replace(/\\(['"\\`])/g, "$1");
+  return comment.split("\n").map((line) => line.replace(/^\s*\* ?/, "")).join("\n").trim().replace(/\\(['"\\`])/g, "$1").replaceAll("*_/", "*/").replaceAll("/_*", "/*");
 }
 
 if (import.meta.main) writeSchema();

@@ -35,6 +35,8 @@ export interface DefinitionData {
 /** Definitions by published name, each as JSON of its own so that only those in use are ever parsed. */
 export interface SchemaData {
   definitions: Record<string, string>;
+  /** Changes whenever a definition, a description or a parameter does. */
+  digest: string;
 }
 
 /** The types of every definition. */
@@ -42,7 +44,21 @@ export function loadSchema(): SchemaData {
   return JSON.parse(readFileSync(schemaPath, "utf8")) as SchemaData;
 }
 
-/** Descriptions by definition and field; the definition's own is under the empty name. Large: read, use, drop. */
-export function loadDescriptions(): Record<string, Record<string, string>> {
-  return JSON.parse(readFileSync(docsPath, "utf8")) as Record<string, Record<string, string>>;
+/** A query or path parameter of requests. */
+export interface ParameterData {
+  readonly name: string;
+  readonly type: string;
+  readonly description: string;
+}
+
+export interface DocsData {
+  /** By definition and field; the definition's own is under the empty name. */
+  readonly descriptions: Record<string, Record<string, string>>;
+  /** By the kind of request that takes them. */
+  readonly parameters: Record<string, readonly ParameterData[]>;
+}
+
+/** Everything only OpenAPI needs. Large: read, use, drop. */
+export function loadDocs(): DocsData {
+  return JSON.parse(readFileSync(docsPath, "utf8")) as DocsData;
 }

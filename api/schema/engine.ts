@@ -15,7 +15,8 @@ type Plain = Record<string, unknown>;
 
 /** Schema-driven operations on objects of any kind, built-in or added at run time. */
 export class SchemaEngine {
-  readonly #definitions = new Definitions();
+  /** The built-in definitions, for whoever publishes them. */
+  readonly definitions = new Definitions();
   readonly #added = new Map<string, SchemaNode>();
   readonly #nodes = new Map<string, SchemaNode | undefined>();
 
@@ -25,7 +26,7 @@ export class SchemaEngine {
     const known = this.#nodes.get(key);
     if (known || this.#nodes.has(key)) return known;
     const name = definitionName(kind);
-    const node = this.#added.get(key) ?? (this.#definitions.has(name) ? this.#definitions.node(name) : undefined);
+    const node = this.#added.get(key) ?? (this.definitions.has(name) ? this.definitions.node(name) : undefined);
     this.#nodes.set(key, node);
     return node;
   }

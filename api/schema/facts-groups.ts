@@ -101,7 +101,7 @@ rbac.v1.Role: rules!
 rbac.v1.RoleRef: apiGroup!
 resource.v1.AllocatedDeviceStatus: conditions[type]! data<RawExtension> shareID*
 resource.v1.AllocationResult: devices!
-resource.v1.CapacityRequestPolicy: default<Quantity>*!
+resource.v1.CapacityRequestPolicy: default<Quantity>*! validValues<Quantity>
 resource.v1.CapacityRequestPolicyRange: max<Quantity> min<Quantity>* step<Quantity>
 resource.v1.CapacityRequirements: requests<Quantity>
 resource.v1.Counter: value<Quantity>
@@ -136,10 +136,11 @@ apiextensions.v1.CustomResourceDefinitionStatus: acceptedNames! conditions[type]
 apiextensions.v1.CustomResourceDefinitionVersion: deprecationWarning*
 apiextensions.v1.CustomResourceSubresourceScale: labelSelectorPath*
 apiextensions.v1.CustomResourceSubresources: status<CustomResourceSubresourceStatus>
-apiextensions.v1.JSONSchemaProps: $ref* additionalItems<JSONSchemaPropsOrBool> additionalProperties<JSONSchemaPropsOrBool> default<JSON> enum<JSON> example<JSON> items<JSONSchemaPropsOrArray> x-kubernetes-list-type* x-kubernetes-map-type* x-kubernetes-preserve-unknown-fields* x-kubernetes-validations[rule]+rule
+apiextensions.v1.JSONSchemaProps: $ref* additionalItems<JSONSchemaPropsOrBool> additionalProperties<JSONSchemaPropsOrBool> default<JSON> dependencies<JSONSchemaPropsOrStringArray> enum<JSON> example<JSON> items<JSONSchemaPropsOrArray> x-kubernetes-list-type* x-kubernetes-map-type* x-kubernetes-preserve-unknown-fields* x-kubernetes-validations[rule]+rule
 apiextensions.v1.ServiceReference: path*
 apiextensions.v1.ValidationRule: optionalOldSelf* reason*
 apiextensions.v1.WebhookClientConfig: url*
 apiregistration.v1.APIServiceCondition: lastTransitionTime!
+apiregistration.v1.APIServiceSpec: caBundle[.]
 apiregistration.v1.APIServiceStatus: conditions[type]+type
 `;

@@ -14,9 +14,9 @@ export type Presence = "pointer" | "value" | "always" | "null";
 export interface FieldFact {
   /** `<Quantity>`: the type, where the model only says string, map of strings or any. */
   type?: string;
-  /** `[name,protocol]` is a map list with these keys, `[]` a set, `[-]` a list without a type; lists are atomic otherwise. */
+  /** `[name,protocol]` is a map list with these keys, `[]` a set, `[-]` a list without a type, `[.]` bytes that count as an atomic list; lists are atomic otherwise. */
   listKeys?: readonly string[];
-  listType?: "set" | "none";
+  listType?: "set" | "none" | "atomic";
   /** `{atomic}` or `{granular}`. */
   mapType?: string;
   /** `+name` merges by that key, `+` merges scalars, `^` retains keys, `%replace` replaces. */
@@ -31,6 +31,7 @@ export interface FieldFact {
 }
 
 const WORD = /^([^<[{+^%*~!:=]+)(?:<(\w+)>)?(?:\[([^\]]*)\])?(?:\{(\w+)\})?(\+[\w-]*)?(\^)?(%\w+)?(\*!|[*~!])?(?::=(.+?))?(?:=(.+))?$/;
+const LIST_TYPES: Readonly<Record<string, "set" | "none" | "atomic">> = { "": "set", "-": "none", ".": "atomic" };
 const PRESENCES: Readonly<Record<string, Presence>> = { "*": "pointer", "~": "value", "!": "always", "*!": "null" };
 
 /** Every fact, by short type name (`core.v1.Pod`) and field. */
@@ -56,7 +57,8 @@ function readWord(word: string): { field: string; fact: FieldFact } {
   const [, field, type, list, mapType, merge, retain, strategy, presence, applied, published] = match;
   const fact: FieldFact = {};
   if (type) fact.type = type;
-  if (list === "" || list === "-") fact.listType = list === "" ? "set" : "none";
+  const listType = list === undefined ? undefined : LIST_TYPES[list];
+  if (listType) fact.listType = listType;
   else if (list !== undefined) fact.listKeys = list.split(",");
   if (mapType) fact.mapType = mapType;
   if (merge && merge !== "+") fact.mergeKey = merge.slice(1);

@@ -1,7 +1,7 @@
 // The schema as the engine walks it: one node per field or item, made from the build product when first needed.
 // Custom resources make the same nodes from their OpenAPI schema, so every algorithm here works on both.
 import type { Presence } from "./facts.ts";
-import { loadSchema, type DefinitionData, type FieldData } from "./data.ts";
+import { loadSchema, type DefinitionData, type FieldData, type SchemaData } from "./data.ts";
 import { SPECIAL_BY_NAME, type SpecialType } from "./special.ts";
 
 export type NodeType = "object" | "map" | "list" | "string" | "boolean" | "integer" | "number" | "bytes" | SpecialType;
@@ -99,13 +99,16 @@ export class SchemaNode {
 
 /** The published definitions as nodes, each made when it is first asked for. */
 export class Definitions {
+  /** Changes whenever any definition does. */
+  readonly digest: string;
   readonly #texts: Record<string, string>;
   readonly #fields = new Map<string, ReadonlyMap<string, SchemaNode>>();
   readonly #roots = new Map<string, SchemaNode>();
   readonly #data = new Map<string, DefinitionData>();
 
-  constructor(texts: Record<string, string> = loadSchema().definitions) {
-    this.#texts = texts;
+  constructor({ definitions, digest }: SchemaData = loadSchema()) {
+    this.#texts = definitions;
+    this.digest = digest;
   }
 
   /** Every definition's name. */
