@@ -7,12 +7,17 @@ import { createIptables } from "./host/iptables.ts";
 import { releaseAddress } from "./host/localaddress.ts";
 import { detectVariant } from "./host/variant.ts";
 import { removeRoutes } from "./overlay/apply.ts";
+import { cleanupPolicy } from "./policy/policy.ts";
 import { cleanupProxy } from "./proxy/cleanup.ts";
 
-/** Removes proxy chains, pod traffic rules, routes, tunnel, DNS address and bridge. Host port chains are the CNI plugins' (`removeHostPortChains`). */
+/** Removes proxy and policy chains, pod traffic rules, routes, tunnel, DNS address and bridge. Host port chains are the CNI plugins' (`removeHostPortChains`). */
 export async function cleanupNetwork(exec: Exec): Promise<void> {
   const variant = await detectVariant(exec);
-  for (const family of [4, 6] as const) await cleanupProxy(createIptables({ exec, family, variant }));
+  for (const family of [4, 6] as const) {
+    const iptables = createIptables({ exec, family, variant });
+    await cleanupProxy(iptables);
+    await cleanupPolicy(iptables);
+  }
   await removeRoutes(exec);
   await releaseAddress(exec, DNS_LINK);
   await cleanHost({ exec, variant });

@@ -1,13 +1,7 @@
-// The proxy's whole wish as chains, and the smallest iptables-restore document that gets there from what was applied.
+// The proxy's whole wish as chains: those all Services share, and each one's own.
 // Pure.
+import type { Chains } from "../host/chains.ts";
 import type { PortRules } from "./service-rules.ts";
-
-export type ProxyTable = "filter" | "nat";
-
-/** Per table, each chain's rules (without `-A CHAIN`). Every chain named here is the proxy's own. */
-export type Chains = Readonly<Record<ProxyTable, ReadonlyMap<string, readonly string[]>>>;
-
-export const NO_CHAINS: Chains = { filter: new Map(), nat: new Map() };
 
 /** The mark of packets whose source must become the node's. */
 export const MASQUERADE_MARK = "0x4000/0x4000";
@@ -27,38 +21,6 @@ export function chainsFor(ports: Iterable<PortRules>, family: 4 | 6): Chains {
   }
   nat.get("KUBE-SERVICES")?.push(NODE_PORTS + (family === 6 ? " ! -d ::1/128" : "") + " -j KUBE-NODEPORTS");
   return { filter, nat };
-}
-
-/** The document from `applied` to `desired`, or undefined when there is nothing to do. `stale` names chains to remove that `applied` does not know of. */
-export function documentFor(desired: Chains, applied: Chains, stale: readonly string[] = []): string | undefined {
-  const parts = (["filter", "nat"] as const).map((table) => tableFor({ table, desired: desired[table], applied: applied[table], stale: table === "nat" ? stale : [] }));
-  const document = parts.join("");
-  return document === "" ? undefined : document;
-}
-
-interface TableChange {
-  readonly table: ProxyTable;
-  readonly desired: ReadonlyMap<string, readonly string[]>;
-  readonly applied: ReadonlyMap<string, readonly string[]>;
-  readonly stale: readonly string[];
-}
-
-function tableFor({ table, desired, applied, stale }: TableChange): string {
-  const changed = [...desired].filter(([chain, rules]) => !sameRules(applied.get(chain), rules));
-  const gone = [...new Set([...applied.keys(), ...stale])].filter((chain) => !desired.has(chain));
-  if (changed.length === 0 && gone.length === 0) return "";
-  return [
-    `*${table}`,
-    // Declaring a chain empties it, so a chain about to go no longer refers to others by the time they go.
-    ...[...changed.map(([chain]) => chain), ...gone].map((chain) => `:${chain} - [0:0]`),
-    ...changed.flatMap(([chain, rules]) => rules.map((rule) => `-A ${chain} ${rule}`)),
-    ...gone.map((chain) => `-X ${chain}`),
-    "COMMIT", "",
-  ].join("\n");
-}
-
-function sameRules(a: readonly string[] | undefined, b: readonly string[]): boolean {
-  return a !== undefined && (a === b || (a.length === b.length && a.every((rule, index) => rule === b[index])));
 }
 
 const NODE_PORTS = '-m comment --comment "kubernetes service nodeports; NOTE: this must be the last rule in this chain" -m addrtype --dst-type LOCAL';

@@ -1,7 +1,8 @@
 import { describe, expect, test } from "bun:test";
 import type { EndpointSlice, Service } from "../../api/types.ts";
 import { aService, aSlice } from "../testing.ts";
-import { chainsFor, documentFor } from "./document.ts";
+import { documentFor } from "../host/chains.ts";
+import { chainsFor } from "./document.ts";
 import { endpointChain, serviceChains } from "./names.ts";
 import { rules, serviceRules } from "./rules.ts";
 import type { NodeConfig } from "./service-rules.ts";
@@ -160,7 +161,7 @@ describe("documents", () => {
   });
 
   test("chains left by an earlier life are removed", () => {
-    expect(documentFor(chains([]), chains([]), ["KUBE-SVC-OLD"])).toBe("*nat\n:KUBE-SVC-OLD - [0:0]\n-X KUBE-SVC-OLD\nCOMMIT\n");
+    expect(documentFor(chains([]), chains([]), { nat: ["KUBE-SVC-OLD"] })).toBe("*nat\n:KUBE-SVC-OLD - [0:0]\n-X KUBE-SVC-OLD\nCOMMIT\n");
   });
 
   test("comments on endpoints can be left out", () => {

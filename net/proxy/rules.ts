@@ -1,7 +1,8 @@
 // Services and EndpointSlices to rules: the proxy as one pure function.
 // The running proxy calls its parts, remembering what has not changed.
 import type { EndpointSlice, Service } from "../../api/types.ts";
-import { chainsFor, documentFor, NO_CHAINS } from "./document.ts";
+import { documentFor, NO_CHAINS } from "../host/chains.ts";
+import { chainsFor } from "./document.ts";
 import { endpointsOf } from "./endpoints.ts";
 import { servicePorts } from "./service.ts";
 import { portRules, type NodeConfig, type PortRules } from "./service-rules.ts";

@@ -2,11 +2,12 @@
 // Knows nothing of informers; the component feeds it.
 import type { EndpointSlice, Service } from "../../api/types.ts";
 import { ExecError, type Exec } from "../../lib/exec.ts";
+import { documentFor, NO_CHAINS, type Chains } from "../host/chains.ts";
 import { forgetConnections } from "../host/conntrack.ts";
 import type { Iptables } from "../host/iptables.ts";
 import { ensureJumps } from "../host/jumps.ts";
 import { compileService, type CompiledService, type HealthCheck, type UdpPort } from "./compile.ts";
-import { chainsFor, documentFor, NO_CHAINS, type Chains } from "./document.ts";
+import { chainsFor } from "./document.ts";
 import { CANARY, hasCanaries, PROXY_JUMPS } from "./jumps.ts";
 import { isServiceChain } from "./names.ts";
 import type { NodeConfig } from "./service-rules.ts";
@@ -83,7 +84,7 @@ export class Syncer {
     const applied = this.#applied;
     this.#applied = undefined;
     if (!applied) await ensureJumps(iptables, PROXY_JUMPS);
-    const document = documentFor(desired, applied ?? NO_CHAINS, applied ? [] : await this.#leftovers());
+    const document = documentFor(desired, applied ?? NO_CHAINS, applied ? {} : { nat: await this.#leftovers() });
     if (document) await iptables.restore(document);
     if (!applied) for (const table of CANARY.tables) await iptables.ensureChain({ table, chain: CANARY.chain });
     this.#applied = desired;

@@ -1,0 +1,82 @@
+import { afterEach, beforeEach, describe, expect, test } from "bun:test";
+import { builtinKind } from "../../api/registry.ts";
+import type { NetworkPolicy } from "../../api/types.ts";
+import { systemClock } from "../../lib/clock.ts";
+import type { Component } from "../../lib/component.ts";
+import { run } from "../../lib/exec.ts";
+import { createIptables } from "../host/iptables.ts";
+import { makeNode, type TestNode } from "../host/node.suite.ts";
+import { askTcp, serveTcp, tryTcp, type TestNamespace } from "../host/testing.ts";
+import { aPod, FakeInformers } from "../testing.ts";
+import { cleanupPolicy, createPolicy } from "./policy.ts";
+
+const POLICY = builtinKind("networking.k8s.io", "v1", "NetworkPolicy");
+const POD = builtinKind("", "v1", "Pod");
+const NAMESPACE = builtinKind("", "v1", "Namespace");
+
+let setup: TestNode;
+let web: TestNamespace;
+let client: TestNamespace;
+let informers: FakeInformers;
+let policy: Component;
+
+beforeEach(async () => {
+  setup = await makeNode();
+  [web, client] = [await setup.addPod("web", "10.244.1.2"), await setup.addPod("client", "10.244.1.9")];
+  informers = new FakeInformers();
+  informers.put(NAMESPACE, { metadata: { name: "ns", labels: { "kubernetes.io/metadata.name": "ns" } } });
+  informers.put(POD, aPod("ns", "web", { ip: "10.244.1.2", labels: { app: "web" } }), aPod("ns", "client", { ip: "10.244.1.9", labels: { app: "client" } }));
+  policy = createPolicy({ informers, exec: setup.node.exec, nodeName: "node-1", clusterCidr: "10.244.0.0/16", clock: systemClock });
+  serveTcp(web, 80, "web");
+});
+afterEach(async () => {
+  await policy.stop();
+  await setup[Symbol.asyncDispose]();
+});
+
+const denyAll: NetworkPolicy = { metadata: { namespace: "ns", name: "deny" }, spec: { podSelector: { matchLabels: { app: "web" } }, policyTypes: ["Ingress"] } };
+const allowClient: NetworkPolicy = { metadata: { namespace: "ns", name: "allow" }, spec: { podSelector: { matchLabels: { app: "web" } }, ingress: [{ from: [{ podSelector: { matchLabels: { app: "client" } } }], ports: [{ port: 80 }] }] } };
+
+/** Asks until the answer is the wanted one, or time is up: rules follow changes with a delay. */
+async function eventually(ask: () => Promise<string>, wanted: string): Promise<void> {
+  let last = "";
+  for (let round = 0; round < 20 && last !== wanted; round++) last = await ask();
+  expect(last).toBe(wanted);
+}
+
+describe("policies on a node", () => {
+  test("come into force, are widened and lifted while running", async () => {
+    await policy.start();
+    expect(await askTcp(client, "10.244.1.2", 80)).toBe("web");
+    informers.put(POLICY, denyAll);
+    await eventually(() => tryTcp(client, "10.244.1.2", 80), "no answer");
+    informers.put(POLICY, allowClient);
+    await eventually(() => tryTcp(client, "10.244.1.2", 80), "web");
+    expect(await tryTcp(setup.outside, "10.244.1.2", 80)).toBe("no answer");
+    informers.of(POLICY).remove("ns/deny");
+    informers.of(POLICY).remove("ns/allow");
+    await eventually(() => tryTcp(setup.outside, "10.244.1.2", 80), "web");
+  }, 15_000);
+
+  test("never keep the node from its own pods, nor a pod from its answers", async () => {
+    serveTcp(setup.outside, 81, "out");
+    informers.put(POLICY, denyAll);
+    await policy.start();
+    expect(await askTcp(setup.node, "10.244.1.2", 80)).toBe("web");
+    expect(await askTcp(web, "192.0.2.9", 81)).toBe("out");
+    expect(await tryTcp(client, "10.244.1.2", 80)).toBe("no answer");
+  });
+
+  test("come before a firewall that accepts, and leave no trace when removed", async () => {
+    const iptables = createIptables({ exec: setup.node.exec });
+    await run(setup.node.exec, ["iptables", "-I", "FORWARD", "-j", "ACCEPT"]);
+    informers.put(POLICY, denyAll, allowClient);
+    await policy.start();
+    expect(await tryTcp(setup.outside, "10.244.1.2", 80)).toBe("no answer");
+    await policy.stop();
+    await cleanupPolicy(iptables);
+    await cleanupPolicy(iptables);
+    expect(await iptables.save("mangle")).not.toContain("MINIK8S");
+    expect(await tryTcp(setup.outside, "10.244.1.2", 80)).toBe("web");
+  });
+});
