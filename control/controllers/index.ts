@@ -1,0 +1,50 @@
+// Every controller of the control plane, in the order they are made and started.
+// Adding one: a file with a `(deps) => Controller` function, and a line here.
+import { logger } from "../../lib/log.ts";
+import { aborted, type Controller, type ControllerDeps } from "./controller.ts";
+import { deploymentController } from "./deployment/deployment.ts";
+import { namespaceController } from "./namespace.ts";
+import { replicaSetController, replicationControllerController } from "./replicaset.ts";
+import { rootCaPublisher, serviceAccountController } from "./serviceaccount.ts";
+
+/** Makes one controller; registers its informers. */
+export type ControllerFactory = (deps: ControllerDeps) => Controller;
+
+/** By upstream's names, as `--controllers` takes them. */
+export const CONTROLLERS: Readonly<Record<string, ControllerFactory>> = {
+  "serviceaccount-controller": serviceAccountController,
+  "root-ca-certificate-publisher-controller": rootCaPublisher,
+  "namespace-controller": namespaceController,
+  "deployment-controller": deploymentController,
+  "replicaset-controller": replicaSetController,
+  "replicationcontroller-controller": replicationControllerController,
+};
+
+const log = logger("controllers");
+
+/** Makes the enabled controllers: `*` is all, `-name` leaves one out, a bare name picks it. Throws for an unknown name. */
+export function createControllers(deps: ControllerDeps, enabled: readonly string[] = ["*"]): Controller[] {
+  const known = Object.keys(CONTROLLERS);
+  const unknown = enabled.map((name) => name.replace(/^-/, "")).filter((name) => name !== "*" && !known.includes(name));
+  if (unknown.length > 0) throw new Error(`unknown controller ${JSON.stringify(unknown[0])}; known are: ${known.join(", ")}`);
+  const isEnabled = (name: string): boolean => !enabled.includes(`-${name}`) && (enabled.includes(name) || enabled.includes("*"));
+  return Object.entries(CONTROLLERS).filter(([name]) => isEnabled(name)).map(([, create]) => create(deps));
+}
+
+/** Starts the caches and every controller; resolves when the signal aborted and all have ended. One that fails is started again. */
+export async function runControllers(deps: ControllerDeps, controllers: readonly Controller[], signal: AbortSignal): Promise<void> {
+  deps.informers.start(signal);
+  await Promise.all(controllers.map((controller) => keepRunning(deps, controller, signal)));
+}
+
+async function keepRunning({ clock }: ControllerDeps, controller: Controller, signal: AbortSignal): Promise<void> {
+  while (!signal.aborted) {
+    try {
+      await controller.start(signal);
+      await aborted(signal);
+    } catch (error) {
+      log.error({ controller: controller.name, err: error }, "controller failed; starting it again");
+      await clock.sleep(1000, signal);
+    }
+  }
+}
