@@ -37,6 +37,8 @@ export function detectCgroups(root = ROOT, mountTable = readFileSync("/proc/moun
   if (version === 1) {
     for (const line of mountTable.split("\n")) {
       const [, target = "", type, options = ""] = line.split(" ");
+      // It limits nothing beside version 1, but the runtime makes its directories there too.
+      if (type === "cgroup2") mounts.set("unified", target);
       if (type === "cgroup") for (const option of options.split(",")) if (!mounts.has(option)) mounts.set(option, target);
     }
   }
@@ -81,6 +83,13 @@ export class CgroupFs implements Cgroups {
       for (const mount of await this.#allMounts()) await removeTree(join(mount, path));
     }
     if (this.#burstable.delete(uid)) await this.#shareOut();
+  }
+
+  /** Removes everything below the root, ending what still runs there: for taking a node away. */
+  async removeAll(): Promise<void> {
+    const root = this.options.root || cgroupPath(["kubepods"], this.options.driver);
+    for (const mount of await this.#allMounts()) await removeTree(join(mount, root));
+    this.#made.clear();
   }
 
   async #make(name: CgroupName): Promise<void> {

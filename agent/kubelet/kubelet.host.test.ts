@@ -20,6 +20,7 @@ const BRIDGE = "mk8skubelet0";
 const dataDir = mkdtempSync("/tmp/mk8s-kl-");
 let runtime: Runtime;
 let rig: Rig;
+const cgroups = new CgroupFs({ driver: "cgroupfs", mounts: detectCgroups(), root: "/mk8s-kubelet-test" });
 
 /** The repository's own CNI plugins, as executables. */
 function installPlugins(binDir: string, confDir: string): void {
@@ -48,7 +49,7 @@ beforeAll(async () => {
   writeFileSync(tar, busyboxImage(IMAGE));
   await runtime.images.load(tar);
   while (!(await runtime.images.status(IMAGE))) await Bun.sleep(20);
-  rig = new Rig({ real: { runtime, mounter: hostMounter, cgroups: new CgroupFs({ driver: "cgroupfs", mounts: detectCgroups(), root: "/mk8s-kubelet-test" }) }, dataDir });
+  rig = new Rig({ real: { runtime, mounter: hostMounter, cgroups }, dataDir });
   await rig.start();
 }, 60_000);
 
@@ -58,9 +59,7 @@ afterAll(async () => {
   await runtime?.close();
   await removePrivateContainerd({ dataDir, purge: true, exec: hostExec, clock: systemClock });
   await hostExec(["ip", "link", "delete", BRIDGE]);
-  for (const controller of ["cpu", "memory", "pids"]) {
-    for (const path of ["kubepods/burstable", "kubepods/besteffort", "kubepods", ""]) await hostExec(["rmdir", join("/sys/fs/cgroup", controller, "mk8s-kubelet-test", path)]);
-  }
+  await cgroups.removeAll();
   rmSync(dataDir, { recursive: true, force: true });
 }, 60_000);
 

@@ -27,7 +27,7 @@ import { withLastWords } from "./lastwords.ts";
 import { ObjectStore } from "./objects.ts";
 import { Paths } from "./paths.ts";
 import { Pods } from "./pods.ts";
-import { noProbes } from "./probes.ts";
+import { Prober } from "./probes.ts";
 import type { EventSink } from "./recorder.ts";
 import type { Machine } from "./resources.ts";
 import { RuntimeCache } from "./runtimecache.ts";
@@ -65,6 +65,7 @@ export interface KubeletDeps {
 export interface Kubelet extends Component {
   readonly pods: Pods;
   readonly node: NodeServices;
+  readonly prober: Prober;
 }
 
 /** A kubelet that runs the pods bound to `nodeName`. Stopping it leaves every container running. */
@@ -76,8 +77,9 @@ export function createKubelet(deps: KubeletDeps): Kubelet {
   const nodes = informers.for<Node>(NODE, { fieldSelector: `metadata.name=${deps.nodeName}` });
   const objects = new ObjectStore(deps.client, clock, stop.signal);
   const tokens = new Tokens(deps.client, clock);
-  const node = nodeServices(deps, { objects, tokens, signal: stop.signal, services: () => services.lister.list(), node: () => nodes.lister.list()[0] });
-  const pods = new Pods(node, { onUpdate: (pod) => objects.use(pod), onGone: (uid) => forget(uid, objects, tokens) }, stop.signal);
+  const prober = new Prober({ streaming: deps.runtime.streaming, clock, recorder: deps.recorder, nodeIp: deps.nodeIp, onChange: (uid) => pods.poke(uid) });
+  const node = nodeServices(deps, { prober, objects, tokens, signal: stop.signal, services: () => services.lister.list(), node: () => nodes.lister.list()[0] });
+  const pods: Pods = new Pods(node, { onUpdate: (pod) => objects.use(pod), onGone: (uid) => forget(uid, objects, tokens) }, stop.signal);
   objects.onChange((uids) => {
     for (const uid of uids) {
       pods.retry(uid);
@@ -89,6 +91,7 @@ export function createKubelet(deps: KubeletDeps): Kubelet {
     name: "kubelet",
     pods,
     node,
+    prober,
     async start() {
       await Promise.all([mkdir(node.paths.pods, { recursive: true, mode: 0o750 }), mkdir(deps.podLogs, { recursive: true })]);
       await Promise.all([node.cache.relist(clock.now()), informers.waitForSync(stop.signal)]);
@@ -101,6 +104,7 @@ export function createKubelet(deps: KubeletDeps): Kubelet {
         delete: (pod) => pods.remove(pod.metadata.uid),
       });
       void node.cache.follow(clock, stop.signal);
+      void prober.run(stop.signal);
       void repair(node, pods, stop.signal);
     },
     async stop() {
@@ -144,6 +148,7 @@ async function repair(node: NodeServices, pods: Pods, signal: AbortSignal): Prom
 interface Sources {
   readonly objects: ObjectStore;
   readonly tokens: Tokens;
+  readonly prober: Prober;
   readonly signal: AbortSignal;
   readonly services: () => readonly Service[];
   readonly node: () => Node | undefined;
@@ -169,7 +174,7 @@ function nodeServices(deps: KubeletDeps, sources: Sources): NodeServices {
     cache,
     images: new Images({ images: runtime.images, clock, recorder, maxParallelPulls: deps.maxParallelPulls ?? 5 }),
     writer: new StatusWriter(deps.client, clock, sources.signal),
-    probes: noProbes,
+    probes: sources.prober,
     volumes: createVolumes({ mounter, podsDir: paths.pods, kinds: [emptyDir(mounter, () => machine.memoryBytes), hostPath(), ...fileVolumes(mounter, files)] }),
     objects: sources.objects,
     services: sources.services,
