@@ -3,11 +3,11 @@ import { builtinKind } from "../../../api/registry.ts";
 import type { AnyObject } from "../../../api/types.ts";
 import type { Attributes } from "../admission/plugin.ts";
 import type { UserInfo } from "../request.ts";
+import { refusal } from "../http/chain.ts";
 import type { AccessRequest, Authorizer, Decision } from "./auth.ts";
-import { forbiddenError, UnionAuthorizer } from "./authorize.ts";
+import { UnionAuthorizer } from "./authorize.ts";
 import { rbacEscalation } from "./escalation.ts";
 import { FakeInformers } from "./fakes.ts";
-import { impersonate } from "./impersonation.ts";
 import { NodeAuthorizer } from "./node.ts";
 import { NodeGraph } from "./nodegraph.ts";
 import { aggregatedRules, defaultPolicy } from "./policy/defaults.ts";
@@ -149,11 +149,11 @@ describe("a refusal", () => {
     ["list core/nodes -", 'nodes is forbidden: User "ann" cannot list resource "nodes" in API group "" at the cluster scope'],
     ["get /metrics", 'forbidden: User "ann" cannot get path "/metrics"'],
   ])("of %s is worded as upstream", (text, message) => {
-    expect(forbiddenError(asking(user("ann"), text), undefined)).toMatchObject({ code: 403, reason: "Forbidden", message });
+    expect(refusal(asking(user("ann"), text), "")).toMatchObject({ code: 403, reason: "Forbidden", message });
   });
 
   test("carries the reason", () => {
-    expect(forbiddenError(asking(kubelet("n1"), "get core/secrets team s"), "no relationship found").message).toEndWith('in the namespace "team": no relationship found');
+    expect(refusal(asking(kubelet("n1"), "get core/secrets team s"), "no relationship found").message).toEndWith('in the namespace "team": no relationship found');
   });
 });
 
@@ -249,27 +249,6 @@ describe("reviews of access", () => {
     expect(rules.status.incomplete).toBe(false);
     expect(rules.status.resourceRules.some((r) => r.resources.includes("pods/log"))).toBe(true);
     expect(rules.status.nonResourceRules.length).toBeGreaterThan(0);
-  });
-});
-
-describe("impersonation", () => {
-  const { objects, authorizer } = setUp();
-  objects.put(`${RBAC}/ClusterRole`, role("actor", [{ verbs: ["impersonate"], apiGroups: [""], resources: ["users", "groups", "serviceaccounts"], resourceNames: ["jane", "dev", "robot"] }]));
-  objects.put(`${RBAC}/ClusterRoleBinding`, binding("actors", "ClusterRole/actor", [toUser("ann")]));
-
-  test("gives exactly the identity that was allowed", async () => {
-    expect(await impersonate(user("ann"), { "impersonate-user": "jane", "impersonate-group": ["dev"] }, authorizer)).toEqual({ name: "jane", groups: ["dev", "system:authenticated"] });
-    expect(await impersonate(user("ann"), { "impersonate-user": "system:serviceaccount:team:robot" }, authorizer)).toEqual({ name: "system:serviceaccount:team:robot", groups: ["system:serviceaccounts", "system:serviceaccounts:team", "system:authenticated"] });
-    expect(await impersonate(user("ann"), {}, authorizer)).toEqual(user("ann"));
-  });
-
-  test.each<[object, string]>([
-    [{ "impersonate-user": "root" }, 'users "root" is forbidden: User "ann" cannot impersonate resource "users" in API group "" at the cluster scope'],
-    [{ "impersonate-user": "jane", "impersonate-group": "system:masters" }, 'groups "system:masters" is forbidden: User "ann" cannot impersonate resource "groups" in API group "" at the cluster scope'],
-    [{ "impersonate-user": "jane", "impersonate-extra-scopes": "view" }, 'userextras.authentication.k8s.io "view" is forbidden: User "ann" cannot impersonate resource "userextras/scopes" in API group "authentication.k8s.io" at the cluster scope'],
-  ])("refuses %j", async (headers, message) => {
-    const error = await impersonate(user("ann"), headers as never, authorizer).catch((e: unknown) => e);
-    expect(error).toMatchObject({ code: 403, message });
   });
 });
 

@@ -1,6 +1,5 @@
-// May they: masters always, then what the Node authorizer and RBAC say; and the words of a refusal.
+// May they: masters always, then what the Node authorizer and RBAC say.
 // Answers come from caches at once, so they cost about as much as the question.
-import { ApiError, forbidden } from "../../../api/errors.ts";
 import { parseFieldSelector } from "../../../api/selectors.ts";
 import type { AccessRequest, Authorizer, Decision } from "./auth.ts";
 import { MASTERS } from "./user.ts";
@@ -40,25 +39,4 @@ function named(request: AccessRequest): AccessRequest {
   } catch {
     return request;
   }
-}
-
-/** The 403 for a refused request, worded as upstream. */
-export function forbiddenError(request: AccessRequest, reason: string | undefined): ApiError {
-  const why = `${escapeHtml(sentence(request))}${reason ? `: ${reason}` : ""}`;
-  // A path is no resource: upstream then writes an empty one.
-  if (request.path !== undefined) return new ApiError(403, "Forbidden", `forbidden: ${why}`, {});
-  return forbidden({ group: request.group, plural: request.resource }, request.name, why);
-}
-
-function sentence(request: AccessRequest): string {
-  const who = `User ${JSON.stringify(request.user.name)} cannot ${request.verb}`;
-  if (request.path !== undefined) return `${who} path ${JSON.stringify(request.path)}`;
-  const resource = request.subresource === "" ? request.resource : `${request.resource}/${request.subresource}`;
-  const what = `${who} resource ${JSON.stringify(resource)} in API group ${JSON.stringify(request.group)}`;
-  return request.namespace === "" ? `${what} at the cluster scope` : `${what} in the namespace ${JSON.stringify(request.namespace)}`;
-}
-
-/** Messages that look like markup are made harmless, as upstream does. */
-function escapeHtml(text: string): string {
-  return text.replaceAll("&", "&amp;").replaceAll("<", "&lt;").replaceAll(">", "&gt;");
 }

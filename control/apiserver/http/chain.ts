@@ -36,8 +36,10 @@ export async function authorize(authorizer: Authorizer, user: UserInfo, { target
 
 function accessRequestOf(user: UserInfo, target: Target, method: string): AccessRequest {
   if (target.type === "path") return { user, verb: method.toLowerCase(), path: target.path };
-  const { verb, group, version, plural, subresource, namespace, name } = target;
-  return { user, verb, group, version, resource: plural, subresource, namespace, name };
+  const { verb, group, version, plural, subresource, name, fieldSelector } = target;
+  // A namespace is in itself: rights within it include reading it.
+  const namespace = group === "" && plural === "namespaces" ? name : target.namespace;
+  return { user, verb, group, version, resource: plural, subresource, namespace, name, ...(fieldSelector && { fieldSelector }) };
 }
 
 /** What upstream's authorizer answers, word for word. */
@@ -48,5 +50,10 @@ export function refusal(request: AccessRequest, reason: string): ApiError {
   const { group, resource, subresource, namespace, name } = request;
   const what = subresource === "" ? resource : `${resource}/${subresource}`;
   const where = namespace === "" ? " at the cluster scope" : ` in the namespace ${JSON.stringify(namespace)}`;
-  return forbidden({ group, plural: resource }, name, `User ${JSON.stringify(user.name)} cannot ${verb} resource ${JSON.stringify(what)} in API group ${JSON.stringify(group)}${where}${suffix}`);
+  return forbidden({ group, plural: resource }, name, `${escapeHtml(`User ${JSON.stringify(user.name)} cannot ${verb} resource ${JSON.stringify(what)} in API group ${JSON.stringify(group)}${where}`)}${suffix}`);
+}
+
+/** Names come from outside: what looks like markup is made harmless, as upstream does. */
+function escapeHtml(text: string): string {
+  return text.replaceAll("&", "&amp;").replaceAll("<", "&lt;").replaceAll(">", "&gt;");
 }

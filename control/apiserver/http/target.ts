@@ -14,6 +14,8 @@ export interface ResourceTarget {
   readonly subresource: string;
   /** What follows the subresource, for proxies; starts with a slash when not empty. */
   readonly rest: string;
+  /** What a collection is narrowed to, which nodes must do to be allowed to read it. */
+  readonly fieldSelector?: string;
 }
 
 export interface PathTarget {
@@ -49,8 +51,9 @@ export function targetOf(method: string, path: string, query: Query): Target {
   const place = placeOf(parts, isLegacyWatch ? head + 1 : head);
   if (!place) return { type: "path", path };
   const verb = verbOf(method, place, { query, isLegacyWatch });
-  const name = place.name === "" && (verb === "list" || verb === "watch" || verb === "deletecollection") ? nameFrom(query) : place.name;
-  return { type: "resource", verb, group, version, ...place, name };
+  if (verb !== "list" && verb !== "watch" && verb !== "deletecollection") return { type: "resource", verb, group, version, ...place };
+  const fieldSelector = query.get("fieldSelector");
+  return { type: "resource", verb, group, version, ...place, name: place.name === "" ? nameFrom(query) : place.name, ...(fieldSelector && { fieldSelector }) };
 }
 
 interface Place {
