@@ -53,13 +53,12 @@ export interface RotatingOptions {
   readonly path: string;
   readonly request: NodeCertificateRequest;
   readonly clock: Clock;
-  /** Called when a new certificate is in use. */
-  readonly onChange?: () => void;
 }
 
 /** One certificate of the node, current at any time. */
 export class RotatingCertificate {
   #current: ClientCertificate | undefined;
+  readonly #listeners = new Set<() => void>();
 
   constructor(readonly options: RotatingOptions, current?: ClientCertificate) {
     this.#current = current;
@@ -67,6 +66,11 @@ export class RotatingCertificate {
 
   get current(): ClientCertificate | undefined {
     return this.#current;
+  }
+
+  /** Calls back whenever a new certificate is in use. */
+  onChange(listener: () => void): void {
+    this.#listeners.add(listener);
   }
 
   /** Loads what is on disk; true when it is good. */
@@ -79,11 +83,11 @@ export class RotatingCertificate {
 
   /** Asks for a new certificate now and keeps it. */
   async renew(client: Client, signal: AbortSignal): Promise<void> {
-    const { request, clock, path, onChange } = this.options;
+    const { request, clock, path } = this.options;
     const fresh = await requestCertificate({ client, clock }, request, signal);
     await saveCertificate(path, fresh);
     this.#current = fresh;
-    onChange?.();
+    for (const listener of this.#listeners) listener();
   }
 
   /** Keeps it fresh until the signal aborts. */

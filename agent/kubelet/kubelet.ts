@@ -64,6 +64,8 @@ export interface KubeletDeps {
 
 export interface Kubelet extends Component {
   readonly pods: Pods;
+  /** What the node's HTTPS server looks pods up in. */
+  readonly nodePods: { list(): Pod[]; get(namespace: string, name: string): Pod | undefined };
   readonly node: NodeServices;
   readonly prober: Prober;
 }
@@ -90,6 +92,7 @@ export function createKubelet(deps: KubeletDeps): Kubelet {
   return {
     name: "kubelet",
     pods,
+    nodePods: { list: () => pods.list(), get: (namespace, name) => pods.named(namespace, name) },
     node,
     prober,
     async start() {

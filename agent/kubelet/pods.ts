@@ -33,6 +33,17 @@ export class Pods {
     return [...this.#workers.values()];
   }
 
+  /** The pods of this node as their workers see them, latest statuses included: what the node's server looks up. */
+  list(): Pod[] {
+    return this.all().map(withStatus);
+  }
+
+  /** One of them by name. */
+  named(namespace: string, name: string): Pod | undefined {
+    const worker = this.find(namespace, name);
+    return worker && withStatus(worker);
+  }
+
   /** A pod is new or has changed. */
   put(pod: Pod): void {
     const uid = pod.metadata.uid ?? "";
@@ -95,3 +106,5 @@ export class Pods {
     if (observed) await rm(node.paths.podLogDirectory({ metadata: { name: observed.name, namespace: observed.namespace, uid } }), { recursive: true, force: true });
   }
 }
+
+const withStatus = (worker: PodWorker): Pod => ({ ...worker.pod, apiVersion: "v1", kind: "Pod", status: worker.status });
