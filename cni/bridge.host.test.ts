@@ -103,6 +103,14 @@ describe("a pod on the bridge", () => {
 });
 
 describe("a host port", () => {
+  test("works in the spelling of containerd", async () => {
+    const config = { ...network.config.plugins[0], cniVersion: "1.0.0", name: "minik8s", runtimeConfig: { portMappings: [{ HostPort: 8080, ContainerPort: 80, Protocol: "tcp", HostIP: "" }] } };
+    const added = await invoke({ plugin: "bridge", env: { CNI_COMMAND: "ADD", CNI_CONTAINERID: web.name, CNI_NETNS: web.path, CNI_IFNAME: "eth0" }, stdin: JSON.stringify(config), exec: node.exec });
+    expect(added.exitCode).toBe(0);
+    serveTcp(web, 80, "web");
+    expect(await askTcp(outside, "192.0.2.1", 8080)).toBe("web");
+  });
+
   test("answers from outside, from the node, from its loopback, from another pod and from itself", async () => {
     await attachPodNetwork(network, attachment(web, { portMappings: [{ hostPort: 8080, containerPort: 80, protocol: "TCP" }, { hostPort: 5353, containerPort: 53, protocol: "UDP" }] }));
     await attachPodNetwork(network, attachment(client));

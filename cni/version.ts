@@ -1,6 +1,6 @@
 // Translation between CNI specification versions, in and out.
 // Inside, only the 1.0 shape of a result exists.
-import { CODE, CniError, type CniResult, type NetConf } from "./types.ts";
+import { CODE, CniError, type CniResult, type NetConf, type PortMap } from "./types.ts";
 
 export const SUPPORTED_VERSIONS = ["0.3.0", "0.3.1", "0.4.0", "1.0.0", "1.1.0"] as const;
 const LATEST = "1.1.0";
@@ -15,7 +15,17 @@ export function parseConfig(stdin: string): NetConf {
   }
   if (typeof config !== "object" || config === null) throw new CniError(CODE.decodingFailure, "network configuration is not an object");
   const previous = config.prevResult;
-  return { ...config, cniVersion: config.cniVersion ?? "0.1.0", ...(previous && { prevResult: { interfaces: previous.interfaces ?? [], ips: previous.ips ?? [], routes: previous.routes ?? [], dns: previous.dns ?? {} } }) };
+  const portMappings = config.runtimeConfig?.portMappings?.map(portMapping);
+  return { ...config, cniVersion: config.cniVersion ?? "0.1.0", ...(portMappings && { runtimeConfig: { portMappings } }), ...(previous && { prevResult: { interfaces: previous.interfaces ?? [], ips: previous.ips ?? [], routes: previous.routes ?? [], dns: previous.dns ?? {} } }) };
+}
+
+/** containerd spells these fields `HostPort`; readers written in Go do not notice. */
+function portMapping(entry: object): PortMap {
+  const fields = new Map(Object.entries(entry).map(([key, value]) => [key.toLowerCase(), value as unknown]));
+  const [hostPort, containerPort] = [fields.get("hostport"), fields.get("containerport")];
+  if (typeof hostPort !== "number" || typeof containerPort !== "number") throw new CniError(CODE.invalidConfig, "port mapping without hostPort or containerPort", JSON.stringify(entry));
+  const text = (key: string): string => String(fields.get(key) ?? "");
+  return { hostPort, containerPort, ...(text("protocol") && { protocol: text("protocol") }), ...(text("hostip") && { hostIP: text("hostip") }) };
 }
 
 /** Throws the specification's code 1 for a version not spoken here. */
