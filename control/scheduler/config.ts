@@ -6,6 +6,7 @@ import { imageLocality } from "./plugins/imagelocality.ts";
 import { interPodAffinity } from "./plugins/interpodaffinity.ts";
 import { nodeAffinity, nodeName, nodePorts, nodeUnschedulable, taintToleration } from "./plugins/node.ts";
 import { balancedAllocation, nodeResourcesFit } from "./plugins/resources.ts";
+import { DEFAULT_PREEMPTION, type PreemptionArgs } from "./preemption.ts";
 import { podTopologySpread, SYSTEM_DEFAULTS, type SpreadArgs } from "./plugins/spread.ts";
 
 /** One scheduler name pods can ask for, and how it decides. */
@@ -13,6 +14,8 @@ export interface Profile {
   readonly schedulerName: string;
   readonly percentageOfNodesToScore?: number | undefined;
   readonly plugins: readonly EnabledPlugin[];
+  /** Left out: pods are never removed for others. */
+  readonly preemption?: PreemptionArgs | undefined;
 }
 
 export interface SchedulerConfig {
@@ -48,4 +51,4 @@ export function defaultPlugins(context: PluginContext): EnabledPlugin[] {
   ];
 }
 
-export const defaultProfile = (context: PluginContext): Profile => ({ schedulerName: "default-scheduler", plugins: defaultPlugins(context) });
+export const defaultProfile = (context: PluginContext): Profile => ({ schedulerName: "default-scheduler", plugins: defaultPlugins(context), preemption: DEFAULT_PREEMPTION });

@@ -27,6 +27,8 @@ export interface QueueOptions {
   readonly cluster: Cluster;
   /** The plugins that judge this pod, by its profile. */
   pluginsOf(info: PodInfo): readonly Plugin[];
+  /** Pods no event may bring back for now. */
+  isHeld?(info: PodInfo): boolean;
   readonly initialBackoffMs: number;
   readonly maxBackoffMs: number;
   /** Called whenever a pod may have become ready. */
@@ -207,6 +209,7 @@ export class SchedulingQueue {
   }
 
   #helps(event: ClusterEvent, queued: QueuedPod): boolean {
+    if (this.options.isHeld?.(queued.info)) return false;
     if (queued.rejectedBy.size === 0) return true;
     for (const plugin of this.options.pluginsOf(queued.info)) {
       if (queued.rejectedBy.has(plugin.name) && plugin.hint?.(event, queued.info, this.options.cluster)) return true;

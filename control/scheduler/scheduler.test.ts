@@ -1,34 +1,11 @@
-import { afterEach, describe, expect, test } from "bun:test";
-import { FakeClock } from "../../lib/clock.ts";
+import { describe, expect, test } from "bun:test";
 import { conflict } from "../../api/errors.ts";
 import { builtinKind } from "../../api/registry.ts";
 import type { Pod } from "../../api/types.ts";
-import { aNode, aPod, FakeApi, NODE, POD } from "./fakes.ts";
-import { createScheduler, type SchedulerOptions } from "./scheduler.ts";
+import { aNode, aPod, NODE, POD, type FakeApi } from "./fakes.ts";
+import { nodeOf, settle, start } from "./harness.ts";
 
-let stop = new AbortController();
-afterEach(() => stop.abort());
-
-interface Seen { object: string; reason: string; message: string }
-
-function start(options: Partial<SchedulerOptions> = {}) {
-  stop = new AbortController();
-  const api = new FakeApi();
-  const clock = new FakeClock(1_800_000_000_000);
-  const events: Seen[] = [];
-  const recorder: SchedulerOptions["recorder"] = { event: (object, _type, reason, message) => void events.push({ object: (object as Pod).metadata.name ?? "", reason, message }) };
-  createScheduler({ client: api.client, informers: api, recorder, clock, random: () => 0.99, ...options }).start(stop.signal);
-  return { api, clock, events };
-}
-
-/** Lets slices, bindings and their events run. */
-async function settle(): Promise<void> {
-  for (let turn = 0; turn < 8; turn++) await new Promise((resolve) => setImmediate(resolve));
-}
-
-const nodeOf = (pod: Pod): string | undefined => pod.spec?.nodeName;
 const condition = (pod: Pod) => pod.status?.conditions?.find((c) => c.type === "PodScheduled");
-
 const near = (app: string, topologyKey = "zone") => ({ topologyKey, labelSelector: { matchLabels: { app } } });
 const requireDb = (term: object) => ({ affinity: { podAffinity: { requiredDuringSchedulingIgnoredDuringExecution: [{ ...near("db"), ...term }] } } });
 const wish = (kind: "podAffinity" | "podAntiAffinity") => ({ affinity: { [kind]: { preferredDuringSchedulingIgnoredDuringExecution: [{ weight: 100, podAffinityTerm: near("db") }] } } });

@@ -1,21 +1,25 @@
 // The scheduler: takes waiting pods one by one, decides at once, and lets the writes finish on their own.
 // Decisions are synchronous in small slices, so an API server in the same process keeps answering.
 import type { Client } from "../../api/client/client.ts";
-import type { Informers } from "../../api/client/informer.ts";
+import type { Informer, Informers } from "../../api/client/informer.ts";
 import type { EventRecorder } from "../../api/client/recorder.ts";
 import { isNotFound } from "../../api/errors.ts";
-import type { Pod } from "../../api/types.ts";
+import { builtinKind } from "../../api/registry.ts";
+import type { Pod, PodDisruptionBudget } from "../../api/types.ts";
 import type { Clock } from "../../lib/clock.ts";
 import { logger } from "../../lib/log.ts";
 import { bind, reportFailure, type Failure } from "./binder.ts";
 import { Cluster } from "./cluster.ts";
 import { defaultProfile, type PluginContext, type Profile, type SchedulerConfig } from "./config.ts";
 import { Cycle, type Diagnosis } from "./cycle.ts";
+import { makeRoom } from "./evict.ts";
 import { fitErrorMessage, NO_NODES, truncateNote } from "./message.ts";
+import type { Plugin } from "./framework.ts";
 import type { NodeState } from "./nodestate.ts";
 import { Nominator } from "./nominations.ts";
 import { OwnerSelectors } from "./owners.ts";
 import { PodParser, type PodInfo } from "./podinfo.ts";
+import { planPreemption } from "./preemption.ts";
 import { SchedulingQueue, type QueuedPod } from "./queue.ts";
 import { watchCluster } from "./watch.ts";
 
@@ -37,6 +41,8 @@ export interface Scheduler {
 /** Longest stretch of deciding before other work in this process gets its turn. */
 const SLICE_MS = 4;
 const MAX_BINDINGS = 512;
+/** What upstream's DynamicResources plugin adds when a pod has no claims to free. */
+const NO_CLAIMS = "no new claims to deallocate";
 const log = logger("scheduler");
 
 /** A scheduler over these informers, which the caller starts. */
@@ -51,6 +57,7 @@ export function createScheduler(options: SchedulerOptions): Scheduler {
 
 interface ActiveProfile {
   readonly profile: Profile;
+  readonly all: readonly Plugin[];
   readonly cycle: Cycle;
 }
 
@@ -59,16 +66,21 @@ class SchedulerCore {
   readonly #nominator = new Nominator();
   readonly #profiles: ReadonlyMap<string, ActiveProfile>;
   readonly #queue: SchedulingQueue;
+  readonly #budgets: Informer<PodDisruptionBudget>;
+  /** Pods room is being made for right now. */
+  readonly #preempting = new Set<string>();
   #bindings = 0;
   #wake: (() => void) | undefined;
 
   constructor(private readonly options: SchedulerOptions) {
     const { informers, clock, config = {} } = options;
     const owners = new OwnerSelectors(informers);
+    this.#budgets = informers.for<PodDisruptionBudget>(builtinKind("policy", "v1", "PodDisruptionBudget"));
     this.#profiles = this.#makeProfiles({ defaultSelector: (pod) => owners.of(pod) });
     this.#queue = new SchedulingQueue({
       clock, cluster: this.#cluster,
-      pluginsOf: (info) => this.#profileOf(info.pod)?.profile.plugins.map((p) => p.plugin) ?? [],
+      pluginsOf: (info) => this.#profileOf(info.pod)?.all ?? [],
+      isHeld: (info) => this.#preempting.has(info.uid),
       initialBackoffMs: config.podInitialBackoffMs ?? 1_000, maxBackoffMs: config.podMaxBackoffMs ?? 10_000,
       onReady: () => this.#wake?.(),
     });
@@ -93,7 +105,7 @@ class SchedulerCore {
     const { config = {}, random = Math.random } = this.options;
     const profiles = (config.profiles ?? [defaultProfile]).map((make) => make(context));
     return new Map(profiles.map((profile) => [profile.schedulerName, {
-      profile,
+      profile, all: profile.plugins.map((p) => p.plugin),
       cycle: new Cycle({
         cluster: this.#cluster, plugins: profile.plugins, nominations: this.#nominator, random,
         percentageOfNodesToScore: profile.percentageOfNodesToScore ?? config.percentageOfNodesToScore ?? 0,
@@ -135,20 +147,48 @@ class SchedulerCore {
     if (!profile) return this.#queue.done(info.uid);
     if (this.#cluster.nodes.length === 0) return this.#reject(queued, { message: NO_NODES, plugins: new Set() });
     const decision = profile.cycle.decide(info);
-    if ("failed" in decision) return this.#unschedulable(queued, decision.failed);
+    if ("failed" in decision) return this.#unschedulable(queued, profile, decision.failed);
     this.#cluster.place(info, decision.node.name, true);
     this.#nominator.remove(info.uid);
     void this.#bind(queued, decision.node);
   }
 
-  #unschedulable(queued: QueuedPod, diagnosis: Diagnosis): void {
-    this.#reject(queued, { message: fitErrorMessage(diagnosis), plugins: diagnosis.plugins });
+  /** Looks for room that could be made; either way the pod waits. */
+  #unschedulable(queued: QueuedPod, { profile, cycle }: ActiveProfile, diagnosis: Diagnosis): void {
+    const { info } = queued;
+    const { plugins } = diagnosis;
+    if (!profile.preemption) return this.#reject(queued, { message: fitErrorMessage(diagnosis), plugins });
+    const plan = planPreemption(info, diagnosis, {
+      cluster: this.#cluster, cycle, nominations: this.#nominator, args: profile.preemption, random: this.options.random ?? Math.random,
+      budgets: this.#budgets.lister.list(),
+    });
+    if ("message" in plan) {
+      const message = fitErrorMessage(diagnosis, `${NO_CLAIMS}, preemption: ${plan.message}`);
+      return this.#reject(queued, { message, plugins, ...(plan.clearsNomination && { nominatedNodeName: "" }) });
+    }
+    this.#reject(queued, { message: fitErrorMessage(diagnosis), plugins, nominatedNodeName: plan.node.name });
+    void this.#makeRoom(info, plan.node, plan.victims);
+  }
+
+  /** Until the victims are on their way, events must not bring the pod back: it would look for more victims. */
+  async #makeRoom(info: PodInfo, node: NodeState, victims: readonly PodInfo[]): Promise<void> {
+    const { client, recorder, clock } = this.options;
+    const displaced = this.#nominator.all(node.name).filter((other) => other.priority < info.priority);
+    for (const other of displaced) this.#nominator.remove(other.uid);
+    this.#preempting.add(info.uid);
+    try {
+      await makeRoom({ client, recorder, clock, preemptor: info, nodeName: node.name, victims, displaced });
+    } finally {
+      this.#preempting.delete(info.uid);
+      this.#queue.activate([info.uid, ...displaced.map((other) => other.uid)]);
+    }
   }
 
   /** No node took the pod: says so, and waits for what may change that. */
-  #reject(queued: QueuedPod, { message, plugins }: { message: string; plugins: ReadonlySet<string> }): void {
+  #reject(queued: QueuedPod, { message, plugins, nominatedNodeName }: { message: string; plugins: ReadonlySet<string>; nominatedNodeName?: string }): void {
     this.#queue.waitForEvent(queued, plugins);
-    this.#report(queued.info, { reason: "Unschedulable", message });
+    if (nominatedNodeName !== undefined) this.#nominator.set(queued.info, nominatedNodeName);
+    this.#report(queued.info, { reason: "Unschedulable", message, nominatedNodeName });
   }
 
   #report(info: PodInfo, failure: Failure): void {

@@ -67,10 +67,10 @@ class NodeEvents {
 class PodEvents {
   constructor(private readonly to: WatchTargets) {}
 
-  set(pod: Stored<Pod>): void {
+  set(pod: Stored<Pod>, old?: Stored<Pod>): void {
     if (isFinished(pod)) this.delete(pod);
     else if (pod.spec?.nodeName) this.#placed(pod, pod.spec.nodeName);
-    else this.#waiting(pod);
+    else this.#waiting(pod, old);
   }
 
   update(pod: Stored<Pod>, old: Stored<Pod>): void {
@@ -80,7 +80,7 @@ class PodEvents {
       placement.info.pod = pod;
       return;
     }
-    this.set(pod);
+    this.set(pod, old);
   }
 
   delete(pod: Stored<Pod>): void {
@@ -103,13 +103,15 @@ class PodEvents {
     else queue.wake({ type: "AssignedPodAdd", pod: info });
   }
 
-  #waiting(pod: Stored<Pod>): void {
+  #waiting(pod: Stored<Pod>, old: Stored<Pod> | undefined): void {
     const { cluster, queue, nominator, parser } = this.to;
     // An update of a pod whose binding is on its way: the binding's outcome decides.
     if (cluster.placement(pod.metadata.uid) || !this.to.isResponsible(pod)) return;
     if (pod.metadata.deletionTimestamp !== undefined) return this.delete(pod);
     const info: PodInfo = parser.parse(pod);
-    nominator.set(info, pod.status?.nominatedNodeName);
+    const { nominatedNodeName } = pod.status ?? {};
+    // A nomination whose write is still on its way must survive other updates.
+    if (!old || old.status?.nominatedNodeName !== nominatedNodeName) nominator.set(info, nominatedNodeName);
     queue.put(info);
   }
 }
