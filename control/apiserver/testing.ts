@@ -10,6 +10,7 @@ import { SchemaCodec } from "../../api/schema/codec.ts";
 import { SchemaEngine } from "../../api/schema/engine.ts";
 import { openMemoryStore } from "../store/memory.ts";
 import type { Authenticator, Authorizer } from "./auth/auth.ts";
+import { sharing } from "./cache/entry.ts";
 import type { UserInfo } from "./request.ts";
 import { createApiServer, type ApiServer, type ApiServerDeps, type HttpOptions } from "./server.ts";
 import type { ServingCertificate } from "./http/server.ts";
@@ -37,6 +38,8 @@ export interface TestOptions extends Partial<Omit<ApiServerDeps, "http">> {
 /** Starts a server that nothing else shares. */
 export async function startTestServer(options: TestOptions = {}): Promise<TestServer> {
   const { http, ...deps } = options;
+  // Whoever changes an object of the cache must fail here, not puzzle somebody in production.
+  sharing.freeze = true;
   const store = deps.store ?? (await openMemoryStore());
   const given = typeof http === "object" ? http : {};
   const server = createApiServer({ codec: new SchemaCodec(new SchemaEngine()), protobuf: new ProtobufDecoder(), ...deps, store, ...(http && { http: { host: "127.0.0.1", port: 0, certificate: await selfSigned(), authenticators: [adminToken], authorizer: mastersOnly, ...given } }) });

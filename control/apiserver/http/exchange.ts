@@ -3,9 +3,9 @@ import type { IncomingMessage, ServerResponse } from "node:http";
 import type { Http2ServerRequest, Http2ServerResponse } from "node:http2";
 import { promisify } from "node:util";
 import { gzip } from "node:zlib";
-import { stringify } from "yaml";
 import { ApiError, internalError } from "../../../api/errors.ts";
 import type { Output } from "./negotiate.ts";
+import { yamlText } from "./yaml.ts";
 
 export type Request = IncomingMessage | Http2ServerRequest;
 /** HTTP/1.1 and HTTP/2 responses share all that is used here; one of the two types stands for both. */
@@ -43,7 +43,7 @@ async function replyCompressed({ response }: Exchange, status: number, body: Buf
 
 /** Writes an object in the asked-for format. */
 export function replyObject(exchange: Exchange, status: number, object: unknown, output: Output): void {
-  if (output.format === "yaml") return reply(exchange, status, Buffer.from(stringify(object, { aliasDuplicateObjects: false })), { "content-type": "application/yaml" });
+  if (output.format === "yaml") return reply(exchange, status, Buffer.from(yamlText(object)), { "content-type": "application/yaml" });
   const text = output.pretty ? `${JSON.stringify(object, null, 2)}\n` : `${JSON.stringify(object)}\n`;
   reply(exchange, status, Buffer.from(text), { "content-type": "application/json" });
 }

@@ -8,10 +8,9 @@ import { logger } from "../../../lib/log.ts";
 import { ApiError } from "../../../api/errors.ts";
 import type { Authenticator, Authorizer, Credentials } from "../auth/auth.ts";
 import type { Engine } from "../engine.ts";
-import { authenticate, authorize, bearerTokenOf } from "./chain.ts";
+import { actingUser, authenticate, authorize, bearerTokenOf } from "./chain.ts";
 import { serveDocument, type DocumentDeps } from "./documents.ts";
 import { replyError, type Exchange, type Request, type Response } from "./exchange.ts";
-import { impersonate } from "./impersonate.ts";
 import { serveResource } from "./resources.ts";
 import { splitUrl, targetOf, type Query, type Target } from "./target.ts";
 
@@ -131,8 +130,7 @@ export class HttpServer {
 
   async #userOf(request: Request): ReturnType<typeof authenticate> {
     const { authenticators, authorizer } = this.#deps;
-    const user = await authenticate(authenticators, this.#credentialsOf(request));
-    return request.headers["impersonate-user"] === undefined ? user : impersonate(authorizer, user, request);
+    return actingUser(authorizer, await authenticate(authenticators, this.#credentialsOf(request)), request);
   }
 
   #credentialsOf(request: Request): Credentials {

@@ -17,8 +17,8 @@ import { represent, toStored } from "./convert.ts";
 
 const NAME_ATTEMPTS = 8;
 
-/** Creates the object and answers what was stored; `object` is private to this call. */
-export async function create(engine: Engine, request: ResourceRequest, object: AnyObject): Promise<Entry> {
+/** Creates the object and answers what was stored; `object` is private to this call. `managed` says that its managedFields are already right. */
+export async function create(engine: Engine, request: ResourceRequest, object: AnyObject, managed = false): Promise<Entry> {
   const { kind } = request;
   requireNamespaceMatch(request, object);
   fillSystemFields(engine, kind, object);
@@ -28,7 +28,7 @@ export async function create(engine: Engine, request: ResourceRequest, object: A
   for (let attempt = 1; ; attempt++) {
     const candidate = isGenerated ? { ...object, metadata: { ...metadata, name: generateName(metadata.generateName as string) } } : object;
     try {
-      return represent(engine, kind, await createOnce(engine, request, candidate));
+      return represent(engine, kind, await createOnce(engine, request, candidate, managed));
     } catch (error) {
       if (!isGenerated || !(error instanceof ApiError) || error.reason !== "AlreadyExists") throw error;
       if (attempt === NAME_ATTEMPTS) throw new ApiError(409, "AlreadyExists", `${groupResourceOf(kind)} "${candidate.metadata.name}" already exists, the server was not able to generate a unique name for the object`, { ...error.details, retryAfterSeconds: 1 });
@@ -56,7 +56,7 @@ function fillSystemFields(engine: Engine, kind: KindInfo, object: AnyObject): vo
   delete metadata.generation;
 }
 
-async function createOnce(engine: Engine, request: ResourceRequest, object: AnyObject): Promise<Entry> {
+async function createOnce(engine: Engine, request: ResourceRequest, object: AnyObject, managed: boolean): Promise<Entry> {
   const { kind, fieldManager, subresource } = request;
   const strategy = engine.strategies.for(kind);
   const name = object.metadata.name ?? "";
@@ -66,7 +66,7 @@ async function createOnce(engine: Engine, request: ResourceRequest, object: AnyO
   let isStored = false;
   try {
     await admission.admit();
-    engine.codec.updateManagedFields({ kind, previous: undefined, object, manager: fieldManager, subresource, now: object.metadata.creationTimestamp as string });
+    if (!managed) engine.codec.updateManagedFields({ kind, previous: undefined, object, manager: fieldManager, subresource, now: object.metadata.creationTimestamp as string });
     await prepare(engine, request, strategy, object);
     await admission.validate();
     const entry = await store(engine, request, strategy, object);

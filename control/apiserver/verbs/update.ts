@@ -64,7 +64,7 @@ async function createInstead(engine: Engine, request: ResourceRequest, change: U
   const { uid } = object.metadata;
   if (uid) throw uidConflict(kind, name, { wanted: uid, found: "" });
   delete object.metadata.resourceVersion;
-  return { entry: await create(engine, { ...request, verb: "create" }, object), created: true };
+  return { entry: await create(engine, { ...request, verb: "create" }, object, change.managesFields === true), created: true };
 }
 
 interface Step {
