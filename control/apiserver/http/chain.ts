@@ -1,12 +1,13 @@
 // The handler chain: who is asking, may they, and then the resource or document they asked for.
-import { unauthorized } from "../../../api/errors.ts";
+import { ApiError, forbidden, unauthorized } from "../../../api/errors.ts";
 import type { AccessRequest, Authenticator, Authorizer, Credentials } from "../auth/auth.ts";
-import { forbiddenError } from "../auth/authorize.ts";
-import { impersonate, isImpersonating } from "../auth/impersonation.ts";
-import { ANONYMOUS, AUTHENTICATED } from "../auth/user.ts";
 import type { UserInfo } from "../request.ts";
 import type { Request } from "./exchange.ts";
+import { impersonate, isImpersonating } from "./impersonate.ts";
 import type { Target } from "./target.ts";
+
+const ANONYMOUS: UserInfo = { name: "system:anonymous", groups: ["system:unauthenticated"] };
+const AUTHENTICATED = "system:authenticated";
 
 /** Who asks; throws 401 for credentials nobody vouches for. Without any credentials it is the anonymous user. */
 export async function authenticate(authenticators: readonly Authenticator[], credentials: Credentials): Promise<UserInfo> {
@@ -28,14 +29,7 @@ export function bearerTokenOf(request: Request): string | undefined {
 
 /** The user a request acts as: itself, or whom its headers name; throws 403 when it may not. */
 export async function actingUser(authorizer: Authorizer, user: UserInfo, request: Request): Promise<UserInfo> {
-  return isImpersonating(request.headers) ? impersonate(user, distinctHeaders(request), authorizer) : user;
-}
-
-/** Headers with every value apart: groups are given by repeating one, and may contain commas. */
-function distinctHeaders({ rawHeaders }: Request): Record<string, string[]> {
-  const distinct: Record<string, string[]> = {};
-  for (let index = 0; index < rawHeaders.length; index += 2) (distinct[(rawHeaders[index] as string).toLowerCase()] ??= []).push(rawHeaders[index + 1] as string);
-  return distinct;
+  return isImpersonating(request) ? impersonate(authorizer, user, request) : user;
 }
 
 /** Throws 403 unless the user may do this. */
@@ -43,7 +37,7 @@ export async function authorize(authorizer: Authorizer, user: UserInfo, { target
   const request = accessRequestOf(user, target, method);
   const pending = authorizer.authorize(request);
   const decision = pending instanceof Promise ? await pending : pending;
-  if (!decision.allowed) throw forbiddenError(request, decision.reason);
+  if (!decision.allowed) throw refusal(request, decision.reason ?? "");
 }
 
 function accessRequestOf(user: UserInfo, target: Target, method: string): AccessRequest {
@@ -52,4 +46,20 @@ function accessRequestOf(user: UserInfo, target: Target, method: string): Access
   // A namespace is in itself: rights within it include reading it.
   const namespace = group === "" && plural === "namespaces" ? name : target.namespace;
   return { user, verb, group, version, resource: plural, subresource, namespace, name, ...(fieldSelector && { fieldSelector }) };
+}
+
+/** What upstream's authorizer answers, word for word. */
+export function refusal(request: AccessRequest, reason: string): ApiError {
+  const { user, verb } = request;
+  const suffix = reason === "" ? "" : `: ${reason}`;
+  if (request.path !== undefined) return new ApiError(403, "Forbidden", `forbidden: User ${JSON.stringify(user.name)} cannot ${verb} path ${JSON.stringify(request.path)}${suffix}`, {});
+  const { group, resource, subresource, namespace, name } = request;
+  const what = subresource === "" ? resource : `${resource}/${subresource}`;
+  const where = namespace === "" ? " at the cluster scope" : ` in the namespace ${JSON.stringify(namespace)}`;
+  return forbidden({ group, plural: resource }, name, `${escapeHtml(`User ${JSON.stringify(user.name)} cannot ${verb} resource ${JSON.stringify(what)} in API group ${JSON.stringify(group)}${where}`)}${suffix}`);
+}
+
+/** Names come from outside: what looks like markup is made harmless, as upstream does. */
+function escapeHtml(text: string): string {
+  return text.replaceAll("&", "&amp;").replaceAll("<", "&lt;").replaceAll(">", "&gt;");
 }
