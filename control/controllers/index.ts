@@ -3,6 +3,8 @@
 import { logger } from "../../lib/log.ts";
 import { aborted, type Controller, type ControllerDeps } from "./controller.ts";
 import { deploymentController } from "./deployment/deployment.ts";
+import { endpointsController } from "./endpoints/endpoints.ts";
+import { endpointSliceController } from "./endpoints/endpointslice.ts";
 import { namespaceController } from "./namespace.ts";
 import { replicaSetController, replicationControllerController } from "./replicaset.ts";
 import { rootCaPublisher, serviceAccountController } from "./serviceaccount.ts";
@@ -15,6 +17,8 @@ export const CONTROLLERS: Readonly<Record<string, ControllerFactory>> = {
   "serviceaccount-controller": serviceAccountController,
   "root-ca-certificate-publisher-controller": rootCaPublisher,
   "namespace-controller": namespaceController,
+  "endpointslice-controller": endpointSliceController,
+  "endpoints-controller": endpointsController,
   "deployment-controller": deploymentController,
   "replicaset-controller": replicaSetController,
   "replicationcontroller-controller": replicationControllerController,

@@ -1,0 +1,116 @@
+// Publishes the pods behind every Service as EndpointSlices of at most 100.
+// What the slices should be is `sliceplan.ts`'s business.
+import type { Client } from "../../../api/client/client.ts";
+import { keyOf, type Informer, type Key } from "../../../api/client/informer.ts";
+import type { EventRecorder } from "../../../api/client/recorder.ts";
+import { WorkQueue } from "../../../api/client/workqueue.ts";
+import { isNotFound } from "../../../api/errors.ts";
+import type { EndpointSlice, Node, Service, Stored } from "../../../api/types.ts";
+import { controllerOf, type Controller, type ControllerDeps } from "../controller.ts";
+import { ENDPOINT_SLICE, NODE } from "../kinds.ts";
+import { isNamespaceTerminating } from "../podcontrol.ts";
+import { PendingWrites } from "../writes.ts";
+import { canBeEndpoint, hasManagedEndpoints, podsOf, watchServicePods, type ServicePods } from "./servicepods.ts";
+import { MANAGED_BY, planSlices, SERVICE_NAME, SLICE_CONTROLLER, type Backend, type SlicePlan } from "./sliceplan.ts";
+
+const NAME = "endpointslice-controller";
+const SERVICE_INDEX = "service";
+
+export function endpointSliceController(deps: ControllerDeps): Controller {
+  return new EndpointSliceController(deps).controller;
+}
+
+class EndpointSliceController {
+  readonly controller: Controller;
+  readonly #client: Client;
+  readonly #recorder: EventRecorder;
+  readonly #queue: WorkQueue;
+  readonly #caches: ServicePods;
+  readonly #slices: Informer<EndpointSlice>;
+  readonly #nodes: Informer<Node>;
+  readonly #pending: PendingWrites;
+  /** Services with pods on nodes that are not there (yet), by node name. */
+  readonly #waitingForNode = new Map<string, Set<Key>>();
+
+  constructor(deps: ControllerDeps) {
+    this.#client = deps.clientFor(NAME);
+    this.#recorder = deps.recorderFor(NAME);
+    this.#queue = new WorkQueue({ clock: deps.clock, backoff: { baseMs: 100, maxMs: 100_000 } });
+    this.#caches = watchServicePods(deps, (key) => this.#queue.add(key));
+    this.#slices = deps.informers.for<EndpointSlice>(ENDPOINT_SLICE, { labelSelector: `${MANAGED_BY}=${SLICE_CONTROLLER}` });
+    this.#nodes = deps.informers.for<Node>(NODE);
+    this.#pending = new PendingWrites(deps.clock, this.#slices.lister);
+    this.#listen();
+    this.controller = controllerOf({ name: NAME, queue: this.#queue, informers: deps.informers, reconcile: (key) => this.#reconcile(key) });
+  }
+
+  #listen(): void {
+    this.#slices.addIndex(SERVICE_INDEX, (slice) => [serviceKeyOf(slice)]);
+    this.#slices.addHandler({
+      add: (slice) => this.#sliceChanged(slice, false),
+      update: (slice, old) => {
+        if (serviceKeyOf(old) !== serviceKeyOf(slice)) this.#queue.add(serviceKeyOf(old));
+        this.#sliceChanged(slice, false);
+      },
+      delete: (slice) => this.#sliceChanged(slice, true),
+    });
+    this.#nodes.addHandler({
+      add: ({ metadata: { name } }) => {
+        for (const key of this.#waitingForNode.get(name) ?? []) this.#queue.add(key);
+        this.#waitingForNode.delete(name);
+      },
+    });
+  }
+
+  #sliceChanged(slice: Stored<EndpointSlice>, isGone: boolean): void {
+    const key = serviceKeyOf(slice);
+    this.#pending.observed(key, slice, isGone);
+    this.#queue.add(key);
+  }
+
+  async #reconcile(key: Key): Promise<void> {
+    const service = this.#caches.services.lister.get(key);
+    // What a deleted service leaves is the garbage collector's; one without selector has its slices made by others.
+    if (!service || !hasManagedEndpoints(service)) return;
+    if (this.#pending.isBehind(key)) return this.#queue.addAfter(key, 1000);
+    try {
+      await this.#apply(key, planSlices(service, this.#backendsOf(service), this.#slices.lister.byIndex(SERVICE_INDEX, key)));
+    } catch (error) {
+      if (isNamespaceTerminating(error)) return;
+      this.#recorder.event(service, "Warning", "FailedToUpdateEndpointSlices", `Error updating Endpoint Slices for Service ${key}: ${(error as Error).message}`);
+      throw error;
+    }
+  }
+
+  #backendsOf(service: Stored<Service>): Backend[] {
+    const publishesAll = service.spec?.publishNotReadyAddresses === true;
+    return podsOf(this.#caches, service).filter((pod) => canBeEndpoint(pod, true)).flatMap((pod) => {
+      const { nodeName = "" } = pod.spec ?? {};
+      const node = this.#nodes.lister.get(nodeName);
+      if (node || publishesAll) return [{ pod, node }];
+      // A pod on a node that is not there must not hold back the others; it joins when its node does.
+      this.#waitingForNode.set(nodeName, (this.#waitingForNode.get(nodeName) ?? new Set()).add(keyOf(service)));
+      return [];
+    });
+  }
+
+  async #apply(key: Key, plan: SlicePlan): Promise<void> {
+    for (const slice of plan.create) this.#pending.wrote(key, await this.#client.create<EndpointSlice>(ENDPOINT_SLICE, slice));
+    for (const slice of plan.update) this.#pending.wrote(key, await this.#client.update<EndpointSlice>(ENDPOINT_SLICE, slice));
+    for (const slice of plan.delete) await this.#delete(key, slice);
+  }
+
+  async #delete(key: Key, slice: Stored<EndpointSlice>): Promise<void> {
+    this.#pending.deleted(key, slice);
+    try {
+      await this.#client.delete(ENDPOINT_SLICE, slice.metadata);
+    } catch (error) {
+      this.#pending.observed(key, slice, true);
+      if (!isNotFound(error)) throw error;
+    }
+  }
+}
+
+function serviceKeyOf({ metadata: { namespace, labels } }: EndpointSlice): Key {
+  return `${namespace}/${labels?.[SERVICE_NAME] ?? ""}`;
+}
