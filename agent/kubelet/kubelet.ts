@@ -7,11 +7,10 @@ import { join } from "node:path";
 import type { Client } from "../../api/client/client.ts";
 import type { Informers } from "../../api/client/informer.ts";
 import { builtinKind } from "../../api/registry.ts";
-import type { Node, Pod, Service, Stored } from "../../api/types.ts";
+import type { Node, Pod, RuntimeClass, Secret, Service, Stored } from "../../api/types.ts";
 import type { Clock } from "../../lib/clock.ts";
 import type { Component } from "../../lib/component.ts";
-import { logger } from "../../lib/log.ts";
-import type { Runtime } from "../runtime/runtime.ts";
+import type { ContainerRecord, Runtime } from "../runtime/runtime.ts";
 import { emptyDir } from "../volumes/emptydir.ts";
 import { fileVolumes } from "../volumes/filevolume.ts";
 import { hostPath } from "../volumes/hostpath.ts";
@@ -20,26 +19,30 @@ import type { PayloadSources } from "../volumes/payload.ts";
 import { Tokens } from "../volumes/tokens.ts";
 import { createVolumes } from "../volumes/volumes.ts";
 import type { Cgroups } from "./cgroups.ts";
+import { credentialsFor } from "./credentials.ts";
 import { parseResolvConf } from "./dns.ts";
 import { fieldValue, resourceValue, type NodeFacts } from "./fields.ts";
+import { keepHouse, refreshVolumes } from "./housekeeping.ts";
+import { ImageGc } from "./imagegc.ts";
 import { Images } from "./images.ts";
 import { withLastWords } from "./lastwords.ts";
+import { rotateLogs } from "./logrotation.ts";
+import { readDisk } from "./machine.ts";
 import { ObjectStore } from "./objects.ts";
 import { Paths } from "./paths.ts";
 import { Pods } from "./pods.ts";
 import { Prober } from "./probes.ts";
 import type { EventSink } from "./recorder.ts";
 import type { Machine } from "./resources.ts";
+import { RuntimeClasses } from "./runtimeclass.ts";
 import { RuntimeCache } from "./runtimecache.ts";
 import type { NodeServices } from "./services.ts";
 import { StatusWriter } from "./statuswriter.ts";
 
-const log = logger("kubelet");
 const POD = builtinKind("", "v1", "Pod");
 const SERVICE = builtinKind("", "v1", "Service");
 const NODE = builtinKind("", "v1", "Node");
-const RELIST_MS = 60_000;
-const HOUSEKEEPING_MS = 2_000;
+const RUNTIME_CLASS = builtinKind("node.k8s.io", "v1", "RuntimeClass");
 
 export interface KubeletDeps {
   readonly client: Client;
@@ -80,12 +83,17 @@ export function createKubelet(deps: KubeletDeps): Kubelet {
   const objects = new ObjectStore(deps.client, clock, stop.signal);
   const tokens = new Tokens(deps.client, clock);
   const prober = new Prober({ streaming: deps.runtime.streaming, clock, recorder: deps.recorder, nodeIp: deps.nodeIp, onChange: (uid) => pods.poke(uid) });
-  const node = nodeServices(deps, { prober, objects, tokens, signal: stop.signal, services: () => services.lister.list(), node: () => nodes.lister.list()[0] });
+  const classes = new RuntimeClasses(deps.runtime, informers.for<RuntimeClass>(RUNTIME_CLASS));
+  const node = nodeServices(deps, { prober, classes, objects, tokens, signal: stop.signal, services: () => services.lister.list(), node: () => nodes.lister.list()[0] });
   const pods: Pods = new Pods(node, { onUpdate: (pod) => objects.use(pod), onGone: (uid) => forget(uid, objects, tokens) }, stop.signal);
+  const imageGc = new ImageGc({
+    images: deps.runtime.images, clock, disk: readDisk, inUse: () => imagesInUse(node, pods),
+    onFailure: (message) => deps.recorder.event({ kind: "Node", name: deps.nodeName, uid: deps.nodeName }, "Warning", "ImageGCFailed", message),
+  });
   objects.onChange((uids) => {
     for (const uid of uids) {
       pods.retry(uid);
-      void refresh(node, pods, uid, stop.signal);
+      void refreshVolumes(node, pods.get(uid), stop.signal);
     }
   });
 
@@ -97,18 +105,20 @@ export function createKubelet(deps: KubeletDeps): Kubelet {
     prober,
     async start() {
       await Promise.all([mkdir(node.paths.pods, { recursive: true, mode: 0o750 }), mkdir(deps.podLogs, { recursive: true })]);
-      await Promise.all([node.cache.relist(clock.now()), informers.waitForSync(stop.signal)]);
+      await Promise.all([node.cache.relist(clock.now()), classes.load(), informers.waitForSync(stop.signal)]);
       podInformer.addHandler({
         add: (pod) => seen(node, pods, pod),
         update: (pod, old) => {
           seen(node, pods, pod);
-          if (!Bun.deepEquals(pod.metadata.labels, old.metadata.labels) || !Bun.deepEquals(pod.metadata.annotations, old.metadata.annotations)) void refresh(node, pods, pod.metadata.uid, stop.signal);
+          if (!Bun.deepEquals(pod.metadata.labels, old.metadata.labels) || !Bun.deepEquals(pod.metadata.annotations, old.metadata.annotations)) void refreshVolumes(node, pods.get(pod.metadata.uid), stop.signal);
         },
         delete: (pod) => pods.remove(pod.metadata.uid),
       });
       void node.cache.follow(clock, stop.signal);
       void prober.run(stop.signal);
-      void repair(node, pods, stop.signal);
+      void keepHouse(node, pods, stop.signal);
+      void rotateLogs({ runtime: deps.runtime.pods, clock, running: () => runningContainers(node) }, stop.signal);
+      void imageGc.run(stop.signal);
     },
     async stop() {
       stop.abort();
@@ -122,36 +132,16 @@ function forget(uid: string, objects: ObjectStore, tokens: Tokens): void {
   tokens.forget(uid);
 }
 
-/** Brings the files of a running pod's volumes up to date. */
-async function refresh(node: NodeServices, pods: Pods, uid: string, signal: AbortSignal): Promise<void> {
-  const worker = pods.get(uid);
-  if (worker?.phase === "syncing" && node.cache.get(uid)?.containers.length) await node.volumes.refresh(worker.pod, signal);
-}
-
 function seen(node: NodeServices, pods: Pods, pod: Stored<Pod>): void {
   node.writer.observed(pod);
   pods.put(pod);
-}
-
-/** Once a minute: what a lost event left wrong, and what nobody wants any more. */
-async function repair(node: NodeServices, pods: Pods, signal: AbortSignal): Promise<void> {
-  await node.clock.sleep(HOUSEKEEPING_MS, signal);
-  while (!signal.aborted) {
-    try {
-      await node.cache.relist(node.clock.now());
-      await pods.removeOrphans();
-      for (const worker of pods.all()) await refresh(node, pods, worker.pod.metadata.uid ?? "", signal);
-    } catch (error) {
-      log.warn({ err: error }, "housekeeping failed");
-    }
-    await node.clock.sleep(RELIST_MS, signal);
-  }
 }
 
 interface Sources {
   readonly objects: ObjectStore;
   readonly tokens: Tokens;
   readonly prober: Prober;
+  readonly classes: RuntimeClasses;
   readonly signal: AbortSignal;
   readonly services: () => readonly Service[];
   readonly node: () => Node | undefined;
@@ -183,12 +173,27 @@ function nodeServices(deps: KubeletDeps, sources: Sources): NodeServices {
     services: sources.services,
     allocatable,
     hostDns: () => parseResolvConf(readText(deps.resolvConf ?? "/etc/resolv.conf")),
-    credentials: () => Promise.resolve([]),
-    runtimeHandler: () => "",
-    supportsRecursiveReadOnly: () => false,
+    credentials: async (pod, image) => credentialsFor(image, await pullSecrets(sources.objects, pod), readText(join(deps.dataDir, "config.json"))),
+    runtimeHandler: (pod) => sources.classes.handlerOf(pod),
+    supportsRecursiveReadOnly: (pod) => sources.classes.featuresOf(pod)?.recursiveReadOnlyMounts ?? false,
     withLastWords,
     statusTarget: (pod) => pod,
   };
+}
+
+function pullSecrets(objects: ObjectStore, pod: Pod): Promise<(Secret | undefined)[]> {
+  return Promise.all((pod.spec?.imagePullSecrets ?? []).map(({ name = "" }) => objects.secret(pod.metadata.namespace ?? "", name)));
+}
+
+function runningContainers({ cache }: NodeServices): ContainerRecord[] {
+  return cache.uids().flatMap((uid) => cache.get(uid)?.containers.filter((container) => container.state === "running") ?? []);
+}
+
+/** Everything by which an image may be known that a pod or a container, dead or alive, needs. */
+function imagesInUse({ cache }: NodeServices, pods: Pods): Set<string> {
+  const records = cache.uids().flatMap((uid) => cache.get(uid)?.containers ?? []);
+  const wanted = pods.list().flatMap(({ spec }) => [...(spec?.initContainers ?? []), ...(spec?.containers ?? [])].map(({ image = "" }) => image));
+  return new Set([...records.flatMap(({ image, imageId }) => [image, imageId]), ...wanted]);
 }
 
 function readText(path: string): string {

@@ -183,8 +183,10 @@ export class PodWorker {
     await node.writer.flush(uid);
     const target = node.statusTarget(pod);
     if (target && !this.#isRemoved) await node.writer.delete(target);
+    // Logs first: what the runtime still holds is found again after a crash, a log directory is not.
+    await rm(node.paths.podLogDirectory(pod), { recursive: true, force: true });
     await removePodFromRuntime(node, uid);
-    await Promise.all([rm(node.paths.podLogDirectory(pod), { recursive: true, force: true }), rm(node.paths.pod(uid), { recursive: true, force: true })]);
+    await rm(node.paths.pod(uid), { recursive: true, force: true });
     node.writer.forget(uid);
     node.images.forgetPod(uid);
     this.#enter("gone");
