@@ -30,7 +30,7 @@ export function planBridge(call: PluginCall, ipam: CniResult): BridgePlan {
       ...(config.hairpinMode ? [`link set dev ${link} type bridge_slave hairpin on`] : []),
     ],
     container: [
-      ...ipam.ips.map((ip) => `address add ${ip.address} dev ${ifName}${ip.address.includes(":") ? " nodad" : ""}`),
+      ...ipam.ips.map((ip) => `address add ${ip.address} dev ${ifName}${noDad(ip.address)}`),
       `link set dev ${ifName} up`,
       ...routes.map((route) => `route replace ${route.dst}${route.gw ? ` via ${route.gw}` : ""} dev ${ifName}`),
     ],
@@ -54,7 +54,7 @@ function bridgeLines(config: NetConf, ips: readonly IpConfig[]): string[] {
 
 function gatewayLines(bridge: string, ips: readonly IpConfig[]): string[] {
   const gateways = ips.flatMap((ip) => (ip.gateway ? [`${ip.gateway}/${cidr(ip).prefix}`] : []));
-  return [...gateways.map((gateway) => `address replace ${gateway} dev ${bridge}`), `link set dev ${bridge} up`];
+  return [...gateways.map((gateway) => `address replace ${gateway} dev ${bridge}${noDad(gateway)}`), `link set dev ${bridge} up`];
 }
 
 /** IPAM's routes, each through a gateway of its family; the default route when this is the default gateway. */
@@ -84,6 +84,11 @@ function cidr(ip: IpConfig): Cidr {
   const parsed = parseCidr(ip.address);
   if (!parsed) throw new Error(`IPAM answered ${JSON.stringify(ip.address)}, which is not an address with a prefix`);
   return parsed;
+}
+
+/** IPv6 addresses are unusable while the kernel looks for duplicates; IPAM has made sure there are none. */
+function noDad(address: string): string {
+  return address.includes(":") ? " nodad" : "";
 }
 
 function mtu(config: NetConf): string {

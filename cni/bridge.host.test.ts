@@ -51,6 +51,17 @@ describe("a pod on the bridge", () => {
     expect((await showLink(client.exec, "eth0"))?.mtu).toBe(1400);
   });
 
+  test("has an address of each family on a dual-stack node, usable at once", async () => {
+    const dual = { ...network, config: podNetwork({ podCidrs: ["10.244.7.0/24", "fd00:7::/64"], dataDir }) };
+    expect((await attachPodNetwork(dual, attachment(web, { portMappings: [{ hostPort: 8080, containerPort: 80 }] }))).ips).toEqual(["10.244.7.2", "fd00:7::2"]);
+    await attachPodNetwork(dual, attachment(client));
+    web.spawn(["socat", "TCP6-LISTEN:80,fork,reuseaddr", "SYSTEM:echo web"]);
+    expect(await askTcp(client, "[fd00:7::2]", 80)).toBe("web");
+    expect(await askTcp(node, "[fd00:7::2]", 80)).toBe("web");
+    await detachPodNetwork(dual, attachment(web));
+    expect(await createIptables({ exec: node.exec, family: 6 }).save("nat")).not.toContain("CNI-DN-");
+  });
+
   test("keeps the bridge's hardware address as pods come and go", async () => {
     await attachPodNetwork(network, attachment(web));
     const before = (await showLink(node.exec, "cni0"))?.address;

@@ -1,13 +1,13 @@
 // The bridge plugin: a veth pair between the pod and the node's bridge, addresses from IPAM.
 // Publishes host ports itself when its configuration has the portMappings capability: one process a pod instead of two.
 import { ExecError } from "../lib/exec.ts";
-import { createIptables } from "../net/host/iptables.ts";
 import { ipBatch, ipDelete, isAbsent, showLink } from "../net/host/ip.ts";
 import { setSysctls } from "../net/host/sysctl.ts";
 import { DEFAULT_BRIDGE, ownAddress, planBridge, subnetOf, type BridgePlan } from "./bridge-plan.ts";
 import { ipamPlugin } from "./ipam.ts";
 import { chainName, hostLinkName } from "./names.ts";
 import { portmap } from "./portmap.ts";
+import { iptablesOf } from "./iptables.ts";
 import { CODE, CniError, type CniResult, type IpConfig, type Plugin, type PluginCall } from "./types.ts";
 
 /** The bridge plugin; failures of ADD leave nothing behind. */
@@ -79,15 +79,15 @@ async function masquerade(call: PluginCall, ips: readonly IpConfig[]): Promise<v
     const lines = own.flatMap((ip) => [`-A ${chain} -d ${subnetOf(ip)} ${comment} -j ACCEPT`]);
     const multicast = family === 4 ? "224.0.0.0/4" : "ff00::/8";
     const jumps = own.map((ip) => `-A POSTROUTING -s ${ownAddress(ip)} ${comment} -j ${chain}`);
-    await createIptables({ exec: call.exec, family }).restore(["*nat", `:${chain} - [0:0]`, ...lines, `-A ${chain} ! -d ${multicast} ${comment} -j MASQUERADE`, ...jumps, "COMMIT", ""].join("\n"));
+    await iptablesOf(call, family).restore(["*nat", `:${chain} - [0:0]`, ...lines, `-A ${chain} ! -d ${multicast} ${comment} -j MASQUERADE`, ...jumps, "COMMIT", ""].join("\n"));
   }
 }
 
 async function stopMasquerade(call: PluginCall): Promise<void> {
   const chain = chainName("", call.config.name, call.containerId);
-  await createIptables({ exec: call.exec }).deleteChain({ table: "nat", chain }, ["POSTROUTING"]);
+  await iptablesOf(call).deleteChain({ table: "nat", chain }, ["POSTROUTING"]);
   const hasIpv6 = JSON.stringify(call.config.ipam ?? {}).includes("::");
-  if (hasIpv6) await createIptables({ exec: call.exec, family: 6 }).deleteChain({ table: "nat", chain }, ["POSTROUTING"]);
+  if (hasIpv6) await iptablesOf(call, 6).deleteChain({ table: "nat", chain }, ["POSTROUTING"]);
 }
 
 async function checkLinks(call: PluginCall): Promise<void> {

@@ -23,10 +23,12 @@ export interface PodNetworkOptions {
   /** Bytes; left out, the kernel's default. */
   readonly mtu?: number;
   readonly dataDir?: string;
+  /** What `prepareHost` found. */
+  readonly variant?: "legacy" | "nft" | undefined;
 }
 
 /** The node's pod network. Throws for a range that is not one. */
-export function podNetwork({ podCidrs, bridgeName = "cni0", mtu, dataDir }: PodNetworkOptions): ConfigList {
+export function podNetwork({ podCidrs, bridgeName = "cni0", mtu, dataDir, variant }: PodNetworkOptions): ConfigList {
   const wrong = podCidrs.find((cidr) => !parseCidr(cidr));
   if (wrong !== undefined || podCidrs.length === 0) throw new Error(`cannot configure the pod network: podCIDR ${JSON.stringify(wrong)} is not a CIDR range`);
   const routes = podCidrs.map((cidr) => ({ dst: cidr.includes(":") ? "::/0" : "0.0.0.0/0" }));
@@ -38,6 +40,7 @@ export function podNetwork({ podCidrs, bridgeName = "cni0", mtu, dataDir }: PodN
       // The node masquerades what leaves the cluster (net/host): no chain per pod is needed.
       ipMasq: false,
       ...(mtu !== undefined && { mtu }),
+      ...(variant !== undefined && { iptablesVariant: variant }),
       capabilities: { portMappings: true },
       ipam: { type: "host-local", ranges: podCidrs.map((subnet) => [{ subnet }]), routes, ...(dataDir !== undefined && { dataDir }) },
     }],

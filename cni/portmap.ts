@@ -1,11 +1,12 @@
 // The portmap plugin: publishes a pod's ports on the node's addresses.
 // Works on its own chains; who may pass the node's firewall is not its business.
 import { forgetConnections } from "../net/host/conntrack.ts";
-import { createIptables, type Iptables } from "../net/host/iptables.ts";
+import type { Iptables } from "../net/host/iptables.ts";
 import { setSysctls } from "../net/host/sysctl.ts";
 import { DEFAULT_BRIDGE } from "./bridge-plan.ts";
 import { chainName } from "./names.ts";
 import { DNAT_CHAIN, MARK_CHAIN, MASQUERADE_CHAIN, portChain, portMappings, publishDocument, SHARED_JUMPS, sharedDocument } from "./portmap-rules.ts";
+import { iptablesOf } from "./iptables.ts";
 import { CODE, CniError, type CniResult, type Plugin, type PluginCall } from "./types.ts";
 
 const FAMILIES = [4, 6] as const;
@@ -18,7 +19,7 @@ export const portmap: Plugin = {
     for (const family of FAMILIES) {
       const document = publishDocument(call, result, family);
       if (!document) continue;
-      const iptables = createIptables({ exec: call.exec, family });
+      const iptables = iptablesOf(call, family);
       await ensureShared(iptables);
       // The entry rules below are appended: what an interrupted ADD left would stay in front of them.
       await iptables.deleteChain({ table: "nat", chain: portChain(call) }, [DNAT_CHAIN]);
@@ -31,7 +32,7 @@ export const portmap: Plugin = {
   async del(call) {
     for (const family of FAMILIES) {
       if (family === 6 && !usesIpv6(call)) continue;
-      await createIptables({ exec: call.exec, family }).deleteChain({ table: "nat", chain: portChain(call) }, [DNAT_CHAIN]);
+      await iptablesOf(call, family).deleteChain({ table: "nat", chain: portChain(call) }, [DNAT_CHAIN]);
     }
     await forgetUdp(call);
   },
@@ -39,13 +40,13 @@ export const portmap: Plugin = {
     const result = call.config.prevResult;
     for (const family of FAMILIES) {
       if (!result || !publishDocument(call, result, family)) continue;
-      const rules = await createIptables({ exec: call.exec, family }).rules({ table: "nat", chain: portChain(call) });
+      const rules = await iptablesOf(call, family).rules({ table: "nat", chain: portChain(call) });
       if (!rules?.length) throw new CniError(CODE.internal, `iptables chain ${portChain(call)} of ${call.containerId} is missing`);
     }
   },
   async gc(call) {
     const valid = new Set((call.config["cni.dev/valid-attachments"] ?? []).map((entry) => chainName("DN-", call.config.name, entry.containerID)));
-    const iptables = createIptables({ exec: call.exec });
+    const iptables = iptablesOf(call);
     const rules = (await iptables.rules({ table: "nat", chain: DNAT_CHAIN })) ?? [];
     const ours = rules.filter((rule) => rule.includes(`name: \\"${call.config.name}\\" `)).flatMap((rule) => /-j (CNI-DN-\S+)/.exec(rule)?.[1] ?? []);
     for (const chain of new Set(ours.filter((name) => !valid.has(name)))) await iptables.deleteChain({ table: "nat", chain }, [DNAT_CHAIN]);

@@ -81,6 +81,8 @@ export interface NetConf {
   readonly hairpinMode?: boolean;
   readonly mtu?: number;
   readonly snat?: boolean;
+  /** Which iptables backend the node's rules live in; left out, whatever `iptables` is. */
+  readonly iptablesVariant?: "legacy" | "nft";
 }
 
 /** One invocation; where GC and STATUS have no container, its fields are empty. */

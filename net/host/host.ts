@@ -28,12 +28,19 @@ export async function prepareHost({ exec, clusterCidr }: { readonly exec: Exec; 
     // Two pods on one bridge talking through a Service: without it the answer never passes the NAT.
     "net/bridge/bridge-nf-call-iptables": "1",
   });
+  await tuneConntrack(exec);
   for (const range of ranges) {
     const iptables = createIptables({ exec, family: range.includes(":") ? 6 : 4, variant });
     await iptables.ensureChain(HINT);
     await allowPodTraffic(iptables, range);
   }
   return { variant };
+}
+
+/** As upstream's proxy does: idle connections are kept for a day, half-closed ones for an hour. Best effort, because a container may not be allowed to. */
+async function tuneConntrack(exec: Exec): Promise<void> {
+  const values = { nf_conntrack_tcp_timeout_established: "86400", nf_conntrack_tcp_timeout_close_wait: "3600" };
+  await setSysctls(exec, Object.fromEntries(Object.entries(values).map(([key, value]) => [`net/netfilter/${key}`, value]))).catch(() => undefined);
 }
 
 /** Takes away what `prepareHost` and attached pods left: chains, bridge, hint. Forwarding stays on, as others may rely on it by now. */

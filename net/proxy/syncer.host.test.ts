@@ -67,3 +67,15 @@ test("a document the kernel refuses is tried in full next time", async () => {
   expect(await iptables.save("nat")).toContain("--to-destination 10.244.1.3:8080");
   expect(await iptables.save("nat")).not.toContain("10.244.1.2");
 });
+
+test("a cluster of thousands of endpoints is written once, without comments", async () => {
+  const many = aSlice(Array.from({ length: 1500 }, (_, index) => `10.244.${index >> 8}.${index & 255}`));
+  let restores = 0;
+  const syncer = new Syncer({ iptables: { ...iptables, restore: (document) => { restores++; return iptables.restore(document); } }, exec: space.exec, family: 4 });
+  const large: ServiceSource = { ...source, get: () => ({ service, slices: [many] }) };
+  await syncer.sync(large, config);
+  expect(await iptables.save("nat")).not.toContain("->");
+  const before = restores;
+  await syncer.sync(large, config);
+  expect(restores).toBe(before);
+});

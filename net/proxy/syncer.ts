@@ -42,10 +42,10 @@ export class Syncer {
 
   /** Brings the machine to what `source` says; `changed` names the Services to look at again, or all when undefined. Throws ExecError, and then starts over next time. */
   async sync(source: ServiceSource, wanted: NodeConfig, changed?: ReadonlySet<string>): Promise<void> {
-    const config = { ...wanted, comments: this.#endpointCount() <= LARGE_CLUSTER_ENDPOINTS };
-    const isSameNode = JSON.stringify({ ...config, localClusterIps: [...config.localClusterIps] }) === JSON.stringify(this.#config && { ...this.#config, localClusterIps: [...this.#config.localClusterIps] });
-    this.#config = config;
-    const udp = this.#compile(source, isSameNode ? changed : undefined, { recompile: !isSameNode });
+    const udp = this.#compile(source, { ...wanted, comments: this.#config?.comments ?? true }, changed);
+    // Only now is it known how large the cluster is.
+    const comments = this.#endpointCount() <= LARGE_CLUSTER_ENDPOINTS;
+    if (comments !== this.#config?.comments) this.#compile(source, { ...wanted, comments });
     const desired = chainsFor([...this.#compiled.values()].flatMap((entry) => entry.rules), this.#options.family);
     await this.#apply(desired);
     if (udp.length > 0) await this.#forgetStale(udp);
@@ -63,15 +63,18 @@ export class Syncer {
     return [...this.#compiled.values()].flatMap((entry) => entry.health ?? []);
   }
 
-  /** Looks at Services again; returns the UDP ports whose endpoints changed. */
-  #compile(source: ServiceSource, changed: ReadonlySet<string> | undefined, { recompile }: { recompile: boolean }): UdpPort[] {
+  /** Looks at the changed Services again, or at all when the node itself changed; returns the UDP ports whose endpoints did. */
+  #compile(source: ServiceSource, config: NodeConfig, changed?: ReadonlySet<string>): UdpPort[] {
+    const isSameNode = this.#config !== undefined && signature(config) === signature(this.#config);
+    this.#config = config;
+    const keys = isSameNode && changed ? changed : new Set([...source.keys(), ...this.#compiled.keys()]);
     const udp: UdpPort[] = [];
-    for (const key of changed ?? new Set([...source.keys(), ...this.#compiled.keys()])) {
+    for (const key of keys) {
       const before = this.#compiled.get(key);
       const now = source.get(key);
       if (!now) this.#compiled.delete(key);
-      else if (recompile || !before || !isSame(before, now)) {
-        const after = compileService(now.service, now.slices, this.#config as NodeConfig);
+      else if (!isSameNode || !before || !isSame(before, now)) {
+        const after = compileService(now.service, now.slices, config);
         this.#compiled.set(key, after);
         if (!hasSameEndpoints(before?.udp ?? [], after.udp)) udp.push(...after.udp);
       }
@@ -108,6 +111,10 @@ export class Syncer {
   #endpointCount(): number {
     return [...this.#compiled.values()].reduce((sum, entry) => sum + entry.endpointCount, 0);
   }
+}
+
+function signature(config: NodeConfig): string {
+  return JSON.stringify({ ...config, localClusterIps: [...config.localClusterIps] });
 }
 
 function isSame(before: CompiledService, now: { service: Service; slices: readonly EndpointSlice[] }): boolean {
