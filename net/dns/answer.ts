@@ -1,6 +1,7 @@
 // One DNS message in, one out: the cluster's names from the zone, all others through the forwarder.
 // Knows nothing of sockets.
 import { AUTHORITATIVE_ANSWER, decode, encode, RECURSION_AVAILABLE, RECURSION_DESIRED, type Answer, type DecodedPacket, type Packet, type Question } from "dns-packet";
+import { compress } from "./compress.ts";
 import { questionBytes } from "./upstream.ts";
 import { authority, lookup, type ClusterView, type ZoneOptions, type ZoneReply } from "./zone.ts";
 
@@ -37,7 +38,7 @@ export async function respond(message: Buffer, options: ResponderOptions): Promi
   const inside = question.class === "IN" ? lookup(options.view, canonical(question.name), question.type, options) : undefined;
   try {
     if (!inside) return await options.outside.forward(message, query);
-    return encode(await replyTo({ query, question, reply: inside }, options));
+    return compress(encode(await replyTo({ query, question, reply: inside }, options)));
   } catch {
     return failure(message, RCODE.serverFailure);
   }
@@ -102,15 +103,6 @@ function failure(message: Buffer, code: number): Buffer {
   if (code === RCODE.formatError) return reply;
   reply.writeUInt16BE(1, 4);
   return Buffer.concat([reply, questionBytes(message)]);
-}
-
-/** Cuts a reply down to what a client can take over UDP: the question alone, marked as truncated. */
-export function truncate(reply: Buffer, maxBytes: number): Buffer {
-  if (reply.length <= maxBytes) return reply;
-  const head = Buffer.concat([reply.subarray(0, 12), questionBytes(reply)]);
-  head.writeUInt16BE(head.readUInt16BE(2) | 0x0200, 2);
-  head.fill(0, 6, 12);
-  return head;
 }
 
 const OPT = { type: "OPT", name: ".", udpPayloadSize: 1232, extendedRcode: 0, ednsVersion: 0, flags: 0, flag_do: false, options: [] } as unknown as Answer;

@@ -2,7 +2,7 @@
 // Bounded: idle or too many TCP connections are closed.
 import { createServer, type Server, type Socket } from "node:net";
 import { decode } from "dns-packet";
-import { truncate } from "./answer.ts";
+import { fit } from "./compress.ts";
 import { framed } from "./upstream.ts";
 
 export interface DnsServerOptions {
@@ -36,7 +36,7 @@ export async function serveDns({ hostname, port, answer }: DnsServerOptions): Pr
       data: (socket, data, fromPort, from) => {
         const message = Buffer.from(data);
         void answer(message).then((reply) => {
-          if (reply && !socket.closed) send(() => socket.send(truncate(reply, udpLimit(message)), fromPort, from));
+          if (reply && !socket.closed) send(() => socket.send(fit(reply, udpLimit(message)), fromPort, from));
           return undefined;
         });
       },
