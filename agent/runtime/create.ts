@@ -8,6 +8,8 @@ import { type Exec, hostExec } from "../../lib/exec.ts";
 import { containerdMajorVersion } from "./containerd/machine.ts";
 import { PrivateContainerd } from "./containerd/private.ts";
 import { CriRuntime } from "./containerd/runtime.ts";
+import type { SandboxNetwork } from "./docker/networks.ts";
+import { DockerRuntime } from "./docker/runtime.ts";
 import { pauseImage, pauseImageName } from "./pause/image.ts";
 import { type Runtime, RuntimeError } from "./runtime.ts";
 
@@ -19,9 +21,13 @@ export interface CreateRuntimeOptions {
   readonly cniBinDir: string;
   readonly cniConfDir: string;
   readonly cgroupDriver?: "cgroupfs" | "systemd";
+  /** How Docker's sandboxes get their network; needed for Docker only, since CRI runtimes start CNI plugins themselves. */
+  readonly network?: SandboxNetwork;
   readonly exec?: Exec;
   readonly clock?: Clock;
 }
+
+const DOCKER_SOCKET = "/var/run/docker.sock";
 
 /** A runtime that answers and has its sandbox image. Rejects with RuntimeError that says in one line what is missing and how to get it. */
 export async function createRuntime(options: CreateRuntimeOptions): Promise<Runtime> {
@@ -30,7 +36,7 @@ export async function createRuntime(options: CreateRuntimeOptions): Promise<Runt
   const endpoint = options.endpoint?.replace(/^unix:\/\//, "");
   if (endpoint !== undefined && !existsSync(endpoint)) throw new RuntimeError("Unavailable", `--runtime-endpoint ${endpoint} does not exist; start the runtime that serves it, or leave the flag out`);
   const kind = options.kind === "auto" && endpoint === undefined ? await installedRuntime(exec) : options.kind;
-  if (kind === "docker") throw new RuntimeError("Unavailable", "docker: not yet");
+  if (kind === "docker") return connectDocker({ socketPath: endpoint ?? DOCKER_SOCKET, dataDir: options.dataDir, network: options.network ?? NO_NETWORK, clock });
   if (endpoint !== undefined) return CriRuntime.connect({ socketPath: endpoint, exec, clock });
   return startPrivate({ ...options, exec, clock });
 }
@@ -38,8 +44,18 @@ export async function createRuntime(options: CreateRuntimeOptions): Promise<Runt
 async function installedRuntime(exec: Exec): Promise<"containerd" | "docker"> {
   const hasContainerd = (await containerdMajorVersion(exec)) !== undefined && (await exec(["runc", "--version"])).exitCode === 0;
   if (hasContainerd) return "containerd";
-  if (existsSync("/var/run/docker.sock")) return "docker";
+  if (existsSync(DOCKER_SOCKET)) return "docker";
   throw new RuntimeError("Unavailable", "no container runtime is installed; install one with: apt-get install -y containerd runc");
+}
+
+const NO_NETWORK: SandboxNetwork = {
+  attach: () => Promise.reject(new RuntimeError("CreatePodSandboxError", "no pod network was given to the Docker runtime")),
+  detach: () => Promise.resolve(),
+};
+
+async function connectDocker(options: Parameters<typeof DockerRuntime.connect>[0]): Promise<Runtime> {
+  if (!existsSync(options.socketPath)) throw new RuntimeError("Unavailable", `Docker is not running (no ${options.socketPath}); install and start it with: apt-get install -y docker.io && systemctl start docker`);
+  return DockerRuntime.connect(options);
 }
 
 async function startPrivate(options: CreateRuntimeOptions & { readonly exec: Exec; readonly clock: Clock }): Promise<Runtime> {

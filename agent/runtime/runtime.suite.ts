@@ -1,7 +1,7 @@
 // What every container runtime promises the kubelet, as tests; each implementation runs them.
 // Bringing a runtime up, and an image that holds busybox, is the caller's.
 import { afterAll, beforeAll, describe, expect, setDefaultTimeout, test } from "bun:test";
-import { mkdtempSync, readFileSync, rmSync } from "node:fs";
+import { mkdtempSync, readFileSync, renameSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { PassThrough, Writable } from "node:stream";
@@ -175,6 +175,95 @@ export function runtimeSuite(name: string, create: () => Promise<RuntimeUnderTes
       const stdout = new Sink();
       expect(await under.runtime.streaming.exec(await run(), ["/bin/sh", "-c", "echo no; exit 7"], { stdout, tty: false, signal: stop.signal })).toBe(7);
       expect(stdout.text()).toBe("no\n");
+    });
+
+    test("attach joins the first process's stdin and stdout", async () => {
+      const { run } = await pod();
+      const id = await run({ command: ["cat"], stdin: true, stdinOnce: true });
+      const stdin = new PassThrough();
+      const stdout = new Sink();
+      const done = under.runtime.streaming.attach(id, { stdin, stdout, tty: false, signal: stop.signal });
+      stdin.end("typed\n");
+      await done;
+      expect(stdout.text()).toBe("typed\n");
+    });
+
+    test("port-forward to a sandbox that does not exist says so", async () => {
+      const outcome = await under.runtime.streaming.portForward("0123456789abcdef".repeat(4), 80).catch((error: unknown) => error);
+      expect(outcome).toBeInstanceOf(RuntimeError);
+    });
+
+    const onReal = (name: string, run: () => Promise<void>): void => test(name, () => (under.real ? run() : Promise.resolve()));
+    const output = async (id: string, ...command: string[]): Promise<string> => (await under.runtime.streaming.execSync(id, command, { timeoutMs: 10_000, maxBytes: 4096 })).output.trim();
+
+    onReal("a terminal has the size it is told", async () => {
+      const { run } = await pod();
+      const stdout = new Sink();
+      const resize = (async function* () {
+        yield { width: 99, height: 33 };
+      })();
+      const code = await under.runtime.streaming.exec(await run(), ["/bin/sh", "-c", "sleep 0.5; stty size"], { stdout, tty: true, resize, signal: stop.signal });
+      expect([code, stdout.text().trim()]).toEqual([0, "33 99"]);
+    });
+
+    onReal("port-forward reaches the pod's loopback, both ways", async () => {
+      const { id, run } = await pod();
+      const port = 20000 + (process.pid % 20000);
+      await run({ command: ["httpd", "-f", "-p", `127.0.0.1:${port}`, "-h", "/etc"] });
+      const ask = async (): Promise<string> => {
+        const stream = await under.runtime.streaming.portForward(id, port);
+        const chunks: Buffer[] = [];
+        stream.on("data", (chunk: Buffer) => chunks.push(chunk));
+        stream.end("GET /passwd HTTP/1.0\r\n\r\n");
+        await new Promise<void>((resolve, reject) => stream.once("end", resolve).once("error", reject));
+        return Buffer.concat(chunks).toString();
+      };
+      await until(async () => (await ask()).includes("root:x:0:0"));
+    });
+
+    onReal("environment, working directory, user and mounts are as configured", async () => {
+      const { run } = await pod();
+      const hostPath = mkdtempSync(join(logs, "mount-"));
+      const mounts = [{ containerPath: "/given", hostPath, readOnly: true, propagation: "private" as const }];
+      const base = aContainer();
+      const id = await run({ env: [{ name: "GREETING", value: "a=b c" }], workingDir: "/tmp", mounts, security: { ...base.security, runAsUser: 65534, runAsGroup: 65534, supplementalGroups: [4242] } });
+      expect(await output(id, "/bin/sh", "-c", "echo $GREETING; pwd; id -u; id -g; id -G")).toBe("a=b c\n/tmp\n65534\n65534\n65534 4242");
+      expect(await output(id, "/bin/sh", "-c", "touch /given/file || echo refused")).toContain("refused");
+    });
+
+    onReal("capabilities, a read-only root and no-new-privileges hold", async () => {
+      const { run } = await pod();
+      const id = await run({ security: { ...aContainer().security, readOnlyRootFilesystem: true, noNewPrivileges: true, dropCapabilities: ["ALL"], addCapabilities: ["NET_BIND_SERVICE"] } });
+      expect(await output(id, "grep", "CapEff", "/proc/self/status")).toEndWith("0000000000000400");
+      expect(await output(id, "grep", "NoNewPrivs", "/proc/self/status")).toEndWith("1");
+      expect(await output(id, "/bin/sh", "-c", "touch /file || echo refused")).toContain("refused");
+    });
+
+    onReal("a memory limit ends a container that wants more, as OOMKilled, and limits can be changed", async () => {
+      const { run } = await pod();
+      const limited = await run({ resources: { memoryLimitBytes: 32 << 20, cpuShares: 102 }, command: ["/bin/sh", "-c", "sleep 1000"] });
+      await under.runtime.pods.updateResources(limited, { memoryLimitBytes: 64 << 20 });
+      const greedy = await run({ name: "greedy", resources: { memoryLimitBytes: 16 << 20 }, command: ["/bin/sh", "-c", "tail /dev/zero"] });
+      expect(await exited(greedy)).toMatchObject({ reason: "OOMKilled", exitCode: 137 });
+    });
+
+    onReal("after rotation the log goes on in a new file", async () => {
+      const { run } = await pod();
+      const id = await run({ command: ["/bin/sh", "-c", "echo before; while [ ! -e /go ]; do sleep 0.1; done; echo after; sleep 1000"] });
+      const { logPath } = await status(id);
+      await until(async () => logLines(logPath).length === 1);
+      renameSync(logPath, `${logPath}.1`);
+      await under.runtime.pods.reopenLog(id);
+      await output(id, "touch", "/go");
+      await until(async () => logLines(logPath).length === 1);
+      expect([logLines(`${logPath}.1`), logLines(logPath)].map((lines) => lines.map(({ content }) => content.toString()))).toEqual([["before"], ["after"]]);
+    });
+
+    onReal("containers of a pod share what it says they share", async () => {
+      const { run } = await pod({ namespaces: { network: "node", pid: "pod", ipc: "pod" } });
+      const security = { ...aContainer().security, namespaces: { network: "node", pid: "pod", ipc: "pod" } as const };
+      const [a, b] = [await run({ name: "a", security }), await run({ name: "b", security })];
+      expect(await output(a, "stat", "-Lc", "%i", "/proc/self/ns/pid")).toBe(await output(b, "stat", "-Lc", "%i", "/proc/self/ns/pid"));
     });
 
     test("two containers of a pod, and two pods, live side by side", async () => {

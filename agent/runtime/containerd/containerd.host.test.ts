@@ -3,16 +3,20 @@ import { join } from "node:path";
 import { systemClock } from "../../../lib/clock.ts";
 import { hostExec } from "../../../lib/exec.ts";
 import { busyboxImage } from "../busybox-image.ts";
-import { createRuntime } from "../create.ts";
+import { createRuntime, type CreateRuntimeOptions } from "../create.ts";
 import { runtimeSuite } from "../runtime.suite.ts";
 import { removePrivateContainerd } from "./remove.ts";
+
+function optionsFor(dataDir: string): CreateRuntimeOptions {
+  return { kind: "containerd", dataDir, cniBinDir: join(dataDir, "cni/bin"), cniConfDir: join(dataDir, "cni/conf") };
+}
 
 const IMAGE = "minik8s.test/busybox:suite";
 
 runtimeSuite("a private containerd", async () => {
   // Short, and not in a directory others may not enter: containers' files live below it.
   const dataDir = mkdtempSync("/tmp/mk8s-rt-");
-  const runtime = await createRuntime({ kind: "containerd", dataDir, cniBinDir: join(dataDir, "cni/bin"), cniConfDir: join(dataDir, "cni/conf") });
+  const runtime = await createRuntime(optionsFor(dataDir));
   const tar = join(dataDir, "busybox.tar");
   writeFileSync(tar, busyboxImage(IMAGE));
   await runtime.images.load(tar);

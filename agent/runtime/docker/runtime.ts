@@ -1,0 +1,97 @@
+// A Docker engine as the kubelet's Runtime.
+// Choosing it is `../create.ts`; dockerd itself is the machine's.
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import type Docker from "dockerode";
+import { type Clock, systemClock } from "../../../lib/clock.ts";
+import { canLowerOomScore } from "../containerd/machine.ts";
+import { pauseImage, pauseImageName } from "../pause/image.ts";
+import type { Runtime } from "../runtime.ts";
+import { ask, connectDocker } from "./engine.ts";
+import { DockerEvents } from "./events.ts";
+import { DockerImages } from "./images.ts";
+import { DockerLogs } from "./logs.ts";
+import { DockerNetworks, type SandboxNetwork } from "./networks.ts";
+import { DockerPods } from "./pods.ts";
+import { DockerStreaming } from "./streaming.ts";
+
+export interface DockerRuntimeOptions {
+  readonly socketPath: string;
+  /** Where log positions and sandbox addresses are kept. */
+  readonly dataDir: string;
+  readonly network: SandboxNetwork;
+  readonly clock?: Clock;
+}
+
+interface EngineInfo {
+  readonly DockerRootDir: string;
+  readonly CgroupDriver: string;
+}
+
+const MIN_OOM_SCORE = -1000;
+
+/** Runtime on one Docker engine. `connect` makes it. */
+export class DockerRuntime implements Runtime {
+  readonly name = "docker";
+  readonly pods: DockerPods;
+  readonly images: DockerImages;
+  readonly streaming: DockerStreaming;
+  readonly #docker: Docker;
+  readonly #logs: DockerLogs;
+  readonly #stop = new AbortController();
+
+  /** Rejects with RuntimeError when no engine answers; adopts what runs, and brings the sandbox image. */
+  static async connect(options: DockerRuntimeOptions): Promise<DockerRuntime> {
+    const docker = connectDocker(options.socketPath);
+    const info = (await ask("Unavailable", () => docker.info())) as EngineInfo;
+    const runtime = new DockerRuntime(docker, info, options);
+    await runtime.#loadPauseImage();
+    await runtime.pods.adopt();
+    return runtime;
+  }
+
+  private constructor(docker: Docker, info: EngineInfo, { dataDir, network, clock = systemClock }: DockerRuntimeOptions) {
+    this.#docker = docker;
+    this.#logs = new DockerLogs(join(dataDir, "docker", "logs"));
+    const events = new DockerEvents(docker, clock);
+    this.pods = new DockerPods({
+      docker, logs: this.#logs,
+      networks: new DockerNetworks(join(dataDir, "docker", "networks"), network),
+      sandboxImage: pauseImageName(), rootDir: info.DockerRootDir,
+      minOomScoreAdj: canLowerOomScore() ? MIN_OOM_SCORE : Number(readFileSync("/proc/self/oom_score_adj", "utf8")),
+      events: (signal) => events.subscribe(signal),
+    });
+    this.images = new DockerImages(docker, pauseImageName());
+    this.streaming = new DockerStreaming(docker);
+    void events.run(this.#stop.signal);
+  }
+
+  async status(): ReturnType<Runtime["status"]> {
+    const [version, info] = await Promise.all([ask("Unavailable", () => this.#docker.version()), ask("Unavailable", () => this.#docker.info())]);
+    return {
+      version: `docker://${version.Version.replace(/\+.*$/, "")}`,
+      // Sandboxes get their network from the agent itself, which is here.
+      runtimeReady: true, networkReady: true, message: "",
+      cgroupDriver: (info as EngineInfo).CgroupDriver === "systemd" ? "systemd" : "cgroupfs",
+      handlers: [{ name: "", recursiveReadOnlyMounts: false, userNamespaces: false }],
+    };
+  }
+
+  async close(): Promise<void> {
+    this.#stop.abort();
+    await this.#logs.close();
+  }
+
+  async #loadPauseImage(): Promise<void> {
+    if (await this.images.status(pauseImageName())) return;
+    const directory = mkdtempSync(join(tmpdir(), "minik8s-pause-"));
+    try {
+      const path = join(directory, "pause.tar");
+      writeFileSync(path, pauseImage());
+      await this.images.load(path);
+    } finally {
+      rmSync(directory, { recursive: true, force: true });
+    }
+  }
+}
