@@ -1,8 +1,20 @@
 // The schema engine in the shape the API server's verbs ask for; it adds nothing but that shape.
 import type { GroupVersionKind } from "../kinds.ts";
+import type { KindRegistry } from "../registry.ts";
 import type { AnyObject } from "../types.ts";
 import type { FieldValidation } from "./decode.ts";
 import type { SchemaEngine } from "./engine.ts";
+import { OpenApi } from "./openapi/openapi.ts";
+
+/** A document as it is sent. */
+export interface PublishedDocument {
+  readonly body: Uint8Array;
+  readonly contentType: string;
+  readonly etag: string;
+}
+
+/** Older clients write the version after an @, which no media type may hold. */
+const V2_PROTOBUF = /application\/com\.github\.proto-openapi\.spec\.v2[@.]v1\.0\+protobuf/;
 
 /** What a request changed, for the record of who manages which field. */
 export interface ManagedChange {
@@ -26,6 +38,11 @@ export class SchemaCodec {
     return this.engine.decode(kind, raw, { mode: fieldValidation, text });
   }
 
+  /** Decodes the result of a patch; what is wrong is blamed on the patch, as 422. */
+  decodePatched(kind: GroupVersionKind, patched: unknown, fieldValidation: FieldValidation): { readonly object: AnyObject; readonly warnings: readonly string[] } {
+    return this.engine.decodePatched(kind, patched, fieldValidation);
+  }
+
   /** Sets constant defaults in place; idempotent. */
   applyDefaults(kind: GroupVersionKind, object: AnyObject): void {
     this.engine.applyDefaults(kind, object);
@@ -47,5 +64,15 @@ export class SchemaCodec {
     const entries = this.engine.trackUpdate({ ...change, live: previous, updated: object });
     if (entries) object.metadata.managedFields = entries;
     else delete object.metadata.managedFields;
+  }
+
+  /** OpenAPI documents of the kinds served at the time, by path and accepted media types. */
+  openapi(kinds: KindRegistry): (path: string, accept: string) => PublishedDocument | undefined {
+    const documents = new OpenApi(this.engine.definitions, () => kinds.all());
+    return (path, accept) => {
+      const isProtobuf = path === "/openapi/v2" && V2_PROTOBUF.test(accept);
+      const document = isProtobuf ? documents.v2Protobuf() : path === "/openapi/v2" ? documents.v2Json() : path === "/openapi/v3" ? documents.v3Index() : path.startsWith("/openapi/v3/") ? documents.v3(path.slice("/openapi/v3/".length)) : undefined;
+      return document && { body: document.bytes, contentType: isProtobuf ? "application/com.github.proto-openapi.spec.v2.v1.0+protobuf" : "application/json", etag: `"${document.etag}"` };
+    };
   }
 }

@@ -1,8 +1,10 @@
 // What the verbs need from the schema: decoding, defaults, and the two merges that know field semantics.
 // `plainCodec` stands in where no schema is at hand: it prunes nothing, defaults nothing and merges as JSON.
 import type { GroupVersionKind } from "../../api/kinds.ts";
+import type { KindRegistry } from "../../api/registry.ts";
+import { mergePatch } from "../../api/schema/json-patch.ts";
 import type { AnyObject } from "../../api/types.ts";
-import { mergePatch } from "./patch/merge-patch.ts";
+import type { DocumentSource } from "./http/documents.ts";
 
 /** What to do with unknown and duplicate fields. */
 export type FieldValidation = "Ignore" | "Warn" | "Strict";
@@ -28,19 +30,24 @@ export interface Codec {
   // The first three are what every decoding takes.
   // oxlint-disable-next-line max-params
   decode(kind: GroupVersionKind, raw: unknown, fieldValidation: FieldValidation, text?: string): { readonly object: AnyObject; readonly warnings: readonly string[] };
+  /** Decodes the result of a patch; what is wrong is blamed on the patch, as 422. */
+  decodePatched(kind: GroupVersionKind, patched: unknown, fieldValidation: FieldValidation): { readonly object: AnyObject; readonly warnings: readonly string[] };
   /** Sets constant defaults in place; idempotent. */
   applyDefaults(kind: GroupVersionKind, object: AnyObject): void;
   /** Strategic merge patch; returns a new object and leaves both inputs alone. Throws ApiError for a malformed patch. */
   strategicMerge(kind: GroupVersionKind, current: AnyObject, patch: unknown): AnyObject;
-  /** Server-side apply: the merged object with its managedFields. Throws ApiError 409 listing conflicts unless forced. */
+  /** Server-side apply of a configuration as it was sent: the merged object with its managedFields, not decoded. Throws ApiError 409 listing conflicts unless forced. */
   serverSideApply(change: ManagedChange & { readonly applied: AnyObject; readonly force: boolean }): AnyObject;
   /** Records in `object.metadata.managedFields` what an update changed; an update that changes nothing leaves them equal. */
   updateManagedFields(change: ManagedChange & { readonly object: AnyObject }): void;
+  /** OpenAPI documents of the kinds served at the time, by path and accepted media types. */
+  openapi?(kinds: KindRegistry): DocumentSource;
 }
 
 /** Merges as plain JSON and tracks no managers. */
 export const plainCodec: Codec = {
   decode: (_kind, raw) => ({ object: raw as AnyObject, warnings: [] }),
+  decodePatched: (_kind, patched) => ({ object: patched as AnyObject, warnings: [] }),
   applyDefaults: () => {},
   strategicMerge: (_kind, current, patch) => mergePatch(current, patch) as AnyObject,
   serverSideApply: ({ previous, applied }) => mergePatch(previous ?? {}, applied) as AnyObject,

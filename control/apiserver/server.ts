@@ -8,9 +8,9 @@ import type { Authenticator, Authorizer } from "./auth/auth.ts";
 import { Caches } from "./cache/caches.ts";
 import type { HistoryBounds } from "./cache/history.ts";
 import { plainCodec, type Codec } from "./codec.ts";
+import type { DocumentSource } from "./http/documents.ts";
 import { LOOPBACK_USER, type Engine, type PostHandler } from "./engine.ts";
 import { Discovery } from "./http/discovery.ts";
-import type { DocumentSource } from "./http/documents.ts";
 import type { HealthCheck } from "./http/health.ts";
 import { Metrics } from "./http/metrics.ts";
 import { HttpServer, type Connector, type ServingCertificate } from "./http/server.ts";
@@ -114,7 +114,7 @@ export function createApiServer(deps: ApiServerDeps): ApiServer {
 }
 
 function httpServer(engine: Engine, options: HttpOptions): HttpServer {
-  const { host, port, version = VERSION, openapi, openid, checks = [], connect, advertise = `${host}:${port}` } = options;
+  const { host, port, version = VERSION, openapi = engine.codec.openapi?.(engine.kinds), openid, checks = [], connect, advertise = `${host}:${port}` } = options;
   const basic: HealthCheck[] = [{ name: "ping", check: () => {} }, { name: "log", check: () => {} }, { name: "etcd", check: async () => void (await engine.store.get("/health")) }];
   return new HttpServer({
     engine, authenticators: options.authenticators, authorizer: options.authorizer, certificate: options.certificate, connect,

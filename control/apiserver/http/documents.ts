@@ -9,7 +9,7 @@ import type { Query } from "./target.ts";
 
 /** A document served as it is, such as an OpenAPI description. */
 export interface Document {
-  readonly body: Buffer | string;
+  readonly body: Uint8Array | string;
   readonly contentType: string;
   readonly etag?: string | undefined;
 }
@@ -75,7 +75,7 @@ function serveGroup(exchange: Exchange, discovery: Discovery, path: string): voi
 function replyDocument(exchange: Exchange, { body, contentType, etag }: Document): void {
   const { request, response } = exchange;
   const headers = { "content-type": contentType, vary: "Accept", "cache-control": "public", ...(etag && { etag }) };
-  if (!etag || request.headers["if-none-match"] !== etag) return reply(exchange, 200, Buffer.from(body), headers);
+  if (!etag || request.headers["if-none-match"] !== etag) return reply(exchange, 200, typeof body === "string" ? Buffer.from(body) : Buffer.from(body.buffer, body.byteOffset, body.byteLength), headers);
   response.writeHead(304, headers);
   response.end();
 }

@@ -1,6 +1,7 @@
 // Serves requests for resources: finds the kind, runs the verb, writes the reply.
 // Authentication and authorization are behind us when this is called.
 import { ApiError, badRequest, field, invalid, methodNotSupported, unsupportedMediaType } from "../../../api/errors.ts";
+import { jsonPatch, mergePatch } from "../../../api/schema/json-patch.ts";
 import { apiVersionOf, type GroupVersionKind, type KindInfo, type SubresourceInfo } from "../../../api/kinds.ts";
 import type { AnyObject, DeleteOptions, Scale } from "../../../api/types.ts";
 import type { FieldValidation } from "../codec.ts";
@@ -14,8 +15,6 @@ import { get, list, type ListRequest } from "../verbs/read.ts";
 import { getScale, updateScale } from "../verbs/scale.ts";
 import { postSubresource } from "../verbs/subresources.ts";
 import { update } from "../verbs/update.ts";
-import { jsonPatch } from "../patch/json-patch.ts";
-import { mergePatch } from "../patch/merge-patch.ts";
 import { Entry } from "../cache/entry.ts";
 import { parseBody, parseJson, parseYamlText, readBody } from "./body.ts";
 import { replyObject, type Exchange } from "./exchange.ts";
@@ -120,7 +119,7 @@ async function servePatch({ engine, exchange, call, request, view, sub }: Step):
   const raw = await readBody(exchange.request);
   const body = type === "apply" ? parseYamlText(raw.toString()) : parseJson(raw);
   if (sub?.name === "scale") {
-    const patched = await updateScale(engine, request, (current) => (type === "json" ? jsonPatch(current, body) : mergePatch(current, body)) as Scale);
+    const patched = await updateScale(engine, request, (current) => (type === "json" ? jsonPatch({ ...current }, body) : mergePatch({ ...current }, body)) as unknown as Scale);
     return replyObject(exchange, 200, patched, view.output);
   }
   const fieldManager = type === "apply" ? (call.query.get("fieldManager") ?? "") : request.fieldManager;

@@ -62,11 +62,12 @@ async function createOnce(engine: Engine, request: ResourceRequest, object: AnyO
   const name = object.metadata.name ?? "";
   engine.codec.applyDefaults(kind, object);
   strategy.applyDefaults?.(object);
+  // Before admission: what that adds belongs to nobody.
+  if (!managed) engine.codec.updateManagedFields({ kind, previous: undefined, object, manager: fieldManager, subresource, now: object.metadata.creationTimestamp as string });
   const admission = review(engine, attributesOf({ ...request, name }, "CREATE", { object }));
   let isStored = false;
   try {
     await admission.admit();
-    if (!managed) engine.codec.updateManagedFields({ kind, previous: undefined, object, manager: fieldManager, subresource, now: object.metadata.creationTimestamp as string });
     await prepare(engine, request, strategy, object);
     await admission.validate();
     const entry = await store(engine, request, strategy, object);

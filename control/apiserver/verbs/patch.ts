@@ -2,12 +2,11 @@
 import { ApiError, badRequest, unsupportedMediaType } from "../../../api/errors.ts";
 import { apiVersionOf } from "../../../api/kinds.ts";
 import type { PatchType } from "../../../api/client/client.ts";
+import { jsonPatch, mergePatch } from "../../../api/schema/json-patch.ts";
 import type { AnyObject } from "../../../api/types.ts";
 import { timestamp } from "../../../lib/clock.ts";
 import type { FieldValidation } from "../codec.ts";
 import type { Engine } from "../engine.ts";
-import { jsonPatch } from "../patch/json-patch.ts";
-import { mergePatch } from "../patch/merge-patch.ts";
 import type { ResourceRequest } from "../request.ts";
 import { update, type UpdateResult } from "./update.ts";
 
@@ -40,7 +39,7 @@ export async function patch(engine: Engine, request: ResourceRequest, change: Pa
 async function patched(engine: Engine, { kind, name, warnings }: ResourceRequest, { type, body, current, fieldValidation }: PatchRequest & { current: AnyObject }): Promise<AnyObject> {
   const { uid } = current.metadata;
   const raw = type === "json" ? jsonPatch(current, body) : type === "merge" ? mergePatch(current, requireMap(body)) : engine.codec.strategicMerge(kind, current, requireMap(body));
-  const { object, warnings: found } = engine.codec.decode(kind, raw, fieldValidation);
+  const { object, warnings: found } = engine.codec.decodePatched(kind, raw, fieldValidation);
   warnings.push(...found.filter((text) => !warnings.includes(text)));
   requireSameName(object, name);
   if (object.kind !== kind.kind || object.apiVersion !== apiVersionOf(kind)) throw badRequest(`${object.apiVersion ?? ""}, Kind=${object.kind ?? ""} does not match the expected ${apiVersionOf(kind)}, Kind=${kind.kind}`);
@@ -55,19 +54,19 @@ function namesVersion(body: unknown, type: PatchType): boolean {
   return (body as { path?: string; op?: string }[]).some(({ path, op }) => path === "/metadata/resourceVersion" && op !== "test");
 }
 
-async function apply(engine: Engine, request: ResourceRequest, { body, force, fieldValidation }: PatchRequest): Promise<UpdateResult> {
-  const { kind, name, namespace, fieldManager, subresource, warnings } = request;
+async function apply(engine: Engine, request: ResourceRequest, { body, force }: PatchRequest): Promise<UpdateResult> {
+  const { kind, name, namespace, fieldManager, subresource } = request;
   if (fieldManager === "") throw new ApiError(422, "Invalid", 'PatchOptions.meta.k8s.io "" is invalid: fieldManager: Required value: is required for apply patch', { group: "meta.k8s.io", kind: "PatchOptions", causes: [{ reason: "FieldValueRequired", message: "Required value: is required for apply patch", field: "fieldManager" }] });
-  const { object: applied, warnings: found } = engine.codec.decode(kind, requireMap(body), fieldValidation);
-  warnings.push(...found);
+  // Taken as it is: decoding would fill in fields that the configuration does not name, and so does not claim.
+  const applied = { ...requireMap(body) } as unknown as AnyObject;
   if (applied.kind !== kind.kind || applied.apiVersion !== apiVersionOf(kind)) throw badRequest(`invalid object type: ${applied.apiVersion ?? ""}, Kind=${applied.kind ?? ""}`);
-  applied.metadata ??= {};
+  applied.metadata = { ...applied.metadata };
   if (applied.metadata.managedFields) throw badRequest("metadata.managedFields must be nil");
   requireSameName(applied, name);
   if (kind.namespaced) applied.metadata.namespace ??= namespace;
   const transform = (current: AnyObject | undefined): AnyObject => {
     const change = { kind, previous: current, applied, manager: fieldManager, subresource, force: force === true, now: timestamp(engine.clock.now()) };
-    const merged = engine.codec.serverSideApply(change);
+    const { object: merged } = engine.codec.decode(kind, engine.codec.serverSideApply(change), "Ignore");
     if (applied.metadata.resourceVersion) merged.metadata.resourceVersion = applied.metadata.resourceVersion;
     else delete merged.metadata.resourceVersion;
     return merged;

@@ -31,7 +31,7 @@ export async function updateScale(engine: Engine, request: ResourceRequest, tran
     strategy.scale?.setReplicas(object, replicas);
     return object;
   };
-  const { entry } = await update(engine, { ...request, subresource: "" }, { transform: setScale, unconditional: true });
+  const { entry } = await update(engine, { ...request, subresource: "" }, { transform: setScale, unconditional: true, trackedAs: "scale" });
   return scaleOf(entry.object, strategy);
 }
 

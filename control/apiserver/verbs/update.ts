@@ -25,6 +25,8 @@ export interface UpdateRequest {
   readonly mayCreate?: boolean | undefined;
   /** The transform already wrote managedFields (server-side apply). */
   readonly managesFields?: boolean | undefined;
+  /** The subresource that changes are recorded under, where it is another than the request's (scale). */
+  readonly trackedAs?: string | undefined;
   /** Writes even where the caller gave no version and the kind demands one (patches). */
   readonly unconditional?: boolean | undefined;
   /** Was admitted under another name (a binding); admission does not see it again. */
@@ -94,11 +96,12 @@ async function updateOnce(engine: Engine, request: ResourceRequest, { next, curr
   next.apiVersion = apiVersionOf(kind);
   engine.codec.applyDefaults(kind, next);
   strategy.applyDefaults?.(next);
+  // Before admission: what that adds belongs to nobody.
+  if (!change.managesFields) engine.codec.updateManagedFields({ kind, previous: old, object: next, manager: fieldManager, subresource: change.trackedAs ?? subresource, now: timestamp(engine.clock.now()) });
   const admission = change.admitted ? ADMITTED : review(engine, attributesOf(request, "UPDATE", { object: next, oldObject: old }));
   let isStored = false;
   try {
     await admission.admit();
-    if (!change.managesFields) engine.codec.updateManagedFields({ kind, previous: old, object: next, manager: fieldManager, subresource, now: timestamp(engine.clock.now()) });
     await prepare(engine, request, { next, old });
     await admission.validate();
     const entry = await replace(engine, request, { next, old, current });
