@@ -39,8 +39,15 @@ export class SchemaCodec {
   }
 
   /** Decodes the result of a patch; what is wrong is blamed on the patch, as 422. */
-  decodePatched(kind: GroupVersionKind, patched: unknown, fieldValidation: FieldValidation): { readonly object: AnyObject; readonly warnings: readonly string[] } {
-    return this.engine.decodePatched(kind, patched, fieldValidation);
+  // A strategic patch is quoted in what is wrong with its result.
+  // oxlint-disable-next-line max-params
+  decodePatched(kind: GroupVersionKind, patched: unknown, fieldValidation: FieldValidation, patch?: unknown): { readonly object: AnyObject; readonly warnings: readonly string[] } {
+    return this.engine.decodePatched(kind, patched, { mode: fieldValidation, patch });
+  }
+
+  /** The status of an object nobody has reported on yet. */
+  emptyStatus(kind: GroupVersionKind): unknown {
+    return this.engine.emptyStatus(kind);
   }
 
   /** Sets constant defaults in place; idempotent. */

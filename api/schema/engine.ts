@@ -54,8 +54,9 @@ export class SchemaEngine {
     return { object: object as AnyObject, warnings };
   }
 
-  /** Reads the result of a patch; what is wrong with it is blamed on the patch, as 422. */
-  decodePatched(kind: GroupVersionKind, patched: unknown, mode: FieldValidation = "Warn"): { object: AnyObject; warnings: string[] } {
+  /** Reads the result of a patch; what is wrong with it is blamed on the patch, as 422. A strategic `patch` is quoted instead of the result. */
+  decodePatched(kind: GroupVersionKind, patched: unknown, options: { readonly mode?: FieldValidation; readonly patch?: unknown } = {}): { object: AnyObject; warnings: string[] } {
+    const { mode = "Warn", patch } = options;
     const node = this.schemaFor(kind);
     if (!node) return { object: patched as AnyObject, warnings: [] };
     try {
@@ -63,9 +64,15 @@ export class SchemaEngine {
       if (mode === "Strict" && problems.length > 0) throw new DecodeError(`strict decoding error: ${problems.join(", ")}`);
       return { object: value as AnyObject, warnings: problems };
     } catch (error) {
-      if (error instanceof DecodeError) throw invalid({ group: "", kind: "" }, "", [field.invalid("patch", JSON.stringify(patched), error.message)]);
+      if (error instanceof DecodeError) throw invalid({ group: "", kind: "" }, "", [field.invalid("patch", patch === undefined ? JSON.stringify(patched) : goText(patch), error.message)]);
       throw error;
     }
+  }
+
+  /** The status of a kind before anybody reports one: plain Go fields at their zeros; undefined when the kind has none. */
+  emptyStatus(kind: GroupVersionKind): unknown {
+    const status = this.schemaFor(kind)?.fields.get("status");
+    return status?.presence === "always" ? decodeValue(status, {}, { mode: "Ignore" }).value : undefined;
   }
 
   /** Sets the constant defaults of a kind, in place. */
@@ -102,6 +109,14 @@ export class SchemaEngine {
   trackUpdate(write: { readonly kind: TrackedKind; readonly live: AnyObject | undefined; readonly updated: AnyObject } & Writer): ManagedFieldsEntry[] | undefined {
     return trackUpdate(this.schemaFor(write.kind), write.kind, write);
   }
+}
+
+/** A value as Go prints it, which is how upstream quotes a strategic patch. */
+function goText(value: unknown): string {
+  if (value === null) return "<nil>";
+  if (Array.isArray(value)) return `[${value.map(goText).join(" ")}]`;
+  if (typeof value !== "object") return String(value);
+  return `map[${Object.entries(value).sort(([a], [b]) => (a < b ? -1 : 1)).map(([key, inner]) => `${key}:${goText(inner)}`).join(" ")}]`;
 }
 
 function keyOf(kind: GroupVersionKind): string {

@@ -21,15 +21,20 @@ export function jsonPatch(current: Plain, patch: unknown): Plain {
   let document: Plain = structuredClone(current);
   for (const operation of patch as Operation[]) {
     const problem = problemOf(document, operation);
-    if (problem !== undefined) throw new ApiError(422, "", problem);
+    if (problem !== undefined) throw doesNotFit(problem);
     try {
       document = jsonpatch.applyOperation(document, structuredClone(operation), false, true).newDocument;
     } catch (error) {
-      throw new ApiError(422, "", `${operation.op} operation does not apply: doc is missing path: ${operation.path}: missing value`, undefined, { cause: error });
+      throw doesNotFit(`${operation.op} operation does not apply: doc is missing path: ${operation.path}: missing value`, error);
     }
   }
-  if (!isPlain(document)) throw new ApiError(422, "", "the patched object is no object");
+  if (!isPlain(document)) throw doesNotFit("the patched object is no object");
   return document;
+}
+
+/** Upstream answers with one sentence for everything; what went wrong is its cause. */
+function doesNotFit(problem: string, cause?: unknown): ApiError {
+  return new ApiError(422, "Invalid", "the server rejected our request due to an error in our request", { causes: [{ message: problem }] }, { cause });
 }
 
 function merged(current: unknown, patch: unknown): unknown {

@@ -31,7 +31,9 @@ export interface Codec {
   // oxlint-disable-next-line max-params
   decode(kind: GroupVersionKind, raw: unknown, fieldValidation: FieldValidation, text?: string): { readonly object: AnyObject; readonly warnings: readonly string[] };
   /** Decodes the result of a patch; what is wrong is blamed on the patch, as 422. */
-  decodePatched(kind: GroupVersionKind, patched: unknown, fieldValidation: FieldValidation): { readonly object: AnyObject; readonly warnings: readonly string[] };
+  decodePatched(kind: GroupVersionKind, patched: unknown, fieldValidation: FieldValidation, strategicPatch?: unknown): { readonly object: AnyObject; readonly warnings: readonly string[] };
+  /** The status an object of this kind starts with; undefined for none. */
+  emptyStatus?(kind: GroupVersionKind): unknown;
   /** Sets constant defaults in place; idempotent. */
   applyDefaults(kind: GroupVersionKind, object: AnyObject): void;
   /** Strategic merge patch; returns a new object and leaves both inputs alone. Throws ApiError for a malformed patch. */

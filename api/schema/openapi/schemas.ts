@@ -80,7 +80,7 @@ export class SchemaWriter {
     const target = data.t.startsWith("#") ? data.t.slice(1) : undefined;
     const isUndescribed = UNDESCRIBED[definition.slice(definition.lastIndexOf(".") + 1)]?.includes(field);
     // The client's models describe a referring field only through the type it refers to.
-    const own = isUndescribed ? undefined : (this.descriptions[definition]?.[field] ?? this.#describe(target));
+    const own = isUndescribed ? undefined : (this.descriptions[definition]?.[field] ?? this.#describe(definition, field, target));
     const facts: Json = {
       ...(this.options.version === 3 && publishedDefault(data)), ...(own !== undefined && { description: own }),
       ...(data.k && { "x-kubernetes-list-map-keys": data.k }), ...((data.k || data.l) && { "x-kubernetes-list-type": data.k ? "map" : data.l }),
@@ -90,7 +90,9 @@ export class SchemaWriter {
     return this.options.version === 3 && "$ref" in type && Object.keys(facts).length > 0 ? { allOf: [type], ...facts } : { ...type, ...facts };
   }
 
-  #describe(target: string | undefined): string | undefined {
+  #describe(definition: string, field: string, target: string | undefined): string | undefined {
+    const [gvk] = this.#gvks(definition);
+    if (gvk && field in USUAL) return USUAL[field]?.(gvk.kind);
     return target === undefined ? undefined : (SPECIAL_BY_NAME.get(target)?.description ?? this.descriptions[target]?.[""]);
   }
 
@@ -102,6 +104,12 @@ export class SchemaWriter {
   }
 }
 
+/** What the usual fields of every kind are for. */
+const USUAL: Readonly<Record<string, (kind: string) => string>> = {
+  metadata: (kind) => (kind.endsWith("List") ? "Metadata of the list: the version it was read at and how to continue it." : "Standard metadata: name, namespace, labels, annotations, and what the server keeps about the object."),
+  spec: (kind) => `What is wanted of the ${kind}.`,
+  status: (kind) => `What was last observed of the ${kind}. Written by the system, read-only for users.`,
+};
 /** Referring fields that are published without a description. */
 const UNDESCRIBED: Readonly<Record<string, readonly string[]>> = {
   CertificateSigningRequest: ["metadata"], CertificateSigningRequestList: ["metadata"], IngressRule: ["http"],

@@ -39,7 +39,7 @@ export async function patch(engine: Engine, request: ResourceRequest, change: Pa
 async function patched(engine: Engine, { kind, name, warnings }: ResourceRequest, { type, body, current, fieldValidation }: PatchRequest & { current: AnyObject }): Promise<AnyObject> {
   const { uid } = current.metadata;
   const raw = type === "json" ? jsonPatch(current, body) : type === "merge" ? mergePatch(current, requireMap(body)) : engine.codec.strategicMerge(kind, current, requireMap(body));
-  const { object, warnings: found } = engine.codec.decodePatched(kind, raw, fieldValidation);
+  const { object, warnings: found } = engine.codec.decodePatched(kind, raw, fieldValidation, type === "strategic" ? body : undefined);
   warnings.push(...found.filter((text) => !warnings.includes(text)));
   requireSameName(object, name);
   if (object.kind !== kind.kind || object.apiVersion !== apiVersionOf(kind)) throw badRequest(`${object.apiVersion ?? ""}, Kind=${object.kind ?? ""} does not match the expected ${apiVersionOf(kind)}, Kind=${kind.kind}`);
