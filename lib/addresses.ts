@@ -28,3 +28,14 @@ function defaultRouteInterface(): string | undefined {
     return undefined;
   }
 }
+
+/** The address `index` places after a CIDR's base. */
+export function nthAddress(cidr: string, index: number): string {
+  const base = (cidr.split("/")[0] as string).split(".").reduce((sum, part) => sum * 256 + Number(part), 0) + index;
+  return [24, 16, 8, 0].map((shift) => Math.floor(base / 2 ** shift) % 256).join(".");
+}
+
+/** The first usable address of a CIDR. */
+export function firstAddress(cidr: string): string {
+  return nthAddress(cidr, 1);
+}

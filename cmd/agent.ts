@@ -1,0 +1,125 @@
+// The node, put together: identity, container runtime, host network, kubelet, its HTTPS API, proxy, DNS, pod routes.
+// Stopping it leaves containers, rules and routes as they are; the next start adopts them.
+import { createHash } from "node:crypto";
+import { join as joinPath } from "node:path";
+import { BackgroundEventRecorder } from "../api/client/recorder.ts";
+import { createInformers } from "../api/client/informers.ts";
+import { CgroupFs, detectCgroups } from "../agent/kubelet/cgroupfs.ts";
+import { join, keepIdentity, type NodeIdentity } from "../agent/kubelet/join.ts";
+import { createKubelet } from "../agent/kubelet/kubelet.ts";
+import { createNode } from "../agent/kubelet/node.ts";
+import { createRuntime } from "../agent/runtime/create.ts";
+import type { Runtime } from "../agent/runtime/runtime.ts";
+import { installPlugins, writeCniConfig } from "../cni/config.ts";
+import { defaultAddress, machineName } from "../lib/addresses.ts";
+import { systemClock } from "../lib/clock.ts";
+import { startAll, type Component } from "../lib/component.ts";
+import { hostExec } from "../lib/exec.ts";
+import { logger } from "../lib/log.ts";
+import { createDns } from "../net/dns/dns.ts";
+import { prepareHost } from "../net/host/host.ts";
+import { createPodRoutes } from "../net/overlay/routes.ts";
+import { createProxy } from "../net/proxy/proxy.ts";
+import { DEFAULT_DATA_DIR, type Invocation } from "./commands.ts";
+import { readClusterConfig } from "./clusterconfig.ts";
+import { UsageError, type Values } from "./flags.ts";
+import { parseJoinToken } from "./jointoken.ts";
+import { createNodeServer } from "./nodeserver.ts";
+import { preflightAgent } from "./preflight.ts";
+import { claimPidFile, selfCommand } from "./processes.ts";
+import { untilSignal } from "./signals.ts";
+import { KUBERNETES_VERSION } from "./version.ts";
+
+const log = logger("agent");
+const clock = systemClock;
+
+/** Where the runtime finds the pod network's plugins and configuration. */
+export function cniPaths(dataDir: string): { cniBinDir: string; cniConfDir: string } {
+  return { cniBinDir: joinPath(dataDir, "cni", "bin"), cniConfDir: joinPath(dataDir, "cni", "net.d") };
+}
+
+export async function runAgent({ values }: Invocation): Promise<number> {
+  const dataDir = values["data-dir"] as string;
+  if (!values["join"]) throw new UsageError("agent: name the control plane with --join https://HOST:6443");
+  await preflightAgent({ dataDir, runtime: values["runtime"] as string, runtimeEndpoint: values["runtime-endpoint"] });
+  claimPidFile(dataDir, "agent");
+  const begin = performance.now();
+  const running = new AbortController();
+  const interrupted = untilSignal();
+  void interrupted.then(() => running.abort());
+  const stop = await start(values, running.signal);
+  log.info({ ms: Math.round(performance.now() - begin) }, "the node runs");
+  await interrupted;
+  log.info("stopping; containers go on");
+  await stop();
+  return 0;
+}
+
+async function start(values: Values, signal: AbortSignal): Promise<() => Promise<void>> {
+  const dataDir = values["data-dir"] as string;
+  const nodeName = values["node-name"] ?? machineName();
+  const nodeIp = values["node-ip"] ?? defaultAddress();
+  await installPlugins({ binDir: cniPaths(dataDir).cniBinDir, program: pluginProgram() });
+  const [identity, runtime] = await Promise.all([joinCluster(values, { nodeName, nodeIp, signal }), openRuntime(values)]);
+  const client = identity.connect();
+  const cluster = await readClusterConfig(client);
+  await prepareHost({ exec: hostExec, clusterCidr: cluster.clusterCidr });
+  const recorder = (component: string): BackgroundEventRecorder => new BackgroundEventRecorder({ client, component, host: nodeName, clock });
+  const node = createNode({ client, runtime, clock, recorder: recorder("kubelet"), nodeName, nodeIp, dataDir, version: KUBERNETES_VERSION, labels: labelsOf(values) });
+  const informers = createInformers(client, clock);
+  const kubelet = createKubelet({
+    client, informers, runtime, clock, recorder: recorder("kubelet"), cgroups: cgroups(dataDir), nodeName, nodeIp, dataDir,
+    podLogs: dataDir.startsWith(DEFAULT_DATA_DIR) && !dataDir.includes("lab") ? "/var/log/pods" : joinPath(dataDir, "logs"),
+    clusterDns: [cluster.dnsIp], clusterDomain: cluster.clusterDomain,
+  });
+  const proxy = createProxy({ informers, exec: hostExec, nodeName, nodeIp, clusterCidr: cluster.clusterCidr, clock, localClusterIps: [cluster.dnsIp] });
+  const dns = createDns({ informers, clusterDomain: cluster.clusterDomain, dnsIp: cluster.dnsIp, exec: hostExec, clock });
+  const routes = createPodRoutes({ informers, nodeName, nodeIp, exec: hostExec, clock });
+  const podNetwork: Component = {
+    name: "pod network",
+    start: async () => {
+      const podCidr = await node.podCidr(signal);
+      if (podCidr) await writeCniConfig({ dir: cniPaths(dataDir).cniConfDir, podCidrs: [podCidr], dataDir: joinPath(dataDir, "cni", "ipam") });
+      node.refresh();
+      informers.start(signal);
+    },
+    stop: async () => {},
+  };
+  const server = createNodeServer({ identity, client, kubelet, runtime, nodeName, signal });
+  void keepIdentity(identity, client, signal).catch((error: unknown) => log.error({ err: error }, "certificates are no longer renewed"));
+  const stop = await startAll([node, podNetwork, kubelet, server, proxy, dns, routes], (name, ms) => log.info({ name, ms: Math.round(ms) }, "started"));
+  return async () => {
+    await stop();
+    await runtime.close();
+    client.close();
+  };
+}
+
+function joinCluster(values: Values, node: { nodeName: string; nodeIp: string; signal: AbortSignal }): Promise<NodeIdentity> {
+  const token = values["token"] ? parseJoinToken(values["token"]) : { bearer: "", authoritySha256: "" };
+  return join({ server: values["join"] as string, token: token.bearer, caSha256: token.authoritySha256, dataDir: values["data-dir"] as string, clock, ...node });
+}
+
+function openRuntime(values: Values): Promise<Runtime> {
+  const dataDir = values["data-dir"] as string;
+  const endpoint = values["runtime-endpoint"];
+  return createRuntime({ kind: values["runtime"] as "auto", dataDir, ...cniPaths(dataDir), ...(endpoint !== undefined && { endpoint }), exec: hostExec, clock });
+}
+
+/** Several nodes on one machine must not tidy up each other's cgroups, so all but the ordinary one get a root of their own. */
+function cgroups(dataDir: string): CgroupFs {
+  const isOrdinary = dataDir === joinPath(DEFAULT_DATA_DIR, "agent");
+  const root = isOrdinary ? "" : `/minik8s-${createHash("sha256").update(dataDir).digest("hex").slice(0, 8)}`;
+  return new CgroupFs({ driver: "cgroupfs", mounts: detectCgroups(), root });
+}
+
+function labelsOf(values: Values): Record<string, string> {
+  const pairs = (values["node-labels"] ?? "").split(",").filter(Boolean).map((pair) => pair.split("=") as [string, string | undefined]);
+  for (const [key, value] of pairs) if (!key || value === undefined) throw new UsageError(`--node-labels ${values["node-labels"]}: must be key=value pairs separated by commas`);
+  return Object.fromEntries(pairs) as Record<string, string>;
+}
+
+function pluginProgram(): { executable: string; script?: string } {
+  const [executable, script] = selfCommand() as [string, string | undefined];
+  return { executable, ...(script !== undefined && { script }) };
+}

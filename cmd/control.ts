@@ -1,0 +1,97 @@
+// The control plane, put together: store, certificates, API server, bootstrap objects, controllers, scheduler.
+// Started in this order, stopped in reverse; everything above the API server reaches it through `Client` only.
+import { join } from "node:path";
+import { fingerprint } from "../control/pki/certificates.ts";
+import { openPki, type Pki } from "../control/pki/pki.ts";
+import type { Store } from "../control/store/store.ts";
+import { allAddresses, defaultAddress, firstAddress } from "../lib/addresses.ts";
+import { logger } from "../lib/log.ts";
+import { buildApiServer, type ControlPlane } from "./apiserver.ts";
+import type { Invocation } from "./commands.ts";
+import { startControllers } from "./controllers.ts";
+import { UsageError, type Values } from "./flags.ts";
+import { createJoinToken } from "./jointoken.ts";
+import { kubeconfigText, writeAdminKubeconfig } from "./kubeconfig.ts";
+import { preflightControl } from "./preflight.ts";
+import { claimPidFile } from "./processes.ts";
+import { untilSignal } from "./signals.ts";
+
+const log = logger("control");
+const JOIN_TTL_MS = 24 * 3_600_000;
+
+export async function runControl({ values }: Invocation): Promise<number> {
+  if (!values["init"] && !values["join"]) throw new UsageError("control: say --init for a new cluster (or to go on with the one in --data-dir), or --join URL");
+  const dataDir = values["data-dir"] as string;
+  const port = Number(values["port"]);
+  await preflightControl({ dataDir, bindAddress: values["bind-address"] as string, port, usesDisk: values["datastore"] !== "memory" });
+  claimPidFile(dataDir, "control");
+  const begin = performance.now();
+  const plane = await start(values);
+  const server = `https://${advertised(values)}:${port}`;
+  log.info({ server, ms: Math.round(performance.now() - begin) }, "the control plane is ready");
+  await printJoinLine(plane, server);
+  await untilSignal();
+  await plane.stop();
+  return 0;
+}
+
+/** Addresses and names the API is reached under; a new one gets a new certificate at the next start. */
+function servingNames(values: Values): { dnsNames: string[]; ipAddresses: string[] } {
+  const more = (values["tls-san"] ?? "").split(",").map((name) => name.trim()).filter(Boolean);
+  const isAddress = (name: string): boolean => /^[\d.]+$|:/.test(name);
+  const domain = values["cluster-domain"] as string;
+  return {
+    dnsNames: ["kubernetes", "kubernetes.default", "kubernetes.default.svc", `kubernetes.default.svc.${domain}`, "localhost", ...more.filter((name) => !isAddress(name))],
+    ipAddresses: [...new Set([advertised(values), firstAddress(values["service-cidr"] as string), ...allAddresses(), "127.0.0.1", ...more.filter(isAddress)])].toSorted(),
+  };
+}
+
+async function start(values: Values): Promise<ControlPlane> {
+  const dataDir = values["data-dir"] as string;
+  const [store, pki] = await Promise.all([openStore(values["datastore"] as string, dataDir), openPki({ directory: join(dataDir, "pki"), ...servingNames(values) })]);
+  const running = new AbortController();
+  const { signal } = running;
+  const api = buildApiServer({ values, store, pki, signal, advertise: advertised(values) });
+  await api.server.start();
+  writeAdminConfigs(values, pki);
+  pki.renewWhile(signal, (error) => log.error({ err: error }, "certificates could not be renewed; tried again in an hour"));
+  pki.onRenewed((name, pair) => {
+    log.info({ name }, "certificate renewed");
+    if (name === "apiserver") api.server.replaceCertificate({ cert: pair.certPem + pki.roots.authority.certPem, key: pair.keyPem });
+    if (name === "admin") writeAdminConfigs(values, pki);
+  });
+  await api.bootstrap();
+  startControllers({ values, api, pki, signal });
+  return {
+    ...api,
+    pki,
+    stop: async () => {
+      log.info("stopping");
+      running.abort();
+      await api.server.stop();
+      await store.close();
+    },
+  };
+}
+
+async function openStore(datastore: string, dataDir: string): Promise<Store> {
+  if (datastore === "memory") return (await import("../control/store/memory.ts")).openMemoryStore();
+  if (datastore === "leveldb") return (await import("../control/store/level.ts")).openLevelStore(join(dataDir, "store"));
+  throw new UsageError(`--datastore ${datastore}: must be leveldb, memory or etcd://host:2379,...`);
+}
+
+function writeAdminConfigs(values: Values, pki: Pki): void {
+  const dataDir = values["data-dir"] as string;
+  writeAdminKubeconfig(dataDir, kubeconfigText({ server: `https://${advertised(values)}:${values["port"]}`, authorityPem: pki.roots.authority.certPem, client: pki.leaf("admin") }));
+}
+
+/** The exact line another machine joins with; a token for it is made at every start and lasts a day. */
+async function printJoinLine({ server, pki }: ControlPlane, url: string): Promise<void> {
+  const token = await createJoinToken(server.localClient(), { ttlMs: JOIN_TTL_MS, authoritySha256: fingerprint(pki.roots.authority.certPem), description: "printed when the control plane started" });
+  process.stdout.write(`join a node with:\n  minik8s agent --join ${url} --token ${token}\n`);
+}
+
+function advertised(values: Values): string {
+  const bind = values["bind-address"] as string;
+  return values["advertise-address"] ?? (bind === "0.0.0.0" ? defaultAddress() : bind);
+}

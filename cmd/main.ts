@@ -1,0 +1,23 @@
+// The executable: argv to a command, and nothing else. Called under a CNI plugin's name it is that plugin.
+import { readFileSync } from "node:fs";
+import { basename } from "node:path";
+
+const PLUGINS = new Set(["bridge", "host-local", "loopback", "portmap"]);
+
+process.exitCode = await main();
+
+async function main(): Promise<number> {
+  const plugin = calledAs();
+  // The network plugin path loads nothing of the rest: every pod pays for its start.
+  if (PLUGINS.has(plugin)) return (await import("./cni.ts")).runPlugin(plugin);
+  return (await import("./dispatch.ts")).dispatch(process.argv.slice(2));
+}
+
+/** The name this process was started under; the runtime itself only tells the resolved path. */
+function calledAs(): string {
+  try {
+    return basename(readFileSync("/proc/self/cmdline", "utf8").split("\0")[0] ?? "");
+  } catch {
+    return "";
+  }
+}
