@@ -1,5 +1,4 @@
 // The API server with everything it is made of here: schema, kinds, admission, authentication, authorization, bootstrap objects.
-import { X509Certificate } from "node:crypto";
 import { SchemaCodec } from "../api/schema/codec.ts";
 import { SchemaEngine } from "../api/schema/engine.ts";
 import { KindRegistry } from "../api/registry.ts";
@@ -7,6 +6,10 @@ import { createInformers } from "../api/client/informers.ts";
 import type { Informers } from "../api/client/informer.ts";
 import { createApiServer, type ApiServer } from "../control/apiserver/server.ts";
 import type { UserInfo } from "../control/apiserver/request.ts";
+import { createAuth } from "../control/apiserver/auth/create.ts";
+import { ensureRbac } from "../control/apiserver/auth/policy/ensure.ts";
+import type { Client } from "../api/client/client.ts";
+import { clusterConfigOf, publishClusterConfig } from "./clusterconfig.ts";
 import type { Pki } from "../control/pki/pki.ts";
 import type { Store } from "../control/store/store.ts";
 import { systemClock } from "../lib/clock.ts";
@@ -45,28 +48,45 @@ export function buildApiServer({ values, store, pki, signal, advertise }: ApiOpt
   const clock = systemClock;
   const kinds = new KindRegistry();
   const serving = pki.leaf("apiserver");
+  // Authentication and authorization read the caches of the very server they guard.
+  const parts: { server?: ApiServer } = {};
+  const informers = createInformers(deferred(() => (parts.server as ApiServer).localClient()), clock);
+  const auth = createAuth({
+    informers, clock, clientAuthorities: [pki.roots.authority.certPem], serviceAccountKeyPem: pki.roots.serviceAccountKeyPem,
+    issuer: `https://kubernetes.default.svc.${values["cluster-domain"]}`,
+  });
   const server = createApiServer({
     store, kinds, clock,
     codec: new SchemaCodec(new SchemaEngine()),
+    admission: [...auth.admission],
+    postHandlers: auth.postHandlers,
     http: {
       host: values["bind-address"] as string,
       port: Number(values["port"]),
       advertise: `${advertise}:${values["port"]}`,
       certificate: { cert: serving.certPem + pki.roots.authority.certPem, key: serving.keyPem },
-      authenticators: [{ authenticate: ({ peerCertificate }) => {
-        if (!peerCertificate) return undefined;
-        const cert = new X509Certificate(Buffer.from(peerCertificate));
-        const parts = cert.subject.split("\n");
-        return { name: parts.find((p) => p.startsWith("CN="))?.slice(3) ?? "", groups: [...parts.filter((p) => p.startsWith("O=")).map((p) => p.slice(2)), "system:authenticated"] };
-      } }],
-      authorizer: { authorize: () => ({ allowed: true }) },
+      authenticators: [auth.authenticator],
+      authorizer: auth.authorizer,
     },
   });
-  const informers = createInformers(server.localClient(), clock);
+  parts.server = server;
   return {
     server, informers, kinds,
     bootstrap: async () => {
       informers.start(signal);
+      const client = server.localClient();
+      await Promise.all([ensureRbac(client), publishClusterConfig(client, clusterConfigOf(values))]);
     },
   };
+}
+
+/** A client that is looked up on each use, for parts that are made before it exists. */
+function deferred(find: () => Client): Client {
+  return new Proxy({} as Client, {
+    get: (_target, property) => {
+      const client = find();
+      const value = Reflect.get(client, property) as unknown;
+      return typeof value === "function" ? value.bind(client) : value;
+    },
+  });
 }
