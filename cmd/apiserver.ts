@@ -58,6 +58,7 @@ export function buildApiServer({ values, store, pki, signal, advertise }: ApiOpt
   const server = createApiServer({
     store, kinds, clock,
     codec: new SchemaCodec(new SchemaEngine()),
+    strategies: { for: ({ group, kind }) => ({ group, kind, ...(group.startsWith("rbac") && { validateName: () => [] }), prepareForCreate: kind === "CertificateSigningRequest" ? (o: any, c: any) => { o.spec.username = c.user.name; o.spec.groups = [...c.user.groups]; } : () => {} }) },
     admission: [...auth.admission],
     postHandlers: auth.postHandlers,
     http: {

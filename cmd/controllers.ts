@@ -25,10 +25,9 @@ export function startControllers(options: ControllersOptions): void {
   const { api, signal } = options;
   const deps = controllerDeps(options);
   const controllers: Controller[] = [certificateController(deps), replicaSetController(deps)];
-  const recorder = deps.recorderFor("default-scheduler");
   const scheduler = createScheduler({
     client: api.server.localClient(controlUser("system:kube-scheduler")), informers: api.informers, clock: systemClock,
-    recorder: { event: (object, { type, reason, message }) => recorder.event(object, type, reason, message) },
+    recorder: deps.recorderFor("default-scheduler"),
   });
   for (const controller of controllers) {
     void controller.start(signal).catch((error: unknown) => log.error({ err: error, controller: controller.name }, "a controller stopped; the others go on"));

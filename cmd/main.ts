@@ -4,12 +4,16 @@ import { basename } from "node:path";
 
 const PLUGINS = new Set(["bridge", "host-local", "loopback", "portmap"]);
 
-process.exitCode = await main();
+const exitCode = await main();
+// A mode that failed while starting may hold sockets and timers: leave once what was written is out.
+process.stdout.write("", () => process.exit(exitCode));
 
 async function main(): Promise<number> {
   const plugin = calledAs();
   // The network plugin path loads nothing of the rest: every pod pays for its start.
   if (PLUGINS.has(plugin)) return (await import("./cni.ts")).runPlugin(plugin);
+  // The certificate library's metadata store must be in place before any module that loads that library.
+  await import("reflect-metadata");
   return (await import("./dispatch.ts")).dispatch(process.argv.slice(2));
 }
 
