@@ -47,7 +47,8 @@ export async function runAgent({ values }: Invocation): Promise<number> {
   const running = new AbortController();
   const interrupted = untilSignal();
   void interrupted.then(() => running.abort());
-  const stop = await start(values, running.signal);
+  const stop = await Promise.race([start(values, running.signal), interrupted]);
+  if (!stop) return 0;
   log.info({ ms: Math.round(performance.now() - begin) }, "the node runs");
   await interrupted;
   log.info("stopping; containers go on");

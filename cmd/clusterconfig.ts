@@ -2,13 +2,14 @@
 import { createOrUpdate } from "../api/client/create-or-update.ts";
 import type { Client } from "../api/client/client.ts";
 import { builtinKind } from "../api/registry.ts";
-import type { ConfigMap, Role, RoleBinding } from "../api/types.ts";
+import type { ClusterRoleBinding, ConfigMap, Role, RoleBinding } from "../api/types.ts";
 import { firstAddress, nthAddress } from "../lib/addresses.ts";
 import type { Values } from "./flags.ts";
 
 const CONFIG_MAPS = builtinKind("", "v1", "ConfigMap");
 const ROLES = builtinKind("rbac.authorization.k8s.io", "v1", "Role");
 const ROLE_BINDINGS = builtinKind("rbac.authorization.k8s.io", "v1", "RoleBinding");
+const CLUSTER_ROLE_BINDINGS = builtinKind("rbac.authorization.k8s.io", "v1", "ClusterRoleBinding");
 const NAME = "minik8s-cluster";
 const READERS = "minik8s:cluster-readers";
 const NAMESPACE = "kube-system";
@@ -41,6 +42,8 @@ export async function publishClusterConfig(client: Client, config: ClusterConfig
   await Promise.all([
     createOrUpdate<ConfigMap>(client, CONFIG_MAPS, { metadata, data: { ...config } }),
     createOrUpdate<Role>(client, ROLES, { metadata: { name: READERS, namespace: NAMESPACE }, rules: [{ apiGroups: [""], resources: ["configmaps"], resourceNames: [NAME], verbs: ["get"] }] }),
+    // Proxy, DNS and routes run as the node: what upstream grants a node proxier.
+    createOrUpdate<ClusterRoleBinding>(client, CLUSTER_ROLE_BINDINGS, { metadata: { name: "minik8s:node-proxiers" }, roleRef: { ...rbac, kind: "ClusterRole", name: "system:node-proxier" }, subjects: [{ ...rbac, kind: "Group", name: "system:nodes" }] }),
     createOrUpdate<RoleBinding>(client, ROLE_BINDINGS, { metadata: { name: READERS, namespace: NAMESPACE }, roleRef: { ...rbac, kind: "Role", name: READERS }, subjects: [{ ...rbac, kind: "Group", name: "system:nodes" }] }),
   ]);
 }

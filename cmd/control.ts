@@ -38,12 +38,15 @@ export async function runControl({ values }: Invocation): Promise<number> {
 /** Addresses and names the API is reached under; a new one gets a new certificate at the next start. */
 function servingNames(values: Values): { dnsNames: string[]; ipAddresses: string[] } {
   const more = (values["tls-san"] ?? "").split(",").map((name) => name.trim()).filter(Boolean);
-  const isAddress = (name: string): boolean => /^[\d.]+$|:/.test(name);
   const domain = values["cluster-domain"] as string;
   return {
     dnsNames: ["kubernetes", "kubernetes.default", "kubernetes.default.svc", `kubernetes.default.svc.${domain}`, "localhost", ...more.filter((name) => !isAddress(name))],
     ipAddresses: [...new Set([advertised(values), firstAddress(values["service-cidr"] as string), ...allAddresses(), "127.0.0.1", ...more.filter(isAddress)])].toSorted(),
   };
+}
+
+function isAddress(name: string): boolean {
+  return /^[\d.]+$|:/.test(name);
 }
 
 async function start(values: Values): Promise<ControlPlane> {

@@ -1,17 +1,13 @@
 // Controllers and scheduler of this control plane, each acting through a client of its own identity.
 import { BackgroundEventRecorder } from "../api/client/recorder.ts";
-import { certificateController } from "../control/controllers/certificates.ts";
-import { replicaSetController } from "../control/controllers/replicaset.ts";
-import type { Controller, ControllerDeps } from "../control/controllers/controller.ts";
+import { createControllers, runControllers } from "../control/controllers/index.ts";
+import type { ControllerDeps } from "../control/controllers/controller.ts";
 import { signRequest, type Usage } from "../control/pki/certificates.ts";
 import { createScheduler } from "../control/scheduler/scheduler.ts";
 import { systemClock } from "../lib/clock.ts";
-import { logger } from "../lib/log.ts";
 import type { Pki } from "../control/pki/pki.ts";
 import { controlUser, type Api } from "./apiserver.ts";
 import type { Values } from "./flags.ts";
-
-const log = logger("control");
 
 export interface ControllersOptions {
   readonly values: Values;
@@ -22,16 +18,14 @@ export interface ControllersOptions {
 
 /** Starts every controller that is enabled, and the scheduler. */
 export function startControllers(options: ControllersOptions): void {
-  const { api, signal } = options;
+  const { api, signal, values } = options;
   const deps = controllerDeps(options);
-  const controllers: Controller[] = [certificateController(deps), replicaSetController(deps)];
+  const controllers = createControllers(deps, (values["controllers"] as string).split(","));
   const scheduler = createScheduler({
     client: api.server.localClient(controlUser("system:kube-scheduler")), informers: api.informers, clock: systemClock,
     recorder: deps.recorderFor("default-scheduler"),
   });
-  for (const controller of controllers) {
-    void controller.start(signal).catch((error: unknown) => log.error({ err: error, controller: controller.name }, "a controller stopped; the others go on"));
-  }
+  void runControllers(deps, controllers, signal);
   scheduler.start(signal);
 }
 

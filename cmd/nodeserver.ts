@@ -40,12 +40,8 @@ export function createNodeServer(deps: NodeServerDeps): Component {
 }
 
 function buildServer({ identity, client, kubelet, runtime, nodeName }: NodeServerDeps, certificate: ServingCertificate): NodeServer {
-  const pods = {
-    list: () => kubelet.pods.all().map(({ pod }) => pod),
-    get: (namespace: string, name: string) => kubelet.pods.all().map(({ pod }) => pod).find(({ metadata }) => metadata.namespace === namespace && metadata.name === name),
-  };
   return new NodeServer({
-    runtime, pods, certificate, clock: systemClock, address: "0.0.0.0", port: NODE_PORT, pages: {}, health: {},
+    runtime, pods: kubelet.nodePods, certificate, clock: systemClock, address: "0.0.0.0", port: NODE_PORT, pages: {}, health: {},
     authority: new DelegatedAuthority({ client, caPem: identity.caPem, nodeName, clock: systemClock }),
   });
 }

@@ -13,7 +13,7 @@ type Csr = Stored<CertificateSigningRequest>;
 
 const CSR = builtinKind("certificates.k8s.io", "v1", "CertificateSigningRequest");
 const NODE = builtinKind("", "v1", "Node");
-const NAME = "csrsigning-controller";
+const NAME = "certificatesigningrequest-signing-controller";
 const NODE_CLIENT = "kubernetes.io/kube-apiserver-client-kubelet";
 const NODE_SERVING = "kubernetes.io/kubelet-serving";
 const ANY_CLIENT = "kubernetes.io/kube-apiserver-client";

@@ -1,6 +1,7 @@
 // Every controller of the control plane, in the order they are made and started.
 // Adding one: a file with a `(deps) => Controller` function, and a line here.
 import { logger } from "../../lib/log.ts";
+import { certificateController } from "./certificates.ts";
 import { aborted, type Controller, type ControllerDeps } from "./controller.ts";
 import { deploymentController } from "./deployment/deployment.ts";
 import { endpointsController } from "./endpoints/endpoints.ts";
@@ -16,6 +17,7 @@ export type ControllerFactory = (deps: ControllerDeps) => Controller;
 export const CONTROLLERS: Readonly<Record<string, ControllerFactory>> = {
   "serviceaccount-controller": serviceAccountController,
   "root-ca-certificate-publisher-controller": rootCaPublisher,
+  "certificatesigningrequest-signing-controller": certificateController,
   "namespace-controller": namespaceController,
   "endpointslice-controller": endpointSliceController,
   "endpoints-controller": endpointsController,
