@@ -6,6 +6,7 @@ import { aborted, type Controller, type ControllerDeps } from "./controller.ts";
 import { deploymentController } from "./deployment/deployment.ts";
 import { endpointsController } from "./endpoints/endpoints.ts";
 import { endpointSliceController } from "./endpoints/endpointslice.ts";
+import { garbageCollector } from "./garbagecollector/garbagecollector.ts";
 import { namespaceController } from "./namespace.ts";
 import { replicaSetController, replicationControllerController } from "./replicaset.ts";
 import { rootCaPublisher, serviceAccountController } from "./serviceaccount.ts";
@@ -19,6 +20,7 @@ export const CONTROLLERS: Readonly<Record<string, ControllerFactory>> = {
   "root-ca-certificate-publisher-controller": rootCaPublisher,
   "certificatesigningrequest-signing-controller": certificateController,
   "namespace-controller": namespaceController,
+  "garbage-collector-controller": garbageCollector,
   "endpointslice-controller": endpointSliceController,
   "endpoints-controller": endpointsController,
   "deployment-controller": deploymentController,
