@@ -62,6 +62,10 @@ export class CgroupFs implements Cgroups {
 
   constructor(readonly options: CgroupFsOptions) {}
 
+  get version(): 1 | 2 {
+    return this.options.mounts.version;
+  }
+
   parentOf(pod: Pod): string {
     return cgroupParent(cgroupName(pod), this.options.driver, this.options.root ?? "");
   }

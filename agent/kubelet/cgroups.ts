@@ -7,6 +7,7 @@ import { CPU_PERIOD_US } from "./resources.ts";
 
 /** Pod-level cgroups. All calls are idempotent; removal succeeds on absence. */
 export interface Cgroups {
+  readonly version: 1 | 2;
   /** What the runtime is told as the parent of the pod's containers. */
   parentOf(pod: Pod): string;
   /** Makes the pod's cgroup with its limits, or brings the limits up to date. */

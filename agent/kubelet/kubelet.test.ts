@@ -1,6 +1,7 @@
 // The kubelet from API object to fake runtime and back, as a user of the API sees it.
 import { afterEach, expect, test } from "bun:test";
-import { existsSync } from "node:fs";
+import { existsSync, mkdirSync, rmSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
 import { RuntimeError } from "../runtime/runtime.ts";
 import { aContainer, aPod, conditionOf, Rig } from "./builders.ts";
 
@@ -136,4 +137,25 @@ test("a missing config map for the environment is CreateContainerConfigError", a
   await rig.create(aPod({ spec: { containers: [aContainer({ env: [{ name: "A", valueFrom: { configMapKeyRef: { name: "cm", key: "k" } } }] })] } }));
   const pod = await rig.until((p) => p?.status?.containerStatuses?.[0]?.state?.waiting?.reason === "CreateContainerConfigError");
   expect(pod.status?.containerStatuses?.[0]?.state?.waiting?.message).toBe(`configmap "cm" not found`);
+});
+
+test("a manifest in the directory is a static pod with a mirror in the API, and goes with its file", async () => {
+  rig = await new Rig().start();
+  const directory = join(rig.dir, "data", "manifests");
+  const manifest = (image: string): string => `apiVersion: v1\nkind: Pod\nmetadata: {name: web}\nspec: {containers: [{name: app, image: "${image}"}]}\n`;
+  mkdirSync(directory, { recursive: true });
+  writeFileSync(join(directory, "web.yaml"), manifest("app:1"));
+  const mirror = await rig.until((p) => conditionOf(p, "Ready") === "True", "web-n1");
+  expect(mirror.metadata.annotations).toMatchObject({ "kubernetes.io/config.source": "file", "kubernetes.io/config.mirror": mirror.metadata.annotations?.["kubernetes.io/config.hash"] as string });
+
+  await rig.delete("web-n1", 0);
+  const again = await rig.until((p) => p !== undefined && p.metadata.uid !== mirror.metadata.uid && conditionOf(p, "Ready") === "True", "web-n1");
+  expect(again.status?.containerStatuses?.[0]?.restartCount).toBe(0);
+
+  writeFileSync(join(directory, "web.yaml"), manifest("app:2"));
+  await rig.until((p) => p?.spec?.containers[0]?.image === "app:2" && conditionOf(p, "Ready") === "True", "web-n1");
+  rmSync(join(directory, "web.yaml"));
+  await rig.until((p) => p === undefined, "web-n1");
+  while (rig.kubelet.pods.all().length > 0) await Bun.sleep(2);
+  expect(await rig.runtime.pods.listContainers()).toEqual([]);
 });

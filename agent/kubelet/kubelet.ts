@@ -1,48 +1,39 @@
 // The kubelet: composes the parts of a node that run pods, and gives the node's server what it looks up.
 // Registration, node status and the runtime itself are made elsewhere and handed in.
-import { readFileSync } from "node:fs";
 import { mkdir } from "node:fs/promises";
-import { totalmem } from "node:os";
 import { join } from "node:path";
 import type { Client } from "../../api/client/client.ts";
-import type { Informers } from "../../api/client/informer.ts";
+import type { Informer, Informers } from "../../api/client/informer.ts";
 import { builtinKind } from "../../api/registry.ts";
-import type { Node, Pod, RuntimeClass, Secret, Service, Stored } from "../../api/types.ts";
+import type { Node, Pod, RuntimeClass, Service, Stored } from "../../api/types.ts";
 import type { Clock } from "../../lib/clock.ts";
 import type { Component } from "../../lib/component.ts";
+import { logger } from "../../lib/log.ts";
 import type { ContainerRecord, Runtime } from "../runtime/runtime.ts";
-import { emptyDir } from "../volumes/emptydir.ts";
-import { fileVolumes } from "../volumes/filevolume.ts";
-import { hostPath } from "../volumes/hostpath.ts";
-import { hostMounter, type Mounter } from "../volumes/mount.ts";
-import type { PayloadSources } from "../volumes/payload.ts";
+import type { Mounter } from "../volumes/mount.ts";
 import { Tokens } from "../volumes/tokens.ts";
-import { createVolumes } from "../volumes/volumes.ts";
 import type { Cgroups } from "./cgroups.ts";
-import { credentialsFor } from "./credentials.ts";
-import { parseResolvConf } from "./dns.ts";
-import { fieldValue, resourceValue, type NodeFacts } from "./fields.ts";
 import { keepHouse, refreshVolumes } from "./housekeeping.ts";
 import { ImageGc } from "./imagegc.ts";
-import { Images } from "./images.ts";
-import { withLastWords } from "./lastwords.ts";
 import { rotateLogs } from "./logrotation.ts";
 import { readDisk } from "./machine.ts";
+import { Mirrors } from "./mirrors.ts";
+import { nodeServices } from "./nodeservices.ts";
 import { ObjectStore } from "./objects.ts";
-import { Paths } from "./paths.ts";
 import { Pods } from "./pods.ts";
 import { Prober } from "./probes.ts";
 import type { EventSink } from "./recorder.ts";
 import type { Machine } from "./resources.ts";
 import { RuntimeClasses } from "./runtimeclass.ts";
-import { RuntimeCache } from "./runtimecache.ts";
 import type { NodeServices } from "./services.ts";
-import { StatusWriter } from "./statuswriter.ts";
+import { isMirror, MIRROR, StaticPods } from "./staticpods.ts";
 
+const log = logger("kubelet");
 const POD = builtinKind("", "v1", "Pod");
 const SERVICE = builtinKind("", "v1", "Service");
 const NODE = builtinKind("", "v1", "Node");
 const RUNTIME_CLASS = builtinKind("node.k8s.io", "v1", "RuntimeClass");
+const RETRY_MS = 1_000;
 
 export interface KubeletDeps {
   readonly client: Client;
@@ -63,6 +54,8 @@ export interface KubeletDeps {
   readonly machine?: Machine;
   readonly maxParallelPulls?: number;
   readonly resolvConf?: string;
+  /** Manifests of static pods; `<dataDir>/manifests` when left out. */
+  readonly manifestDir?: string;
 }
 
 export interface Kubelet extends Component {
@@ -75,114 +68,124 @@ export interface Kubelet extends Component {
 
 /** A kubelet that runs the pods bound to `nodeName`. Stopping it leaves every container running. */
 export function createKubelet(deps: KubeletDeps): Kubelet {
-  const stop = new AbortController();
-  const { informers, clock } = deps;
-  const podInformer = informers.for<Pod>(POD, { fieldSelector: `spec.nodeName=${deps.nodeName}` });
-  const services = informers.for<Service>(SERVICE);
-  const nodes = informers.for<Node>(NODE, { fieldSelector: `metadata.name=${deps.nodeName}` });
-  const objects = new ObjectStore(deps.client, clock, stop.signal);
-  const tokens = new Tokens(deps.client, clock);
-  const prober = new Prober({ streaming: deps.runtime.streaming, clock, recorder: deps.recorder, nodeIp: deps.nodeIp, onChange: (uid) => pods.poke(uid) });
-  const classes = new RuntimeClasses(deps.runtime, informers.for<RuntimeClass>(RUNTIME_CLASS));
-  const node = nodeServices(deps, { prober, classes, objects, tokens, signal: stop.signal, services: () => services.lister.list(), node: () => nodes.lister.list()[0] });
-  const pods: Pods = new Pods(node, { onUpdate: (pod) => objects.use(pod), onGone: (uid) => forget(uid, objects, tokens) }, stop.signal);
-  const imageGc = new ImageGc({
-    images: deps.runtime.images, clock, disk: readDisk, inUse: () => imagesInUse(node, pods),
-    onFailure: (message) => deps.recorder.event({ kind: "Node", name: deps.nodeName, uid: deps.nodeName }, "Warning", "ImageGCFailed", message),
-  });
-  objects.onChange((uids) => {
-    for (const uid of uids) {
-      pods.retry(uid);
-      void refreshVolumes(node, pods.get(uid), stop.signal);
-    }
-  });
-
-  return {
-    name: "kubelet",
-    pods,
-    nodePods: { list: () => pods.list(), get: (namespace, name) => pods.named(namespace, name) },
-    node,
-    prober,
-    async start() {
-      await Promise.all([mkdir(node.paths.pods, { recursive: true, mode: 0o750 }), mkdir(deps.podLogs, { recursive: true })]);
-      await Promise.all([node.cache.relist(clock.now()), classes.load(), informers.waitForSync(stop.signal)]);
-      podInformer.addHandler({
-        add: (pod) => seen(node, pods, pod),
-        update: (pod, old) => {
-          seen(node, pods, pod);
-          if (!Bun.deepEquals(pod.metadata.labels, old.metadata.labels) || !Bun.deepEquals(pod.metadata.annotations, old.metadata.annotations)) void refreshVolumes(node, pods.get(pod.metadata.uid), stop.signal);
-        },
-        delete: (pod) => pods.remove(pod.metadata.uid),
-      });
-      void node.cache.follow(clock, stop.signal);
-      void prober.run(stop.signal);
-      void keepHouse(node, pods, stop.signal);
-      void rotateLogs({ runtime: deps.runtime.pods, clock, running: () => runningContainers(node) }, stop.signal);
-      void imageGc.run(stop.signal);
-    },
-    async stop() {
-      stop.abort();
-      await Promise.allSettled(pods.all().map((worker) => worker.finished));
-    },
-  };
+  return new NodeKubelet(deps);
 }
 
-function forget(uid: string, objects: ObjectStore, tokens: Tokens): void {
-  objects.release(uid);
-  tokens.forget(uid);
-}
-
-function seen(node: NodeServices, pods: Pods, pod: Stored<Pod>): void {
-  node.writer.observed(pod);
-  pods.put(pod);
-}
-
-interface Sources {
-  readonly objects: ObjectStore;
-  readonly tokens: Tokens;
+class NodeKubelet implements Kubelet {
+  readonly name = "kubelet";
+  readonly node: NodeServices;
+  readonly pods: Pods;
   readonly prober: Prober;
-  readonly classes: RuntimeClasses;
-  readonly signal: AbortSignal;
-  readonly services: () => readonly Service[];
-  readonly node: () => Node | undefined;
-}
+  readonly nodePods: Kubelet["nodePods"];
+  readonly #deps: KubeletDeps;
+  readonly #stop = new AbortController();
+  readonly #podInformer: Informer<Pod>;
+  readonly #objects: ObjectStore;
+  readonly #tokens: Tokens;
+  readonly #classes: RuntimeClasses;
+  readonly #mirrors: Mirrors;
+  readonly #staticPods: StaticPods;
+  readonly #imageGc: ImageGc;
 
-function nodeServices(deps: KubeletDeps, sources: Sources): NodeServices {
-  const { clock, runtime, recorder, nodeName, nodeIp, clusterDns, clusterDomain, cgroups } = deps;
-  const paths = new Paths(deps.dataDir, deps.podLogs);
-  const mounter = deps.mounter ?? hostMounter;
-  const machine = deps.machine ?? { memoryBytes: totalmem(), oomFloor: oomFloor(), cgroupVersion: 1 };
-  const cache = new RuntimeCache(runtime.pods, withLastWords);
-  const allocatable = (): Record<string, string> => sources.node()?.status?.allocatable ?? {};
-  const factsOf = (pod: Pod): NodeFacts => ({ podIps: pod.spec?.hostNetwork ? [nodeIp] : (cache.get(pod.metadata.uid ?? "")?.sandboxes[0]?.ips ?? []), nodeIp, allocatable: allocatable() });
-  const files: PayloadSources = {
-    configMap: (namespace, name) => sources.objects.configMap(namespace, name),
-    secret: (namespace, name) => sources.objects.secret(namespace, name),
-    token: (pod, options) => sources.tokens.get(pod, options),
-    fieldValue: (pod, path) => fieldValue(pod, path, factsOf(pod)),
-    resourceValue: (pod, container, ref) => resourceValue(pod, container, ref, factsOf(pod)),
-  };
-  return {
-    nodeName, nodeIp, clusterDns, clusterDomain, clock, runtime, recorder, cgroups, paths, machine,
-    cache,
-    images: new Images({ images: runtime.images, clock, recorder, maxParallelPulls: deps.maxParallelPulls ?? 5 }),
-    writer: new StatusWriter(deps.client, clock, sources.signal),
-    probes: sources.prober,
-    volumes: createVolumes({ mounter, podsDir: paths.pods, kinds: [emptyDir(mounter, () => machine.memoryBytes), hostPath(), ...fileVolumes(mounter, files)] }),
-    objects: sources.objects,
-    services: sources.services,
-    allocatable,
-    hostDns: () => parseResolvConf(readText(deps.resolvConf ?? "/etc/resolv.conf")),
-    credentials: async (pod, image) => credentialsFor(image, await pullSecrets(sources.objects, pod), readText(join(deps.dataDir, "config.json"))),
-    runtimeHandler: (pod) => sources.classes.handlerOf(pod),
-    supportsRecursiveReadOnly: (pod) => sources.classes.featuresOf(pod)?.recursiveReadOnlyMounts ?? false,
-    withLastWords,
-    statusTarget: (pod) => pod,
-  };
-}
+  constructor(deps: KubeletDeps) {
+    const { client, informers, clock, runtime, recorder, nodeName } = deps;
+    const { signal } = this.#stop;
+    const services = informers.for<Service>(SERVICE);
+    const nodes = informers.for<Node>(NODE, { fieldSelector: `metadata.name=${nodeName}` });
+    const ownNode = (): Stored<Node> | undefined => nodes.lister.list()[0];
+    this.#deps = deps;
+    this.#podInformer = informers.for<Pod>(POD, { fieldSelector: `spec.nodeName=${nodeName}` });
+    this.#objects = new ObjectStore(client, clock, signal);
+    this.#tokens = new Tokens(client, clock);
+    this.#classes = new RuntimeClasses(runtime, informers.for<RuntimeClass>(RUNTIME_CLASS));
+    this.#mirrors = new Mirrors({ client, clock, nodeName, node: ownNode, onChange: (uid) => this.pods.poke(uid) }, signal);
+    this.prober = new Prober({ streaming: runtime.streaming, clock, recorder, nodeIp: deps.nodeIp, onChange: (uid) => this.pods.poke(uid) });
+    this.node = nodeServices(deps, { prober: this.prober, classes: this.#classes, objects: this.#objects, tokens: this.#tokens, signal, mirrorOf: (pod) => this.#mirrors.of(pod), services: () => services.lister.list(), node: ownNode });
+    this.pods = new Pods(this.node, { onUpdate: (pod) => this.#objects.use(pod), onGone: (uid) => this.#forget(uid) }, signal);
+    this.nodePods = { list: () => this.pods.list(), get: (namespace, name) => this.pods.named(namespace, name) };
+    this.#staticPods = new StaticPods({ directory: deps.manifestDir ?? join(deps.dataDir, "manifests"), nodeName, clock, onPut: (pod) => this.#putStatic(pod), onRemove: (uid) => this.#removeStatic(uid) });
+    this.#imageGc = new ImageGc({ images: runtime.images, clock, disk: readDisk, inUse: () => imagesInUse(this.node, this.pods), onFailure: (message) => recorder.event({ kind: "Node", name: nodeName, uid: nodeName }, "Warning", "ImageGCFailed", message) });
+    this.#objects.onChange((uids) => this.#onObjectsChanged(uids));
+  }
 
-function pullSecrets(objects: ObjectStore, pod: Pod): Promise<(Secret | undefined)[]> {
-  return Promise.all((pod.spec?.imagePullSecrets ?? []).map(({ name = "" }) => objects.secret(pod.metadata.namespace ?? "", name)));
+  async start(): Promise<void> {
+    const { node, pods } = this;
+    const { signal } = this.#stop;
+    await Promise.all([mkdir(node.paths.pods, { recursive: true, mode: 0o750 }), mkdir(this.#deps.podLogs, { recursive: true })]);
+    await this.#firstList();
+    // Static pods must run without an API server, so nothing here may wait for one.
+    await this.#staticPods.scan();
+    void this.#staticPods.run(signal);
+    void node.cache.follow(node.clock, signal);
+    void this.prober.run(signal);
+    void rotateLogs({ runtime: node.runtime.pods, clock: node.clock, running: () => runningContainers(node) }, signal);
+    void this.#imageGc.run(signal);
+    void this.#followApi(pods);
+  }
+
+  async stop(): Promise<void> {
+    this.#stop.abort();
+    await Promise.allSettled(this.pods.all().map((worker) => worker.finished));
+  }
+
+  /** Adoption begins with knowing what runs; a runtime that does not answer yet is asked again. */
+  async #firstList(): Promise<void> {
+    const { clock, cache } = this.node;
+    while (!this.#stop.signal.aborted) {
+      try {
+        await Promise.all([cache.relist(clock.now()), this.#classes.load()]);
+        return;
+      } catch (error) {
+        log.warn({ err: error }, "the container runtime does not answer");
+        await clock.sleep(RETRY_MS, this.#stop.signal);
+      }
+    }
+  }
+
+  async #followApi(pods: Pods): Promise<void> {
+    const { signal } = this.#stop;
+    await this.#deps.informers.waitForSync(signal);
+    if (signal.aborted) return;
+    this.#podInformer.addHandler({
+      add: (pod) => this.#seen(pod),
+      update: (pod, old) => {
+        this.#seen(pod);
+        if (!Bun.deepEquals(pod.metadata.labels, old.metadata.labels) || !Bun.deepEquals(pod.metadata.annotations, old.metadata.annotations)) void refreshVolumes(this.node, pods.get(pod.metadata.uid), signal);
+      },
+      delete: (pod) => (isMirror(pod) ? this.#mirrors.gone(pod) : pods.remove(pod.metadata.uid)),
+    });
+    // What is an orphan can be said only now that all wanted pods are known.
+    await keepHouse(this.node, pods, signal);
+  }
+
+  #seen(pod: Stored<Pod>): void {
+    this.node.writer.observed(pod.metadata.annotations?.[MIRROR] ?? pod.metadata.uid, pod);
+    if (isMirror(pod)) this.#mirrors.seen(pod);
+    else this.pods.put(pod);
+  }
+
+  #putStatic(pod: Pod): void {
+    this.pods.put(pod);
+    this.#mirrors.put(pod);
+  }
+
+  #removeStatic(uid: string): void {
+    const pod = this.pods.get(uid)?.pod;
+    this.pods.remove(uid);
+    if (pod) this.#mirrors.remove(pod);
+  }
+
+  #onObjectsChanged(uids: readonly string[]): void {
+    for (const uid of uids) {
+      this.pods.retry(uid);
+      void refreshVolumes(this.node, this.pods.get(uid), this.#stop.signal);
+    }
+  }
+
+  #forget(uid: string): void {
+    this.#objects.release(uid);
+    this.#tokens.forget(uid);
+  }
 }
 
 function runningContainers({ cache }: NodeServices): ContainerRecord[] {
@@ -194,20 +197,4 @@ function imagesInUse({ cache }: NodeServices, pods: Pods): Set<string> {
   const records = cache.uids().flatMap((uid) => cache.get(uid)?.containers ?? []);
   const wanted = pods.list().flatMap(({ spec }) => [...(spec?.initContainers ?? []), ...(spec?.containers ?? [])].map(({ image = "" }) => image));
   return new Set([...records.flatMap(({ image, imageId }) => [image, imageId]), ...wanted]);
-}
-
-function readText(path: string): string {
-  try {
-    return readFileSync(path, "utf8");
-  } catch {
-    return "";
-  }
-}
-
-/** Without CAP_SYS_RESOURCE a process may not make another less likely to be killed than itself. */
-function oomFloor(): number {
-  const CAP_SYS_RESOURCE = 24n;
-  const capabilities = /^CapEff:\s*([0-9a-f]+)$/m.exec(readText("/proc/self/status"))?.[1] ?? "0";
-  if ((BigInt(`0x${capabilities}`) >> CAP_SYS_RESOURCE) & 1n) return -1000;
-  return Number(readText(join("/proc/self", "oom_score_adj")).trim() || "0");
 }

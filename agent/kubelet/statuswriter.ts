@@ -32,9 +32,9 @@ export class StatusWriter {
     return this.#entries.get(uid)?.wanted;
   }
 
-  /** What the API holds of the pod now; differences to what we want are sent again. */
-  observed(pod: Stored<Pod>): void {
-    const entry = this.#entries.get(pod.metadata.uid);
+  /** What the API holds of the pod (or its mirror) now; differences to what we want are sent again. */
+  observed(uid: string, pod: Stored<Pod>): void {
+    const entry = this.#entries.get(uid);
     // A watch event older than our own patch's answer says nothing new.
     if (!entry || !isNewer(pod, entry.pod)) return;
     entry.pod = pod;
@@ -46,7 +46,8 @@ export class StatusWriter {
   set(uid: string, target: Pod, status: PodStatus): void {
     const entry = this.#entries.get(uid) ?? { pod: target, sent: target.status ?? {}, wanted: status, sending: undefined };
     entry.wanted = status;
-    if (isNewer(target, entry.pod) && entry.sending === undefined) {
+    const isAnother = target.metadata.uid !== entry.pod.metadata.uid;
+    if (isAnother || (isNewer(target, entry.pod) && entry.sending === undefined)) {
       entry.pod = target;
       entry.sent = target.status ?? {};
     }

@@ -1,0 +1,109 @@
+// The node's metrics pages in Prometheus text, with upstream's names. Pure, but for the process's own figures.
+import type { Pod } from "../../api/types.ts";
+import type { ProbeCount } from "./probes.ts";
+import type { ContainerFigures, Sample } from "./stats.ts";
+
+type Labels = Readonly<Record<string, string>>;
+type Point = readonly [labels: Labels, value: number];
+
+interface Metric {
+  readonly name: string;
+  readonly help: string;
+  readonly type: "counter" | "gauge";
+  readonly points: readonly Point[];
+}
+
+/** Renders metrics; one without points is left out. */
+export function render(metrics: readonly Metric[]): string {
+  return metrics.filter(({ points }) => points.length > 0).map(({ name, help, type, points }) => {
+    const lines = points.map(([labels, value]) => `${name}${labelText(labels)} ${value}`);
+    return [`# HELP ${name} ${help}`, `# TYPE ${name} ${type}`, ...lines].join("\n");
+  }).join("\n") + "\n";
+}
+
+function labelText(labels: Labels): string {
+  const pairs = Object.entries(labels).map(([key, value]) => `${key}="${value.replace(/[\\"\n]/g, (c) => (c === "\n" ? "\\n" : `\\${c}`))}"`);
+  return pairs.length > 0 ? `{${pairs.join(",")}}` : "";
+}
+
+const seconds = (nanoseconds: number): number => nanoseconds / 1e9;
+const ofContainer = ({ container, namespace, pod }: ContainerFigures): Labels => ({ container, namespace, pod });
+
+/** `/metrics/resource`: what metrics-server reads. */
+export function resourceMetrics(sample: Sample): string {
+  const each = (figure: (container: ContainerFigures) => number): Point[] => sample.containers.map((container) => [ofContainer(container), figure(container)]);
+  const { node } = sample;
+  return render([
+    { name: "container_cpu_usage_seconds_total", help: "[STABLE] Cumulative cpu time consumed by the container in core-seconds", type: "counter", points: each(({ cpuNanoseconds }) => seconds(cpuNanoseconds)) },
+    { name: "container_memory_working_set_bytes", help: "[STABLE] Current working set of the container in bytes", type: "gauge", points: each(({ memoryWorkingSetBytes }) => memoryWorkingSetBytes) },
+    { name: "container_start_time_seconds", help: "[STABLE] Start time of the container since unix epoch in seconds", type: "gauge", points: each(({ startedAtMs }) => startedAtMs / 1000) },
+    { name: "node_cpu_usage_seconds_total", help: "[STABLE] Cumulative cpu time consumed by the node in core-seconds", type: "counter", points: [[{}, seconds(node.cpuNanoseconds)]] },
+    { name: "node_memory_working_set_bytes", help: "[STABLE] Current working set of the node in bytes", type: "gauge", points: [[{}, node.memoryTotalBytes - node.memoryAvailableBytes]] },
+    { name: "pod_cpu_usage_seconds_total", help: "[STABLE] Cumulative cpu time consumed by the pod in core-seconds", type: "counter", points: perPod(sample, ({ cpuNanoseconds }) => seconds(cpuNanoseconds)) },
+    { name: "pod_memory_working_set_bytes", help: "[STABLE] Current working set of the pod in bytes", type: "gauge", points: perPod(sample, ({ memoryWorkingSetBytes }) => memoryWorkingSetBytes) },
+    { name: "resource_scrape_error", help: "[STABLE] 1 if there was an error while getting container metrics, 0 otherwise", type: "gauge", points: [[{}, 0]] },
+    { name: "scrape_error", help: "[ALPHA] 1 if there was an error while getting container metrics, 0 otherwise", type: "gauge", points: [[{}, 0]] },
+  ]);
+}
+
+function perPod(sample: Sample, figure: (container: ContainerFigures) => number): Point[] {
+  const sums = new Map<string, { labels: Labels; value: number }>();
+  for (const container of sample.containers) {
+    const known = sums.get(container.podUid)?.value ?? 0;
+    sums.set(container.podUid, { labels: { namespace: container.namespace, pod: container.pod }, value: known + figure(container) });
+  }
+  return [...sums.values()].map(({ labels, value }) => [labels, value]);
+}
+
+const cadvisorLabels = ({ id, container, image, namespace, pod }: ContainerFigures): Labels => ({ container, id: `/kubepods/${id}`, image, name: id, namespace, pod });
+
+/** `/metrics/cadvisor`: the container figures dashboards are built on. */
+export function cadvisorMetrics(sample: Sample): string {
+  const each = (figure: (container: ContainerFigures) => number, extra: Labels = {}): Point[] => sample.containers.map((container) => [{ ...cadvisorLabels(container), ...extra }, figure(container)]);
+  return render([
+    { name: "container_cpu_usage_seconds_total", help: "Cumulative cpu time consumed in seconds.", type: "counter", points: each(({ cpuNanoseconds }) => seconds(cpuNanoseconds), { cpu: "total" }) },
+    { name: "container_memory_usage_bytes", help: "Current memory usage in bytes, including all memory regardless of when it was accessed", type: "gauge", points: each(({ memoryUsageBytes }) => memoryUsageBytes) },
+    { name: "container_memory_working_set_bytes", help: "Current working set in bytes.", type: "gauge", points: each(({ memoryWorkingSetBytes }) => memoryWorkingSetBytes) },
+    { name: "container_memory_rss", help: "Size of RSS in bytes.", type: "gauge", points: each(({ memoryRssBytes }) => memoryRssBytes) },
+    { name: "container_fs_usage_bytes", help: "Number of bytes that are consumed by the container on this filesystem.", type: "gauge", points: each(({ writableLayerBytes }) => writableLayerBytes) },
+    { name: "container_start_time_seconds", help: "Start time of the container since unix epoch in seconds.", type: "gauge", points: each(({ startedAtMs }) => startedAtMs / 1000) },
+    { name: "container_last_seen", help: "Last time a container was seen by the exporter", type: "gauge", points: each(({ timestampMs }) => timestampMs / 1000) },
+    { name: "machine_cpu_cores", help: "Number of logical CPU cores.", type: "gauge", points: [[{}, navigator.hardwareConcurrency]] },
+    { name: "machine_memory_bytes", help: "Amount of memory installed on the machine.", type: "gauge", points: [[{}, sample.node.memoryTotalBytes]] },
+  ]);
+}
+
+/** `/metrics/probes`. */
+export function probeMetrics(counts: readonly ProbeCount[]): string {
+  const points = counts.flatMap(({ type, namespace, pod, podUid, container, totals }) => (["success", "failure", "unknown"] as const).flatMap((result): Point[] => {
+    const value = totals[result];
+    return value === 0 ? [] : [[{ container, namespace, pod, pod_uid: podUid, probe_type: type, result: result === "failure" ? "failed" : result === "success" ? "successful" : "unknown" }, value]];
+  }));
+  return render([{ name: "prober_probe_total", help: "[BETA] Cumulative number of a liveness, readiness or startup probe for a container by result.", type: "counter", points }]);
+}
+
+export interface KubeletFigures {
+  readonly nodeName: string;
+  readonly pods: readonly Pod[];
+  /** How many containers are in each state. */
+  readonly containerStates: Readonly<Record<string, number>>;
+  readonly sandboxes: number;
+  readonly startedAtMs: number;
+}
+
+/** `/metrics`: the kubelet about itself. */
+export function kubeletMetrics(figures: KubeletFigures): string {
+  const memory = process.memoryUsage();
+  const cpu = process.cpuUsage();
+  return render([
+    { name: "kubelet_node_name", help: "[ALPHA] The node's name. The count is always 1.", type: "gauge", points: [[{ node: figures.nodeName }, 1]] },
+    { name: "kubelet_running_pods", help: "[ALPHA] Number of pods that have a running pod sandbox", type: "gauge", points: [[{}, figures.sandboxes]] },
+    { name: "kubelet_running_containers", help: "[ALPHA] Number of containers currently running", type: "gauge", points: Object.entries(figures.containerStates).map(([container_state, count]) => [{ container_state }, count]) },
+    { name: "kubelet_desired_pods", help: "[ALPHA] The number of pods the kubelet is being instructed to run. static is true if the pod is not from the apiserver.", type: "gauge", points: [[{ static: "" }, figures.pods.filter((pod) => !isStatic(pod)).length], [{ static: "true" }, figures.pods.filter(isStatic).length]] },
+    { name: "process_cpu_seconds_total", help: "Total user and system CPU time spent in seconds.", type: "counter", points: [[{}, (cpu.user + cpu.system) / 1e6]] },
+    { name: "process_resident_memory_bytes", help: "Resident memory size in bytes.", type: "gauge", points: [[{}, memory.rss]] },
+    { name: "process_start_time_seconds", help: "Start time of the process since unix epoch in seconds.", type: "gauge", points: [[{}, figures.startedAtMs / 1000]] },
+  ]);
+}
+
+const isStatic = (pod: Pod): boolean => pod.metadata.annotations?.["kubernetes.io/config.source"] === "file";

@@ -1,0 +1,93 @@
+// Makes the parts and facts that the steps of a pod's life share, from what the kubelet was given.
+import { readFileSync } from "node:fs";
+import { totalmem } from "node:os";
+import { join } from "node:path";
+import type { Node, Pod, Secret, Service } from "../../api/types.ts";
+import { emptyDir } from "../volumes/emptydir.ts";
+import { fileVolumes } from "../volumes/filevolume.ts";
+import { hostPath } from "../volumes/hostpath.ts";
+import { hostMounter } from "../volumes/mount.ts";
+import type { PayloadSources } from "../volumes/payload.ts";
+import type { Tokens } from "../volumes/tokens.ts";
+import { createVolumes } from "../volumes/volumes.ts";
+import { credentialsFor } from "./credentials.ts";
+import { parseResolvConf } from "./dns.ts";
+import { fieldValue, resourceValue, type NodeFacts } from "./fields.ts";
+import { Images } from "./images.ts";
+import type { KubeletDeps } from "./kubelet.ts";
+import { withLastWords } from "./lastwords.ts";
+import type { ObjectStore } from "./objects.ts";
+import { Paths } from "./paths.ts";
+import type { Prober } from "./probes.ts";
+import { RuntimeCache } from "./runtimecache.ts";
+import type { RuntimeClasses } from "./runtimeclass.ts";
+import type { NodeServices } from "./services.ts";
+import { isStatic } from "./staticpods.ts";
+import { StatusWriter } from "./statuswriter.ts";
+
+/** The parts that live as long as the kubelet. */
+export interface Sources {
+  readonly objects: ObjectStore;
+  readonly tokens: Tokens;
+  readonly prober: Prober;
+  readonly classes: RuntimeClasses;
+  readonly mirrorOf: (pod: Pod) => Pod | undefined;
+  readonly signal: AbortSignal;
+  readonly services: () => readonly Service[];
+  readonly node: () => Node | undefined;
+}
+
+/** Everything in one value. */
+export function nodeServices(deps: KubeletDeps, sources: Sources): NodeServices {
+  const { clock, runtime, recorder, nodeName, nodeIp, clusterDns, clusterDomain, cgroups } = deps;
+  const paths = new Paths(deps.dataDir, deps.podLogs);
+  const mounter = deps.mounter ?? hostMounter;
+  const machine = deps.machine ?? { memoryBytes: totalmem(), oomFloor: oomFloor(), cgroupVersion: cgroups.version };
+  const cache = new RuntimeCache(runtime.pods, withLastWords);
+  const allocatable = (): Record<string, string> => sources.node()?.status?.allocatable ?? {};
+  const factsOf = (pod: Pod): NodeFacts => ({ podIps: pod.spec?.hostNetwork ? [nodeIp] : (cache.get(pod.metadata.uid ?? "")?.sandboxes[0]?.ips ?? []), nodeIp, allocatable: allocatable() });
+  const files: PayloadSources = {
+    configMap: (namespace, name) => sources.objects.configMap(namespace, name),
+    secret: (namespace, name) => sources.objects.secret(namespace, name),
+    token: (pod, options) => sources.tokens.get(pod, options),
+    fieldValue: (pod, path) => fieldValue(pod, path, factsOf(pod)),
+    resourceValue: (pod, container, ref) => resourceValue(pod, container, ref, factsOf(pod)),
+  };
+  return {
+    nodeName, nodeIp, clusterDns, clusterDomain, clock, runtime, recorder, cgroups, paths, machine,
+    cache,
+    images: new Images({ images: runtime.images, clock, recorder, maxParallelPulls: deps.maxParallelPulls ?? 5 }),
+    writer: new StatusWriter(deps.client, clock, sources.signal),
+    probes: sources.prober,
+    volumes: createVolumes({ mounter, podsDir: paths.pods, kinds: [emptyDir(mounter, () => machine.memoryBytes), hostPath(), ...fileVolumes(mounter, files)] }),
+    objects: sources.objects,
+    services: sources.services,
+    allocatable,
+    hostDns: () => parseResolvConf(readText(deps.resolvConf ?? "/etc/resolv.conf")),
+    credentials: async (pod, image) => credentialsFor(image, await pullSecrets(sources.objects, pod), readText(join(deps.dataDir, "config.json"))),
+    runtimeHandler: (pod) => sources.classes.handlerOf(pod),
+    supportsRecursiveReadOnly: (pod) => sources.classes.featuresOf(pod)?.recursiveReadOnlyMounts ?? false,
+    withLastWords,
+    statusTarget: (pod) => (isStatic(pod) ? sources.mirrorOf(pod) : pod),
+  };
+}
+
+function pullSecrets(objects: ObjectStore, pod: Pod): Promise<(Secret | undefined)[]> {
+  return Promise.all((pod.spec?.imagePullSecrets ?? []).map(({ name = "" }) => objects.secret(pod.metadata.namespace ?? "", name)));
+}
+
+function readText(path: string): string {
+  try {
+    return readFileSync(path, "utf8");
+  } catch {
+    return "";
+  }
+}
+
+/** Without CAP_SYS_RESOURCE a process may not make another less likely to be killed than itself. */
+function oomFloor(): number {
+  const CAP_SYS_RESOURCE = 24n;
+  const capabilities = /^CapEff:\s*([0-9a-f]+)$/m.exec(readText("/proc/self/status"))?.[1] ?? "0";
+  if ((BigInt(`0x${capabilities}`) >> CAP_SYS_RESOURCE) & 1n) return -1000;
+  return Number(readText(join("/proc/self", "oom_score_adj")).trim() || "0");
+}
