@@ -23,6 +23,7 @@ import { createProxy } from "../net/proxy/proxy.ts";
 import { DEFAULT_DATA_DIR, type Invocation } from "./commands.ts";
 import { readClusterConfig } from "./clusterconfig.ts";
 import { UsageError, type Values } from "./flags.ts";
+import { dockerNetwork } from "./dockernetwork.ts";
 import { parseJoinToken } from "./jointoken.ts";
 import { createNodeServer } from "./nodeserver.ts";
 import { preflightAgent } from "./preflight.ts";
@@ -104,7 +105,7 @@ function joinCluster(values: Values, node: { nodeName: string; nodeIp: string; s
 function openRuntime(values: Values): Promise<Runtime> {
   const dataDir = values["data-dir"] as string;
   const endpoint = values["runtime-endpoint"];
-  return createRuntime({ kind: values["runtime"] as "auto", dataDir, ...cniPaths(dataDir), ...(endpoint !== undefined && { endpoint }), exec: hostExec, clock });
+  return createRuntime({ kind: values["runtime"] as "auto", dataDir, ...cniPaths(dataDir), ...(endpoint !== undefined && { endpoint }), exec: hostExec, clock, network: dockerNetwork({ ...cniPaths(dataDir), exec: hostExec }) });
 }
 
 /** Several nodes on one machine must not tidy up each other's cgroups, so all but the ordinary one get a root of their own. */

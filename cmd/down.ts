@@ -3,10 +3,13 @@
 import { existsSync, readdirSync, readFileSync, rmdirSync, rmSync } from "node:fs";
 import { join } from "node:path";
 import { removePrivateContainerd } from "../agent/runtime/containerd/remove.ts";
+import { removeDockerPods } from "../agent/runtime/docker/remove.ts";
 import { systemClock } from "../lib/clock.ts";
 import { hostExec } from "../lib/exec.ts";
 import { cleanupNetwork } from "../net/cleanup.ts";
+import { cniPaths } from "./agent.ts";
 import type { Invocation } from "./commands.ts";
+import { dockerNetwork } from "./dockernetwork.ts";
 import { stopMode } from "./processes.ts";
 import { Progress } from "./progress.ts";
 import { agentDataDir } from "./up.ts";
@@ -22,6 +25,7 @@ export async function runDown({ values }: Invocation): Promise<number> {
     await progress.stage(`stop the node in ${directory}`, async () => {
       await stopMode(directory, "agent");
       await removePrivateContainerd({ dataDir: directory, purge, exec: hostExec, clock: systemClock });
+      await removeDockerPods({ dataDir: directory, network: dockerNetwork({ ...cniPaths(directory), exec: hostExec }) });
     });
   }
   await progress.stage("stop the control plane", async () => void (await stopMode(dataDir, "control")));

@@ -11,7 +11,7 @@ export async function runImage({ values, positionals }: Invocation): Promise<num
   for (const file of files) if (!existsSync(file)) throw new UsageError(`image load ${file}: no such file`);
   const dataDir = values["data-dir"] as string;
   const endpoint = values["runtime-endpoint"];
-  const runtime = await createRuntime({ kind: values["runtime"] as "auto", dataDir, ...cniPaths(dataDir), ...(endpoint !== undefined && { endpoint }) });
+  const runtime = await createRuntime({ kind: values["runtime"] as "auto", dataDir, ...cniPaths(dataDir), ...(endpoint !== undefined && { endpoint }), adopt: false });
   try {
     for (const file of files) {
       await runtime.images.load(file);

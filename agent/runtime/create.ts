@@ -23,6 +23,8 @@ export interface CreateRuntimeOptions {
   readonly cgroupDriver?: "cgroupfs" | "systemd";
   /** How Docker's sandboxes get their network; needed for Docker only, since CRI runtimes start CNI plugins themselves. */
   readonly network?: SandboxNetwork;
+  /** False for a command beside the agent, which only wants images. */
+  readonly adopt?: boolean;
   readonly exec?: Exec;
   readonly clock?: Clock;
 }
@@ -36,7 +38,7 @@ export async function createRuntime(options: CreateRuntimeOptions): Promise<Runt
   const endpoint = options.endpoint?.replace(/^unix:\/\//, "");
   if (endpoint !== undefined && !existsSync(endpoint)) throw new RuntimeError("Unavailable", `--runtime-endpoint ${endpoint} does not exist; start the runtime that serves it, or leave the flag out`);
   const kind = options.kind === "auto" && endpoint === undefined ? await installedRuntime(exec) : options.kind;
-  if (kind === "docker") return connectDocker({ socketPath: endpoint ?? DOCKER_SOCKET, dataDir: options.dataDir, network: options.network ?? NO_NETWORK, clock });
+  if (kind === "docker") return connectDocker({ socketPath: endpoint ?? DOCKER_SOCKET, dataDir: options.dataDir, network: options.network ?? NO_NETWORK, adopt: options.adopt ?? true, clock });
   if (endpoint !== undefined) return CriRuntime.connect({ socketPath: endpoint, exec, clock });
   return startPrivate({ ...options, exec, clock });
 }

@@ -17,6 +17,8 @@ export interface SandboxAttachment {
 export interface SandboxNetwork {
   attach(attachment: SandboxAttachment): Promise<{ readonly ips: readonly string[] }>;
   detach(attachment: SandboxAttachment): Promise<void>;
+  /** Whether sandboxes can be attached now; taken as yes where absent. */
+  isReady?(): boolean;
 }
 
 interface Kept {

@@ -13,6 +13,7 @@ import { DockerEvents } from "./events.ts";
 import { DockerImages } from "./images.ts";
 import { DockerLogs } from "./logs.ts";
 import { DockerNetworks, type SandboxNetwork } from "./networks.ts";
+import { rememberEndpoint } from "./remove.ts";
 import { DockerPods } from "./pods.ts";
 import { DockerStreaming } from "./streaming.ts";
 
@@ -22,6 +23,8 @@ export interface DockerRuntimeOptions {
   readonly dataDir: string;
   readonly network: SandboxNetwork;
   readonly clock?: Clock;
+  /** False for a process beside the agent: it looks after no logs and no networks. */
+  readonly adopt?: boolean;
 }
 
 interface EngineInfo {
@@ -39,6 +42,7 @@ export class DockerRuntime implements Runtime {
   readonly streaming: DockerStreaming;
   readonly #docker: Docker;
   readonly #logs: DockerLogs;
+  readonly #network: SandboxNetwork;
   readonly #stop = new AbortController();
 
   /** Rejects with RuntimeError when no engine answers; adopts what runs, and brings the sandbox image. */
@@ -47,12 +51,15 @@ export class DockerRuntime implements Runtime {
     const info = (await ask("Unavailable", () => docker.info())) as EngineInfo;
     const runtime = new DockerRuntime(docker, info, options);
     await runtime.#loadPauseImage();
+    if (options.adopt === false) return runtime;
+    rememberEndpoint(options);
     await runtime.pods.adopt();
     return runtime;
   }
 
   private constructor(docker: Docker, info: EngineInfo, { dataDir, network, clock = systemClock }: DockerRuntimeOptions) {
     this.#docker = docker;
+    this.#network = network;
     this.#logs = new DockerLogs(join(dataDir, "docker", "logs"));
     const events = new DockerEvents(docker, clock);
     this.pods = new DockerPods({
@@ -69,10 +76,10 @@ export class DockerRuntime implements Runtime {
 
   async status(): ReturnType<Runtime["status"]> {
     const [version, info] = await Promise.all([ask("Unavailable", () => this.#docker.version()), ask("Unavailable", () => this.#docker.info())]);
+    const networkReady = this.#network.isReady?.() ?? true;
     return {
       version: `docker://${version.Version.replace(/\+.*$/, "")}`,
-      // Sandboxes get their network from the agent itself, which is here.
-      runtimeReady: true, networkReady: true, message: "",
+      runtimeReady: true, networkReady, message: networkReady ? "" : "container runtime network not ready: NetworkReady=false reason:NetworkPluginNotReady message:the pod network is not configured yet",
       cgroupDriver: (info as EngineInfo).CgroupDriver === "systemd" ? "systemd" : "cgroupfs",
       handlers: [{ name: "", recursiveReadOnlyMounts: false, userNamespaces: false }],
     };
