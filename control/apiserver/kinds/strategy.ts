@@ -38,6 +38,8 @@ export interface UpdateRules<T = AnyObject> {
   /** Puts back what this endpoint may not touch; mutates `object`, never `old`. */
   prepareForUpdate?(object: T, old: T, context: StrategyContext): void | Promise<void>;
   validateUpdate?(object: T, old: T, context: StrategyContext): readonly FieldError[];
+  /** Whether a change through this endpoint counts in `metadata.generation` (default: yes, but for status). */
+  readonly countsGeneration?: boolean;
 }
 
 /**
@@ -52,15 +54,21 @@ export interface Strategy<T = AnyObject> extends UpdateRules<T> {
   prepareForCreate?(object: T, context: StrategyContext): void | Promise<void>;
   /** Takes what must be unique in the cluster (cluster IPs, node ports); returns how to give it back if the write fails. */
   allocate?(object: T, old: T | undefined, context: StrategyContext): Promise<(() => Promise<void>) | undefined>;
+  /** Called once a new version is stored (never on a dry run), to give back what only the old one held. */
+  afterUpdate?(object: T, old: T, context: StrategyContext): void | Promise<void>;
   /** Gives back what `allocate` took, once the object is gone. */
   release?(object: T, context: StrategyContext): Promise<void>;
   /** How `metadata.name` is checked; DNS subdomain when left out. Returns sentences, empty when valid. */
   validateName?(name: string, isPrefix: boolean): readonly string[];
   validate?(object: T, context: StrategyContext): readonly FieldError[];
+  /** Called on creates only, along with `validate`. */
+  validateCreate?(object: T, context: StrategyContext): readonly FieldError[];
   /** Called after `prepareForUpdate`; when left out, `validate` alone decides. `validate` runs on updates too. */
   validateUpdate?(object: T, old: T, context: StrategyContext): readonly FieldError[];
   /** Rules for subresources that are views of the object, by name. */
   readonly subresources?: Readonly<Record<string, UpdateRules<T>>>;
+  /** Status sent with a create is stored instead of reset, as for Nodes, which register with theirs. */
+  readonly keepsStatusOnCreate?: boolean;
   /** PUT on a missing name creates it, as for Leases and Endpoints. */
   readonly allowCreateOnUpdate?: boolean;
   /** PUT without a resourceVersion overwrites. False for most kinds of `apps`-like specs upstream guards. */

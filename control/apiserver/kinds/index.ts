@@ -1,0 +1,53 @@
+// Every kind that adds behaviour to the general verbs, as one list; all others get none.
+import { parseCidr } from "../../../lib/cidr.ts";
+import type { KindInfo } from "../../../api/kinds.ts";
+import { controllerRevisionStrategy, daemonSetStrategy } from "./apps/daemonset.ts";
+import { deploymentStrategy } from "./apps/deployment.ts";
+import { replicaSetStrategy, replicationControllerStrategy } from "./apps/replicaset.ts";
+import { statefulSetStrategy } from "./apps/statefulset.ts";
+import { configMapStrategy } from "./core/configmap.ts";
+import { endpointsStrategy } from "./core/endpoints.ts";
+import { endpointSliceStrategy } from "./core/endpointslice.ts";
+import { eventsEventStrategy, eventStrategy } from "./core/event.ts";
+import { limitRangeStrategy, resourceQuotaStrategy } from "./core/limits.ts";
+import { namespaceStrategy } from "./core/namespace.ts";
+import { nodeStrategy } from "./core/node.ts";
+import { secretStrategy } from "./core/secret.ts";
+import { bindingStrategy, componentStatusStrategy, leaseStrategy, podTemplateStrategy, serviceAccountStrategy } from "./core/small.ts";
+import { persistentVolumeClaimStrategy, persistentVolumeStrategy } from "./core/volumes.ts";
+import { podStrategy } from "./pod/strategy.ts";
+import { ClusterIPs } from "./service/cluster-ips.ts";
+import { createServiceStrategy } from "./service/strategy.ts";
+import type { Strategies, Strategy } from "./strategy.ts";
+
+export interface StrategyOptions {
+  /** Ranges of cluster IPs, at most one per family, the default family first. */
+  readonly serviceCidrs: readonly string[];
+  /** First and last node port. */
+  readonly nodePorts?: readonly [number, number];
+  /** Strategies made at run time, for custom resources; looked at when no built-in one exists. */
+  custom?(kind: KindInfo): Strategy | undefined;
+}
+
+const NODE_PORTS = [30_000, 32_767] as const;
+
+/** The strategies of all kinds. Throws for a range that is no CIDR. */
+export function createStrategies(options: StrategyOptions): Strategies {
+  const byKind = new Map(builtIn(options).map((strategy) => [`${strategy.group}/${strategy.kind}`, strategy]));
+  return { for: (kind) => byKind.get(`${kind.group}/${kind.kind}`) ?? options.custom?.(kind) ?? { group: kind.group, kind: kind.kind } };
+}
+
+function builtIn({ serviceCidrs, nodePorts = NODE_PORTS }: StrategyOptions): readonly Strategy[] {
+  return [
+    podStrategy, podTemplateStrategy, bindingStrategy, createServiceStrategy({ clusterIPs: serviceCidrs.map(rangeOf), nodePorts }), endpointsStrategy, endpointSliceStrategy,
+    configMapStrategy, secretStrategy, namespaceStrategy, nodeStrategy, serviceAccountStrategy, eventStrategy, eventsEventStrategy, leaseStrategy, componentStatusStrategy,
+    persistentVolumeStrategy, persistentVolumeClaimStrategy, limitRangeStrategy, resourceQuotaStrategy,
+    deploymentStrategy, replicaSetStrategy, replicationControllerStrategy, daemonSetStrategy, statefulSetStrategy, controllerRevisionStrategy,
+  ];
+}
+
+function rangeOf(text: string): ClusterIPs {
+  const cidr = parseCidr(text);
+  if (!cidr) throw new Error(`service range ${text} is not a CIDR such as 10.96.0.0/16`);
+  return new ClusterIPs(cidr);
+}
