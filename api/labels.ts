@@ -45,7 +45,7 @@ function subdomainErrors(value: string): readonly string[] {
 }
 
 function regexSentence(rule: string, pattern: string, examples: readonly string[]): string {
-  return `${rule} (e.g. ${examples.map((example) => `'${example}', `).join("or ")}regex used for validation is '${pattern}')`;
+  return `${rule} (e.g. ${examples.map((example) => `'${example}', `).join(" or ")}regex used for validation is '${pattern}')`;
 }
 
 function byteLength(text: string): number {

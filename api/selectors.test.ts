@@ -27,7 +27,7 @@ describe("a malformed label selector is refused in upstream's words:", () => {
     ["app=(x)", "unable to parse requirement: found '(', expected: identifier"],
     ["app=web x", "found 'x', expected: ',' or 'end of string'"],
     ["a b=c", "unable to parse requirement: found 'b', expected: in, notin, =, ==, !=, gt, lt"],
-    ["-a=c", "unable to parse requirement: <nil>: Invalid value: \"-a\": name part must consist of alphanumeric characters, '-', '_' or '.', and must start and end with an alphanumeric character (e.g. 'MyName', or 'my.name', or '123-abc', regex used for validation is '([A-Za-z0-9][-A-Za-z0-9_.]*)?[A-Za-z0-9]')"],
+    ["-a=c", "unable to parse requirement: <nil>: Invalid value: \"-a\": name part must consist of alphanumeric characters, '-', '_' or '.', and must start and end with an alphanumeric character (e.g. 'MyName',  or 'my.name',  or '123-abc', regex used for validation is '([A-Za-z0-9][-A-Za-z0-9_.]*)?[A-Za-z0-9]')"],
     ["a=-c", "unable to parse requirement: values[0][a]: Invalid value: \"-c\": a valid label must be an empty string or consist of"],
     ["a>b", "unable to parse requirement: values[0]: Invalid value: \"b\": for 'Gt', 'Lt' operators, the value must be an integer"],
   ];

@@ -38,8 +38,6 @@ export interface UpdateRules<T = AnyObject> {
   /** Puts back what this endpoint may not touch; mutates `object`, never `old`. */
   prepareForUpdate?(object: T, old: T, context: StrategyContext): void | Promise<void>;
   validateUpdate?(object: T, old: T, context: StrategyContext): readonly FieldError[];
-  /** Whether a change through this endpoint counts in `metadata.generation` (default: yes, but for status). */
-  readonly countsGeneration?: boolean;
 }
 
 /**

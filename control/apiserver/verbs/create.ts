@@ -81,11 +81,11 @@ async function createOnce(engine: Engine, request: ResourceRequest, object: AnyO
 async function prepare(engine: Engine, request: ResourceRequest, strategy: Strategy, object: AnyObject): Promise<void> {
   const { kind } = request;
   const context = strategyContext(engine, request);
-  if (kind.subresources["status"]) resetStatus(engine, kind, object);
+  if (kind.subresources["status"] && !strategy.keepsStatusOnCreate) resetStatus(engine, kind, object);
   if (countsGenerations(kind, strategy)) object.metadata.generation = 1;
   const pending = strategy.prepareForCreate?.(object, context);
   if (pending) await pending;
-  const errors = [...(strategy.validate?.(object, context) ?? []), ...validateMetadata(object, { namespaced: kind.namespaced, validateName: strategy.validateName })];
+  const errors = [...(strategy.validate?.(object, context) ?? []), ...(strategy.validateCreate?.(object, context) ?? []), ...validateMetadata(object, { namespaced: kind.namespaced, validateName: strategy.validateName })];
   if (errors.length > 0) throw invalid(kind, object.metadata.name ?? "", errors);
 }
 

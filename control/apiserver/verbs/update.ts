@@ -165,6 +165,7 @@ async function replace(engine: Engine, request: ResourceRequest, { next, old, cu
     const stored = toStored(engine, kind, next);
     const entry = isFinished(stored, current.object) ? await remove(engine, request, { stored, current }) : await write(engine, request, { stored, current });
     if (dryRun) await giveBack?.();
+    else if (request.subresource === "" && strategy.afterUpdate) await strategy.afterUpdate(next, old, strategyContext(engine, request));
     return entry;
   } catch (error) {
     await giveBack?.();

@@ -25,8 +25,6 @@ export const podStrategy = define<Pod>({
     status: { prepareForUpdate: prepareStatus, validateUpdate: validatePodStatus },
     ephemeralcontainers: { prepareForUpdate: keepAllButEphemeralContainers, validateUpdate: validateEphemeralContainers },
     resize: { prepareForUpdate: keepAllButResources, validateUpdate: validateResize },
-    // Being placed is not a change of what was asked for.
-    binding: { countsGeneration: false },
   },
   gracePeriodSeconds,
   selectableFields,

@@ -23,7 +23,8 @@ const WILDCARD_RULE = "a wildcard DNS-1123 subdomain must start with '*.', follo
 
 /** A sentence about a pattern, with examples, as every upstream rule ends. */
 export function patternSentence(rule: string, pattern: string, ...examples: readonly string[]): string {
-  return `${rule} (e.g. ${examples.map((example) => `'${example}', `).join("or ")}regex used for validation is '${pattern}')`;
+  const shown = examples.map((example) => `'${example}', `).join(" or ");
+  return `${rule} (${shown === "" ? "" : `e.g. ${shown}`}regex used for validation is '${pattern}')`;
 }
 
 export const tooLongSentence = (bytes: number): string => `must be no more than ${bytes} bytes`;
@@ -64,8 +65,8 @@ export const portNumber = (value: number): readonly string[] => (value >= 1 && v
 
 /** The name of an environment variable: any printable ASCII but `=`. */
 export const envVarName: NameRule = (value) => {
-  if (value === "") return ["environment variable name must be at least one character in length"];
-  return /^[ -<>-~]+$/.test(value) ? NONE : [patternSentence("a valid environment variable name must consist only of printable ASCII characters other than '='", "^[ -<>-~]+$")];
+  if (value === "") return [`environment variable name ${EMPTY}`];
+  return /^[ -<>-~]+$/.test(value) ? NONE : ["a valid environment variable name must consist only of printable ASCII characters other than '='"];
 };
 
 /** A key of a ConfigMap or Secret, which becomes a file name. */
