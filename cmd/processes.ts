@@ -27,8 +27,7 @@ export function claimPidFile(dataDir: string, mode: Mode): void {
   const other = runningPid(dataDir, mode);
   if (other !== undefined && other !== process.pid) throw new Error(`minik8s ${mode} already runs on ${dataDir} as process ${other}; stop it first: kill ${other}`);
   const path = pidFile(dataDir, mode);
-  mkdirSync(dirname(path), { recursive: true });
-  writeFileSync(path, String(process.pid));
+  writePid(path, process.pid);
   process.once("exit", () => rmSync(path, { force: true }));
 }
 
@@ -41,8 +40,7 @@ export function startDetached(dataDir: string, mode: Mode, args: readonly string
   const child = Bun.spawn([...selfCommand(), mode, ...args], { stdin: "ignore", stdout: output, stderr: output, detached: true });
   closeSync(output);
   child.unref();
-  mkdirSync(join(dataDir, "run"), { recursive: true });
-  writeFileSync(pidFile(dataDir, mode), String(child.pid));
+  writePid(pidFile(dataDir, mode), child.pid);
   return child.pid;
 }
 
@@ -79,6 +77,13 @@ export function selfCommand(): string[] {
 export function logTail(dataDir: string, mode: Mode, lines = 15): string {
   const path = logFile(dataDir, mode);
   return existsSync(path) ? readFileSync(path, "utf8").trimEnd().split("\n").slice(-lines).join("\n") : "";
+}
+
+/** By rename: others read it at any moment. */
+function writePid(path: string, pid: number): void {
+  mkdirSync(dirname(path), { recursive: true });
+  writeFileSync(`${path}.${process.pid}`, String(pid));
+  renameSync(`${path}.${process.pid}`, path);
 }
 
 function signal(pid: number, name: NodeJS.Signals): void {
