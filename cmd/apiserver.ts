@@ -5,9 +5,12 @@ import { KindRegistry } from "../api/registry.ts";
 import { createInformers } from "../api/client/informers.ts";
 import type { Informers } from "../api/client/informer.ts";
 import { createApiServer, type ApiServer } from "../control/apiserver/server.ts";
+import { NodeConnector, type NodeCredentials } from "../control/apiserver/connect/connector.ts";
+import type { DocumentSource } from "../control/apiserver/http/documents.ts";
+import { ProtobufDecoder } from "../api/protobuf/decode.ts";
 import type { Strategy } from "../control/apiserver/kinds/strategy.ts";
 import type { UserInfo } from "../control/apiserver/request.ts";
-import { createAuth } from "../control/apiserver/auth/create.ts";
+import { createAuth, type Auth } from "../control/apiserver/auth/create.ts";
 import { ensureRbac } from "../control/apiserver/auth/policy/ensure.ts";
 import type { Client } from "../api/client/client.ts";
 import { clusterConfigOf, publishClusterConfig } from "./clusterconfig.ts";
@@ -48,17 +51,19 @@ export function controlUser(name: string): UserInfo {
 export function buildApiServer({ values, store, pki, signal, advertise }: ApiOptions): Api {
   const clock = systemClock;
   const kinds = new KindRegistry();
+  const codec = new SchemaCodec(new SchemaEngine());
+  const issuer = `https://kubernetes.default.svc.${values["cluster-domain"]}`;
   const serving = pki.leaf("apiserver");
   // Authentication and authorization read the caches of the very server they guard.
   const parts: { server?: ApiServer } = {};
   const informers = createInformers(deferred(() => (parts.server as ApiServer).localClient()), clock);
   const auth = createAuth({
     informers, clock, clientAuthorities: [pki.roots.authority.certPem], serviceAccountKeyPem: pki.roots.serviceAccountKeyPem,
-    issuer: `https://kubernetes.default.svc.${values["cluster-domain"]}`,
+    issuer,
   });
   const server = createApiServer({
     store, kinds, clock,
-    codec: new SchemaCodec(new SchemaEngine()),
+    codec, protobuf: new ProtobufDecoder(),
     strategies: { for: interimStrategy },
     admission: [...auth.admission],
     postHandlers: auth.postHandlers,
@@ -69,6 +74,9 @@ export function buildApiServer({ values, store, pki, signal, advertise }: ApiOpt
       certificate: { cert: serving.certPem + pki.roots.authority.certPem, key: serving.keyPem },
       authenticators: [auth.authenticator],
       authorizer: auth.authorizer,
+      openapi: codec.openapi(kinds),
+      openid: openIdDocuments(issuer, auth.keys),
+      connect: new NodeConnector(() => (parts.server as ApiServer).engine, () => nodeCredentials(pki)),
     },
   });
   parts.server = server;
@@ -79,6 +87,22 @@ export function buildApiServer({ values, store, pki, signal, advertise }: ApiOpt
       const client = server.localClient();
       await Promise.all([ensureRbac(client), publishClusterConfig(client, clusterConfigOf(values))]);
     },
+  };
+}
+
+/** How this API server shows itself to nodes, and whose word it takes that they are nodes. */
+function nodeCredentials(pki: Pki): NodeCredentials {
+  const { certPem, keyPem } = pki.leaf("kubelet-client");
+  return { cert: certPem, key: keyPem, ca: pki.roots.authority.certPem };
+}
+
+/** What relying parties of service-account tokens read. */
+function openIdDocuments(issuer: string, keys: Auth["keys"]): DocumentSource {
+  const discovery = { issuer, jwks_uri: `${issuer}/openid/v1/jwks`, response_types_supported: ["id_token"], subject_types_supported: ["public"], id_token_signing_alg_values_supported: [...new Set(keys.jwks().keys.map((key) => key["alg"]))] };
+  return (path) => {
+    if (path === "/.well-known/openid-configuration") return { body: JSON.stringify(discovery), contentType: "application/json" };
+    if (path === "/openid/v1/jwks") return { body: JSON.stringify(keys.jwks()), contentType: "application/jwk-set+json" };
+    return undefined;
   };
 }
 
