@@ -1,16 +1,18 @@
-import { afterEach, beforeEach, describe, expect, test } from "bun:test";
+import { afterEach, beforeEach, describe, expect, setDefaultTimeout, test } from "bun:test";
 import { mkdtempSync, readdirSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { run } from "../lib/exec.ts";
 import { createIptables } from "../net/host/iptables.ts";
 import { showLink } from "../net/host/ip.ts";
-import { askTcp, askUdp, makeNamespace, serveTcp, serveUdp, tryTcp, type TestNamespace } from "../net/host/testing.ts";
+import { askTcp, askUdp, HOST_TEST_TIMEOUT_MS, makeNamespace, serveTcp, serveUdp, type TestNamespace, tryTcp } from "../net/host/testing.ts";
 import { attachPodNetwork, detachPodNetwork, type Attachment, type PodNetwork } from "./attach.ts";
 import { podNetwork } from "./config.ts";
 import { invoke } from "./main.ts";
 import { hostLinkName } from "./names.ts";
 import { removeHostPortChains } from "./portmap.ts";
+
+setDefaultTimeout(HOST_TEST_TIMEOUT_MS);
 
 /** A node with an outside machine on its uplink, and two pods. */
 let scope: AsyncDisposableStack;
@@ -138,6 +140,18 @@ describe("a host port", () => {
     serveTcp(web, 80, "web");
     expect(await askTcp(outside, "192.0.2.2", 8080)).toBe("web");
     expect(await tryTcp(outside, "192.0.2.1", 8080)).toBe("refused");
+  });
+
+  test("is shared by pods on different addresses and protocols", async () => {
+    await attachPodNetwork(network, attachment(web, { portMappings: [{ hostPort: 8080, containerPort: 80, protocol: "TCP", hostIP: "127.0.0.1" }] }));
+    await attachPodNetwork(network, attachment(client, { portMappings: [{ hostPort: 8080, containerPort: 80, protocol: "TCP", hostIP: "192.0.2.1" }, { hostPort: 8080, containerPort: 80, protocol: "UDP", hostIP: "192.0.2.1" }] }));
+    serveTcp(web, 80, "loopback");
+    serveTcp(client, 80, "stream");
+    serveUdp(client, 80, "datagram");
+    expect(await askTcp(node, "127.0.0.1", 8080)).toBe("loopback");
+    expect(await askTcp(outside, "192.0.2.1", 8080)).toBe("stream");
+    expect(await askUdp(outside, "192.0.2.1", 8080)).toBe("datagram");
+    expect((await node.exec(["socat", "-T2", "-", "TCP:127.0.0.1:8080,bind=192.0.2.1"], { stdin: "x\n" })).stdout.trim()).toBe("loopback");
   });
 
   test("chains all go away together, and those of others stay", async () => {

@@ -1,4 +1,4 @@
-import { afterEach, beforeEach, describe, expect, test } from "bun:test";
+import { afterEach, beforeEach, describe, expect, setDefaultTimeout, test } from "bun:test";
 import { run } from "../lib/exec.ts";
 import { cleanupNetwork } from "./cleanup.ts";
 import { DNS_LINK } from "./dns/dns.ts";
@@ -7,11 +7,13 @@ import { prepareHost } from "./host/host.ts";
 import { showLink } from "./host/ip.ts";
 import { holdAddress } from "./host/localaddress.ts";
 import { readSysctl } from "./host/sysctl.ts";
-import { makeNamespace, type TestNamespace } from "./host/testing.ts";
+import { HOST_TEST_TIMEOUT_MS, makeNamespace, type TestNamespace } from "./host/testing.ts";
 import { detectVariant } from "./host/variant.ts";
 import { Syncer } from "./proxy/syncer.ts";
 import { createIptables } from "./host/iptables.ts";
 import { aService, aSlice } from "./testing.ts";
+
+setDefaultTimeout(HOST_TEST_TIMEOUT_MS);
 
 let space: TestNamespace;
 beforeEach(async () => void (space = await makeNamespace("host")));

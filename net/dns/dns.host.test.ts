@@ -1,8 +1,10 @@
-import { afterEach, beforeEach, describe, expect, test } from "bun:test";
+import { afterEach, beforeEach, describe, expect, setDefaultTimeout, test } from "bun:test";
 import { join } from "node:path";
 import { run } from "../../lib/exec.ts";
 import { makeNode, type TestNode } from "../host/node.suite.ts";
-import type { TestNamespace } from "../host/testing.ts";
+import { HOST_TEST_TIMEOUT_MS, type TestNamespace } from "../host/testing.ts";
+
+setDefaultTimeout(HOST_TEST_TIMEOUT_MS);
 
 let setup: TestNode;
 let pod: TestNamespace;

@@ -2,6 +2,9 @@
 // For tests only.
 import { hostExec, run, type Exec } from "../../lib/exec.ts";
 
+/** Real processes on a machine that may be busy with others' tests: milliseconds a host test may take. */
+export const HOST_TEST_TIMEOUT_MS = 30_000;
+
 /** A network namespace that lives until `dispose`. */
 export interface TestNamespace extends AsyncDisposable {
   readonly name: string;
@@ -46,21 +49,23 @@ export function serveUdp(namespace: TestNamespace, port: number, answer: string)
 
 /** What a TCP server answers, or the reason it did not; waits a moment for servers that are just starting. */
 export async function askTcp(from: TestNamespace, address: string, port: number): Promise<string> {
-  return ask(from, `TCP:${address}:${port},connect-timeout=2`);
+  // Only listens: a server that is done before it has read would reset the connection, its answer with it.
+  return ask(from, ["-u", `TCP:${address}:${port},connect-timeout=2`, "-"]);
 }
 
-/** What a UDP server answers. */
-export async function askUdp(from: TestNamespace, address: string, port: number): Promise<string> {
-  return ask(from, `UDP:${address}:${port}`);
+/** What a UDP server answers, to a client that always sends from the same port when one is given. */
+export async function askUdp(from: TestNamespace, address: string, port: number, sourcePort?: number): Promise<string> {
+  // Ends by silence only, so silence has to be short.
+  return ask(from, ["-T0.5", "-", `UDP:${address}:${port}${sourcePort === undefined ? "" : `,sourceport=${sourcePort}`}`]);
 }
 
 /** One connection attempt, for servers that are expected not to answer: `refused`, `no answer`, or what came. */
 export async function tryTcp(from: TestNamespace, address: string, port: number): Promise<string> {
-  return once(from, `TCP:${address}:${port},connect-timeout=1`);
+  return once(from, ["-u", `TCP:${address}:${port},connect-timeout=1`, "-"]);
 }
 
-async function ask(from: TestNamespace, target: string): Promise<string> {
-  const until = Date.now() + 3000;
+async function ask(from: TestNamespace, target: readonly string[]): Promise<string> {
+  const until = Date.now() + 10_000;
   for (;;) {
     const answer = await once(from, target);
     if ((answer !== "refused" && answer !== "no answer") || Date.now() > until) return answer;
@@ -68,8 +73,8 @@ async function ask(from: TestNamespace, target: string): Promise<string> {
   }
 }
 
-async function once(from: TestNamespace, target: string): Promise<string> {
-  const result = await from.exec(["socat", "-T1", "-t1", "-", target], { stdin: "hello\n", timeoutMs: 4000 });
+async function once(from: TestNamespace, target: readonly string[]): Promise<string> {
+  const result = await from.exec(["socat", "-T2", ...target], { stdin: "hello\n", timeoutMs: 4000 });
   if (result.exitCode === 0 && result.stdout) return result.stdout.trim();
   return /refused/.test(result.stderr) ? "refused" : "no answer";
 }

@@ -1,14 +1,16 @@
-import { afterEach, beforeEach, describe, expect, test } from "bun:test";
+import { afterEach, beforeEach, describe, expect, setDefaultTimeout, test } from "bun:test";
 import { builtinKind } from "../../api/registry.ts";
 import type { Node } from "../../api/types.ts";
 import { systemClock } from "../../lib/clock.ts";
 import { run } from "../../lib/exec.ts";
 import { showLink } from "../host/ip.ts";
-import { askTcp, makeNamespace, serveTcp, tryTcp, type TestNamespace } from "../host/testing.ts";
+import { askTcp, HOST_TEST_TIMEOUT_MS, makeNamespace, serveTcp, type TestNamespace, tryTcp } from "../host/testing.ts";
 import { aNode, FakeInformers } from "../testing.ts";
 import { removeRoutes, TUNNEL_LINK } from "./apply.ts";
 import type { OverlayMode } from "./plan.ts";
 import { createPodRoutes } from "./routes.ts";
+
+setDefaultTimeout(HOST_TEST_TIMEOUT_MS);
 
 const NODE = builtinKind("", "v1", "Node");
 

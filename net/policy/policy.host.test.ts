@@ -1,4 +1,4 @@
-import { afterEach, beforeEach, describe, expect, test } from "bun:test";
+import { afterEach, beforeEach, describe, expect, setDefaultTimeout, test } from "bun:test";
 import { builtinKind } from "../../api/registry.ts";
 import type { NetworkPolicy } from "../../api/types.ts";
 import { systemClock } from "../../lib/clock.ts";
@@ -6,9 +6,11 @@ import type { Component } from "../../lib/component.ts";
 import { run } from "../../lib/exec.ts";
 import { createIptables } from "../host/iptables.ts";
 import { makeNode, type TestNode } from "../host/node.suite.ts";
-import { askTcp, serveTcp, tryTcp, type TestNamespace } from "../host/testing.ts";
+import { askTcp, HOST_TEST_TIMEOUT_MS, serveTcp, type TestNamespace, tryTcp } from "../host/testing.ts";
 import { aPod, FakeInformers } from "../testing.ts";
 import { cleanupPolicy, createPolicy } from "./policy.ts";
+
+setDefaultTimeout(HOST_TEST_TIMEOUT_MS);
 
 const POLICY = builtinKind("networking.k8s.io", "v1", "NetworkPolicy");
 const POD = builtinKind("", "v1", "Pod");
@@ -56,7 +58,7 @@ describe("policies on a node", () => {
     informers.of(POLICY).remove("ns/deny");
     informers.of(POLICY).remove("ns/allow");
     await eventually(() => tryTcp(setup.outside, "10.244.1.2", 80), "web");
-  }, 15_000);
+  });
 
   test("never keep the node from its own pods, nor a pod from its answers", async () => {
     serveTcp(setup.outside, 81, "out");

@@ -63,8 +63,9 @@ type EgressRule = NonNullable<NonNullable<NetworkPolicy["spec"]>["egress"]>[numb
 export function resolvePolicies(world: PolicyWorld): Resolved {
   const addressed = world.pods.filter((pod) => hasOwnAddress(pod, world.family));
   const local = addressed.filter((pod) => pod.spec?.nodeName === world.nodeName);
-  const selected = world.policies.map((policy) => ({ policy, key: keyOf(policy), pods: local.filter((pod) => selects(policy, pod)) })).filter(({ pods }) => pods.length > 0);
-  const resolver = { world, pods: addressed };
+  const localIn = Map.groupBy(local, namespaceOf);
+  const selected = world.policies.map((policy) => ({ policy, key: keyOf(policy), pods: selectedBy(policy, localIn) })).filter(({ pods }) => pods.length > 0);
+  const resolver = { world, pods: addressed, podsIn: Map.groupBy(addressed, namespaceOf) };
   const policies = selected.flatMap(({ policy, key, pods }) => directionsOf(policy).map((direction) => ({ key, direction, rules: rulesOf(policy, direction).map((rule) => resolveRule(resolver, { rule, direction, policy, selected: pods })) })));
   return { policies, pods: isolate(selected, world.family) };
 }
@@ -77,6 +78,7 @@ export function hasOwnAddress(pod: Pod, family: 4 | 6): boolean {
 interface Resolver {
   readonly world: PolicyWorld;
   readonly pods: readonly Pod[];
+  readonly podsIn: ReadonlyMap<string, readonly Pod[]>;
 }
 
 interface RuleContext {
@@ -111,16 +113,16 @@ function resolveRule(resolver: Resolver, context: RuleContext): AllowRule {
   };
 }
 
-function podsOf({ world, pods }: Resolver, policy: NetworkPolicy, peer: NonNullable<Rule["from"]>[number]): Pod[] {
+function podsOf({ world, podsIn }: Resolver, policy: NetworkPolicy, peer: NonNullable<Rule["from"]>[number]): Pod[] {
   if (peer.ipBlock) return [];
-  const inNamespace = peer.namespaceSelector ? namespacesMatching(world, peer.namespaceSelector) : new Set([policy.metadata.namespace]);
+  const namespaces = peer.namespaceSelector ? namespacesMatching(world, peer.namespaceSelector) : [namespaceOf(policy)];
   const matcher = matcherOf(peer.podSelector ?? {});
-  return pods.filter((pod) => inNamespace.has(pod.metadata.namespace) && matcher.matches(pod.metadata.labels));
+  return namespaces.flatMap((namespace) => (podsIn.get(namespace) ?? []).filter((pod) => matcher.matches(pod.metadata.labels)));
 }
 
-function namespacesMatching({ namespaces }: PolicyWorld, selector: NonNullable<NonNullable<Rule["from"]>[number]["namespaceSelector"]>): Set<string | undefined> {
+function namespacesMatching({ namespaces }: PolicyWorld, selector: NonNullable<NonNullable<Rule["from"]>[number]["namespaceSelector"]>): string[] {
   const matcher = matcherOf(selector);
-  return new Set(namespaces.filter((namespace) => matcher.matches(namespace.metadata.labels)).map((namespace) => namespace.metadata.name));
+  return namespaces.filter((namespace) => matcher.matches(namespace.metadata.labels)).map((namespace) => namespace.metadata.name ?? "");
 }
 
 /** Named ports mean another number on every pod, so each number comes with the pods it is true of. */
@@ -146,8 +148,13 @@ function directionsOf({ spec }: NetworkPolicy): Direction[] {
   return types.map((type) => type.toLowerCase() as Direction);
 }
 
-function selects({ metadata, spec }: NetworkPolicy, pod: Pod): boolean {
-  return pod.metadata.namespace === metadata.namespace && matcherOf(spec?.podSelector ?? {}).matches(pod.metadata.labels);
+function selectedBy(policy: NetworkPolicy, podsIn: ReadonlyMap<string, readonly Pod[]>): Pod[] {
+  const matcher = matcherOf(policy.spec?.podSelector ?? {});
+  return (podsIn.get(namespaceOf(policy)) ?? []).filter((pod) => matcher.matches(pod.metadata.labels));
+}
+
+function namespaceOf({ metadata }: NetworkPolicy | Pod): string {
+  return metadata.namespace ?? "";
 }
 
 function addressOf({ status }: Pod, family: 4 | 6): string | undefined {

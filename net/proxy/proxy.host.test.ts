@@ -1,4 +1,4 @@
-import { afterEach, beforeEach, describe, expect, test } from "bun:test";
+import { afterEach, beforeEach, describe, expect, setDefaultTimeout, test } from "bun:test";
 import { builtinKind } from "../../api/registry.ts";
 import { systemClock } from "../../lib/clock.ts";
 import type { Component } from "../../lib/component.ts";
@@ -6,10 +6,12 @@ import { run } from "../../lib/exec.ts";
 import { createIptables, type Iptables } from "../host/iptables.ts";
 import { makeNode, type TestNode } from "../host/node.suite.ts";
 import { removePodTraffic } from "../host/podtraffic.ts";
-import { askTcp, askUdp, serveTcp, serveUdp, tryTcp, type TestNamespace } from "../host/testing.ts";
+import { askTcp, askUdp, HOST_TEST_TIMEOUT_MS, serveTcp, serveUdp, type TestNamespace, tryTcp } from "../host/testing.ts";
 import { aNode, aService, aSlice, FakeInformers } from "../testing.ts";
 import { cleanupProxy } from "./cleanup.ts";
 import { createProxy } from "./proxy.ts";
+
+setDefaultTimeout(HOST_TEST_TIMEOUT_MS);
 
 const SERVICE = builtinKind("", "v1", "Service");
 const SLICE = builtinKind("discovery.k8s.io", "v1", "EndpointSlice");
@@ -97,7 +99,7 @@ describe("the proxy", () => {
     informers.put(SLICE, slice("10.244.1.2"));
     await proxy.start();
     expect(await askUdp(client, "10.96.0.53", 53)).toBe("old");
-    const fixedPort = async (): Promise<string> => (await client.exec(["socat", "-T1", "-t1", "-", "UDP:10.96.0.53:53,sourceport=4444"], { stdin: "x\n" })).stdout.trim();
+    const fixedPort = (): Promise<string> => askUdp(client, "10.96.0.53", 53, 4444);
     expect(await fixedPort()).toBe("old");
     informers.put(SLICE, slice("10.244.1.3"));
     await settled();

@@ -71,9 +71,8 @@ class KubeProxy implements Component {
   async start(): Promise<void> {
     const { informers, exec, healthAddress } = this.#options;
     await informers.waitForSync(this.#loop.signal);
-    for (const { iptables, cidr } of this.#families) await allowPodTraffic(iptables, cidr);
     // Node ports answer on 127.0.0.1 too; KUBE-FIREWALL keeps neighbours from using that.
-    await setSysctls(exec, { "net/ipv4/conf/all/route_localnet": "1" });
+    await setSysctls(exec, { "net/ipv4/conf/all/route_localnet": "1" }).catch((error: unknown) => log.warn({ err: error }, "node ports will not answer on 127.0.0.1"));
     await this.#loop.start();
     this.#server = Bun.serve({ hostname: "0.0.0.0", port: 10256, ...healthAddress, fetch: (request) => this.#health.respond(new URL(request.url).pathname) });
   }
@@ -89,7 +88,7 @@ class KubeProxy implements Component {
     this.#changed = new Set();
     for (const { cidr, syncer, iptables } of this.#families) {
       const isIntact = repair && (await syncer.check());
-      if (repair && !isIntact) await allowPodTraffic(iptables, cidr);
+      if (!syncer.isApplied) await allowPodTraffic(iptables, cidr);
       if (!isIntact) await syncer.sync(this.#source, this.#nodeConfig(cidr), repair ? undefined : keys);
     }
     this.#health.updated();

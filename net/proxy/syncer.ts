@@ -58,6 +58,11 @@ export class Syncer {
     return this.#applied !== undefined;
   }
 
+  /** Whether the machine is known to hold what was last asked for. */
+  get isApplied(): boolean {
+    return this.#applied !== undefined;
+  }
+
   /** The health check ports to answer. */
   healthChecks(): HealthCheck[] {
     return [...this.#compiled.values()].flatMap((entry) => entry.health ?? []);
