@@ -164,7 +164,8 @@ class Decoder {
     }
   }
 
-  #mismatch(node: SchemaNode, raw: unknown): undefined {
+  #mismatch(node: SchemaNode, raw: unknown): unknown {
+    if (node.isLenient) return raw;
     const what = nameOf(raw, node.type === "integer");
     const struct = this.#struct?.goType.split(".").at(-1);
     const into = struct === undefined ? `Go value of type ${node.goType}` : `Go struct field ${struct}.${this.#names.join(".")} of type ${node.goType}`;

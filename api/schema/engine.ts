@@ -31,14 +31,16 @@ export class SchemaEngine {
     return node;
   }
 
-  /** Serves a kind with a schema of its own, replacing an earlier one. */
-  add(kind: GroupVersionKind, schema: SchemaNode): void {
+  /** Serves a kind with a schema of its own, replacing an earlier one; `published` is what OpenAPI says of it. */
+  add(kind: GroupVersionKind, schema: SchemaNode, published?: Readonly<Record<string, unknown>>): void {
+    if (published) this.definitions.published.set(definitionName(kind), published);
     this.#added.set(keyOf(kind), schema);
     this.#nodes.delete(keyOf(kind));
   }
 
   /** Forgets a kind that was added. */
   remove(kind: GroupVersionKind): void {
+    this.definitions.published.delete(definitionName(kind));
     this.#added.delete(keyOf(kind));
     this.#nodes.delete(keyOf(kind));
   }

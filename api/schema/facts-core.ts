@@ -1,5 +1,5 @@
 // What the client models lose about the types of the core group: one line a type, one word a field.
-// The notation is read by `facts.ts`; every word is checked against the published OpenAPI in `schema.test.ts`.
+// The notation is read by `facts.ts`; every word is checked against the published OpenAPI in `openapi/openapi.test.ts`.
 
 export const CORE_FACTS = `
 core.v1.AWSElasticBlockStoreVolumeSource: partition~

@@ -1,5 +1,6 @@
 // The schema as the engine walks it: one node per field or item, made from the build product when first needed.
 // Custom resources make the same nodes from their OpenAPI schema, so every algorithm here works on both.
+import { KINDS } from "../kinds.ts";
 import type { Presence } from "./facts.ts";
 import { loadSchema, type DefinitionData, type FieldData, type SchemaData } from "./data.ts";
 import { SPECIAL_BY_NAME, type SpecialType } from "./special.ts";
@@ -26,6 +27,8 @@ export interface NodeOptions {
   readonly isNullable?: boolean;
   /** Fields that are not in the schema are kept. */
   readonly preservesUnknown?: boolean;
+  /** Values of another type are kept: validation, not decoding, refuses them (custom resources). */
+  readonly isLenient?: boolean;
   readonly items?: SchemaNode;
   readonly fields?: () => ReadonlyMap<string, SchemaNode>;
 }
@@ -48,6 +51,7 @@ export class SchemaNode {
   readonly bits: number;
   readonly isNullable: boolean;
   readonly preservesUnknown: boolean;
+  readonly isLenient: boolean;
   readonly items: SchemaNode | undefined;
   #load: (() => ReadonlyMap<string, SchemaNode>) | undefined;
   #fields: ReadonlyMap<string, SchemaNode> = NO_FIELDS;
@@ -68,6 +72,7 @@ export class SchemaNode {
     this.bits = options.bits ?? 64;
     this.isNullable = options.isNullable ?? false;
     this.preservesUnknown = options.preservesUnknown ?? false;
+    this.isLenient = options.isLenient ?? false;
     this.items = options.items;
     this.#load = options.fields;
   }
@@ -110,6 +115,9 @@ export class Definitions {
     this.#texts = definitions;
     this.digest = digest;
   }
+
+  /** What is published of kinds added at run time, by definition name, as OpenAPI 3. */
+  readonly published = new Map<string, Readonly<Record<string, unknown>>>();
 
   /** Every definition's name. */
   get names(): readonly string[] {
@@ -196,8 +204,11 @@ function goTypeOf(definition: string): string {
   return definition.split(".").slice(-2).join(".");
 }
 
-/** The published name of a built-in kind's definition. */
+const BUILTIN_GROUPS: ReadonlySet<string> = new Set(["meta.k8s.io", ...KINDS.map(({ group }) => group), ...KINDS.flatMap(({ subresources }) => Object.values(subresources).map(({ gvk }) => gvk.group))]);
+
+/** The name a kind's definition is published under: of the Go package for built-in kinds, the group backwards for all others. */
 export function definitionName(gvk: { readonly group: string; readonly version: string; readonly kind: string }): string {
+  if (!BUILTIN_GROUPS.has(gvk.group)) return `${gvk.group.split(".").reverse().join(".")}.${gvk.version}.${gvk.kind}`;
   if (gvk.group === "apiextensions.k8s.io") return `io.k8s.apiextensions-apiserver.pkg.apis.apiextensions.${gvk.version}.${gvk.kind}`;
   if (gvk.group === "apiregistration.k8s.io") return `io.k8s.kube-aggregator.pkg.apis.apiregistration.${gvk.version}.${gvk.kind}`;
   if (gvk.group === "meta.k8s.io") return `io.k8s.apimachinery.pkg.apis.meta.${gvk.version}.${gvk.kind}`;

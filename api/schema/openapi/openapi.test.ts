@@ -112,9 +112,15 @@ describe("the protobuf form", () => {
   });
 });
 
-test("a kind added at run time is described by its requests", () => {
-  const openApi = new OpenApi(sources.definitions, () => [...KINDS, { ...row("apps", "v1", "widgets", "Deployment", true), plural: "widgets" }]);
-  expect(Object.keys(text(openApi.v3("apis/apps/v1")?.bytes ?? new Uint8Array()).paths)).toContain("/apis/apps/v1/namespaces/{namespace}/widgets/{name}");
+test("a kind added at run time is described by its requests and its schema", () => {
+  const definitions = new Definitions();
+  definitions.published.set("com.example.v1.Widget", { description: "A widget.", type: "object", properties: { spec: { type: "object" } } });
+  const openApi = new OpenApi(definitions, () => [...KINDS, row("example.com", "v1", "widgets", "Widget", true)]);
+  const document = text(openApi.v3("apis/example.com/v1")?.bytes ?? new Uint8Array());
+  expect(Object.keys(document.paths)).toContain("/apis/example.com/v1/namespaces/{namespace}/widgets/{name}");
+  expect(document.components.schemas["com.example.v1.Widget"]).toMatchObject({ description: "A widget.", "x-kubernetes-group-version-kind": [{ group: "example.com", kind: "Widget", version: "v1" }] });
+  expect(document.components.schemas["com.example.v1.WidgetList"].properties.items.items.$ref).toBe("#/components/schemas/com.example.v1.Widget");
+  expect(document.components.schemas[`${META}.ObjectMeta`]).toBeDefined();
 });
 
 /** The part of gnostic's OpenAPIv2.proto the test reads, with names of its own. */

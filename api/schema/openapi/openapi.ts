@@ -3,7 +3,7 @@
 import { createHash } from "node:crypto";
 import type { KindInfo } from "../../kinds.ts";
 import { loadDocs } from "../data.ts";
-import type { Definitions } from "../node.ts";
+import { definitionName, type Definitions } from "../node.ts";
 import { documentV2, documentV3, documentsV3, type Sources } from "./documents.ts";
 import { encodeDocument } from "./protobuf.ts";
 
@@ -33,8 +33,10 @@ export class OpenApi {
   /** `/openapi/v3`: where every document is, with the hash that lets clients keep it for good. */
   v3Index(): OpenApiDocument {
     const kinds = this.kinds();
-    const paths = documentsV3(kinds).map((path) => [path, { serverRelativeURL: `/openapi/v3/${path}?hash=${this.v3Hash(path)}` }]);
-    return this.#document("v3", kinds, () => encodeJson({ paths: Object.fromEntries(paths) as Record<string, unknown> }));
+    return this.#document("v3", kinds, () => {
+      const paths = documentsV3(kinds).map((path) => [path, { serverRelativeURL: `/openapi/v3/${path}?hash=${this.v3Hash(path)}` }]);
+      return encodeJson({ paths: Object.fromEntries(paths) as Record<string, unknown> });
+    });
   }
 
   /** `/openapi/v3/<path>`, such as `apis/apps/v1`; undefined when there is no such document. */
@@ -61,7 +63,7 @@ export class OpenApi {
 
   /** A document is a function of the schema and the kinds, so hashing those does without making it. */
   #etag(name: string, kinds: readonly KindInfo[]): string {
-    return createHash("sha256").update(name).update(this.definitions.digest).update(JSON.stringify(kinds)).digest("hex").toUpperCase();
+    return createHash("sha256").update(name).update(this.definitions.digest).update(JSON.stringify([kinds, kinds.map((kind) => this.definitions.published.get(definitionName(kind)))])).digest("hex").toUpperCase();
   }
 }
 

@@ -10,6 +10,8 @@ export type OpenApiVersion = 2 | 3;
 type Descriptions = Readonly<Record<string, Readonly<Record<string, string>>>>;
 
 const META = "io.k8s.apimachinery.pkg.apis.meta.v1";
+const META_OF_OBJECTS = `${META}.ObjectMeta`;
+const META_OF_LISTS = `${META}.ListMeta`;
 /** Served in the core group only, though of the meta package. */
 const META_KINDS = ["Status", "APIGroup", "APIGroupList", "APIResourceList", "APIVersions"];
 /** Registered in every group-version. */
@@ -42,8 +44,10 @@ export class SchemaWriter {
     const pending = [...roots].filter((name) => name !== "string");
     for (let name = pending.pop(); name !== undefined; name = pending.pop()) {
       if (found.has(name)) continue;
-      found.set(name, this.definition(name));
-      if (!SPECIAL_BY_NAME.has(name)) for (const field of Object.values(this.definitions.data(name).f)) pending.push(...referred(field.t));
+      const definition = this.definition(name);
+      found.set(name, definition);
+      if (SPECIAL_BY_NAME.has(name)) continue;
+      pending.push(...(this.definitions.has(name) ? Object.values(this.definitions.data(name).f).flatMap((field) => referred(field.t)) : [META_OF_OBJECTS, META_OF_LISTS, ...itemOf(name)]));
     }
     return Object.fromEntries([...found].sort(([a], [b]) => (a < b ? -1 : 1)));
   }
@@ -51,6 +55,7 @@ export class SchemaWriter {
   definition(name: string): Json {
     const special = SPECIAL_BY_NAME.get(name);
     if (special) return { description: special.description, ...(this.options.version === 2 ? (special.v2 ?? special.v3) : special.v3) };
+    if (!this.definitions.has(name)) return this.#added(name);
     const data = this.definitions.data(name);
     const properties = Object.entries(data.f).map(([field, fact]) => [field, this.#property(name, field, fact)]);
     const required = Object.entries(data.f).filter(([, fact]) => fact.r).map(([field]) => field);
@@ -59,6 +64,16 @@ export class SchemaWriter {
       ...(description !== "" && { description }), ...(properties.length > 0 && { properties: Object.fromEntries(properties) as Json }), ...(required.length > 0 && { required }), type: "object",
       ...this.#extensions(name, data),
     };
+  }
+
+  /** A kind added at run time, or the list of one. */
+  #added(name: string): Json {
+    const gvk = { "x-kubernetes-group-version-kind": this.#gvks(name) };
+    const usual = { apiVersion: { type: "string" }, kind: { type: "string" } };
+    const [item] = itemOf(name);
+    if (item !== undefined) return { description: `A list of ${this.#gvks(item)[0]?.kind ?? item}.`, properties: { ...usual, items: { items: this.reference(item), type: "array" }, metadata: this.reference(META_OF_LISTS) }, required: ["items"], type: "object", ...gvk };
+    const schema = this.definitions.published.get(name) ?? { "x-kubernetes-preserve-unknown-fields": true };
+    return { ...schema, type: "object", properties: { ...usual, metadata: this.reference(META_OF_OBJECTS), ...(schema["properties"] as Json | undefined) }, ...gvk };
   }
 
   #extensions(name: string, data: DefinitionData): Json {
@@ -126,6 +141,11 @@ function publishedDefault(data: FieldData): Json {
   const zeros: Record<string, unknown> = { s: "", b: false, i32: 0, i64: 0, f64: 0, B: "" };
   if (data.t in zeros) return { default: zeros[data.t] };
   return data.t.startsWith("#") && !SPECIAL_BY_NAME.has(data.t.slice(1)) ? { default: {} } : {};
+}
+
+/** The definition of a list's items, where the name is that of a list. */
+function itemOf(name: string): string[] {
+  return name.endsWith("List") ? [name.slice(0, -"List".length)] : [];
 }
 
 function referred(type: string): string[] {
