@@ -196,6 +196,14 @@ export function runtimeSuite(name: string, create: () => Promise<RuntimeUnderTes
     const onReal = (name: string, run: () => Promise<void>): void => test(name, () => (under.real ? run() : Promise.resolve()));
     const output = async (id: string, ...command: string[]): Promise<string> => (await under.runtime.streaming.execSync(id, command, { timeoutMs: 10_000, maxBytes: 4096 })).output.trim();
 
+    onReal("a command that runs too long is ended, and said to be", async () => {
+      const { run } = await pod();
+      const id = await run();
+      const outcome = await under.runtime.streaming.execSync(id, ["sleep", "77777"], { timeoutMs: 1000, maxBytes: 10 }).catch((error: unknown) => error);
+      expect(outcome).toMatchObject({ name: "RuntimeError", reason: "Timeout" });
+      await until(async () => !(await output(id, "ps")).includes("77777"));
+    });
+
     onReal("a terminal has the size it is told", async () => {
       const { run } = await pod();
       const stdout = new Sink();

@@ -1,7 +1,7 @@
 // Live connections into containers over CRI: calls for a URL, then streams from there.
 // The protocols on that URL are `upgrade.ts`.
 import type { Duplex } from "node:stream";
-import { type StreamOptions, type Streaming } from "../runtime.ts";
+import { RuntimeError, type StreamOptions, type Streaming } from "../runtime.ts";
 import type { CriClient, CriMethod } from "./cri.ts";
 import { forwardPort, openSpdy, remoteCommand } from "./upgrade.ts";
 
@@ -33,7 +33,8 @@ export class CriStreaming implements Streaming {
 
   async execSync(id: string, command: readonly string[], { timeoutMs, maxBytes }: { readonly timeoutMs: number; readonly maxBytes: number }): Promise<{ exitCode: number; output: string }> {
     const timeout = Math.max(1, Math.ceil(timeoutMs / 1000));
-    const { stdout, stderr, exitCode } = await this.#cri.call<{ stdout: Uint8Array; stderr: Uint8Array; exitCode: number }>("execSync", { containerId: id, cmd: command, timeout }, { timeoutMs: timeout * 1000 + EXEC_MARGIN_MS });
+    const call = this.#cri.call<{ stdout: Uint8Array; stderr: Uint8Array; exitCode: number }>("execSync", { containerId: id, cmd: command, timeout }, { timeoutMs: timeout * 1000 + EXEC_MARGIN_MS });
+    const { stdout, stderr, exitCode } = await call.catch((error: Error) => Promise.reject(isTimeout(error) ? new RuntimeError("Timeout", `command "${command.join(" ")}" timed out after ${timeout}s`, { cause: error }) : error));
     return { exitCode, output: Buffer.concat([stdout, stderr]).subarray(0, maxBytes).toString() };
   }
 
@@ -47,4 +48,9 @@ export class CriStreaming implements Streaming {
   async #url(method: CriMethod, request: object): Promise<string> {
     return (await this.#cri.call<{ url: string }>(method, request)).url;
   }
+}
+
+/** Not all runtimes use gRPC's code for it. */
+function isTimeout(error: Error): boolean {
+  return (error instanceof RuntimeError && error.reason === "Timeout") || /timeout .* exceeded|context deadline exceeded/.test(error.message);
 }

@@ -1,0 +1,70 @@
+import { afterAll, beforeAll, expect, setDefaultTimeout, test } from "bun:test";
+import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { systemClock } from "../../../lib/clock.ts";
+import { hostExec } from "../../../lib/exec.ts";
+import { busyboxImage } from "../busybox-image.ts";
+import { createRuntime } from "../create.ts";
+import type { Runtime } from "../runtime.ts";
+import { aContainer, aSandbox } from "../runtime.suite.ts";
+import { findProcesses, isAlive } from "./machine.ts";
+import { containerdPaths } from "./private.ts";
+import { removePrivateContainerd } from "./remove.ts";
+
+setDefaultTimeout(60_000);
+const IMAGE = "minik8s.test/busybox:survival";
+let dataDir: string;
+let runtime: Runtime;
+let containerId: string;
+
+const open = (): Promise<Runtime> => createRuntime({ kind: "containerd", dataDir, cniBinDir: join(dataDir, "cni/bin"), cniConfDir: join(dataDir, "cni/conf") });
+const daemon = (): number | undefined => findProcesses(["--config", containerdPaths(dataDir).config])[0];
+
+beforeAll(async () => {
+  dataDir = mkdtempSync("/tmp/mk8s-rt-");
+  runtime = await open();
+  const tar = join(dataDir, "busybox.tar");
+  writeFileSync(tar, busyboxImage(IMAGE));
+  await runtime.images.load(tar);
+  while (!(await runtime.images.status(IMAGE))) await Bun.sleep(20);
+  const config = aSandbox({ logDirectory: join(dataDir, "logs") });
+  const sandbox = await runtime.pods.runSandbox(config);
+  containerId = await runtime.pods.createContainer(sandbox, aContainer({ image: IMAGE }), config);
+  await runtime.pods.startContainer(containerId);
+});
+afterAll(async () => {
+  await runtime.close();
+  await removePrivateContainerd({ dataDir, purge: true, exec: hostExec, clock: systemClock });
+  rmSync(dataDir, { recursive: true, force: true });
+});
+
+test("a new agent adopts the running containerd and its containers", async () => {
+  const before = [daemon(), (await runtime.pods.containerStatus(containerId))?.startedAt];
+  await runtime.close();
+  runtime = await open();
+  expect([daemon(), (await runtime.pods.containerStatus(containerId))?.startedAt]).toEqual(before);
+});
+
+test("a containerd that was killed comes back, its containers untouched, and tells events again", async () => {
+  const before = await runtime.pods.containerStatus(containerId);
+  const killed = daemon() as number;
+  process.kill(killed, "SIGKILL");
+  while (isAlive(killed) || !(await runtime.pods.containerStatus(containerId).catch(() => undefined))) await Bun.sleep(50);
+  expect(await runtime.pods.containerStatus(containerId)).toEqual(before!);
+  const stop = new AbortController();
+  const events = runtime.pods.events(stop.signal)[Symbol.asyncIterator]();
+  const stopped = (async () => {
+    for (let event = await events.next(); !event.done; event = await events.next()) if (event.value.id === containerId && event.value.type === "stopped") return "stopped";
+    return "nothing";
+  })();
+  await Bun.sleep(1500);
+  await runtime.pods.stopContainer(containerId, 0);
+  expect(await stopped).toBe("stopped");
+  stop.abort();
+});
+
+test("taking it down leaves no process and no mount", async () => {
+  await removePrivateContainerd({ dataDir, purge: false, exec: hostExec, clock: systemClock });
+  expect([daemon(), findProcesses(["-address", containerdPaths(dataDir).socket])]).toEqual([undefined, []]);
+  expect(await Bun.file("/proc/self/mounts").text()).not.toContain(dataDir);
+});
