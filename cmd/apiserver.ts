@@ -8,6 +8,7 @@ import { createApiServer, type ApiServer } from "../control/apiserver/server.ts"
 import { NodeConnector, type NodeCredentials } from "../control/apiserver/connect/connector.ts";
 import type { DocumentSource } from "../control/apiserver/http/documents.ts";
 import { ProtobufDecoder } from "../api/protobuf/decode.ts";
+import { createStrategies } from "../control/apiserver/kinds/index.ts";
 import type { Strategy } from "../control/apiserver/kinds/strategy.ts";
 import type { UserInfo } from "../control/apiserver/request.ts";
 import { createAuth, type Auth } from "../control/apiserver/auth/create.ts";
@@ -64,7 +65,7 @@ export function buildApiServer({ values, store, pki, signal, advertise }: ApiOpt
   const server = createApiServer({
     store, kinds, clock,
     codec, protobuf: new ProtobufDecoder(),
-    strategies: { for: interimStrategy },
+    strategies: createStrategies({ serviceCidrs: (values["service-cidr"] as string).split(","), custom: interimStrategy }),
     admission: [...auth.admission],
     postHandlers: auth.postHandlers,
     http: {

@@ -17,6 +17,8 @@ const NODES = builtinKind("", "v1", "Node");
 const JOIN_TTL_MS = 10 * 60_000;
 const READY_TIMEOUT_MS = 120_000;
 const POLL_MS = 50;
+/** A process shows no command line for a moment while it is being started. */
+const GONE_AFTER_MS = 500;
 
 /** The node's data lies inside the control plane's when both are on one machine. */
 export const agentDataDir = (dataDir: string): string => join(dataDir, "agent");
@@ -77,9 +79,11 @@ async function isReady(dataDir: string, values: Values): Promise<boolean> {
 /** Polls until it holds; fails early, with the end of its log, when the process is gone. */
 async function until(dataDir: string, mode: Mode, condition: () => Promise<boolean>): Promise<void> {
   const deadline = Date.now() + READY_TIMEOUT_MS;
+  let lastSeen = Date.now();
   for (;;) {
     if (await condition()) return;
-    if (runningPid(dataDir, mode) === undefined) throw new Error(`minik8s ${mode} stopped while starting; the end of ${logFile(dataDir, mode)}:\n${logTail(dataDir, mode)}`);
+    if (runningPid(dataDir, mode) !== undefined) lastSeen = Date.now();
+    if (Date.now() - lastSeen > GONE_AFTER_MS) throw new Error(`minik8s ${mode} stopped while starting; the end of ${logFile(dataDir, mode)}:\n${logTail(dataDir, mode)}`);
     if (Date.now() > deadline) throw new Error(`minik8s ${mode} was not ready after ${READY_TIMEOUT_MS / 1000} s; the end of ${logFile(dataDir, mode)}:\n${logTail(dataDir, mode)}`);
     await Bun.sleep(POLL_MS);
   }
