@@ -8,6 +8,10 @@ import { endpointsController } from "./endpoints/endpoints.ts";
 import { endpointSliceController } from "./endpoints/endpointslice.ts";
 import { garbageCollector } from "./garbagecollector/garbagecollector.ts";
 import { namespaceController } from "./namespace.ts";
+import { nodeIpamController } from "./node/ipam.ts";
+import { nodeLifecycleController } from "./node/lifecycle.ts";
+import { podGarbageCollector } from "./node/podgc.ts";
+import { taintEvictionController } from "./node/tainteviction.ts";
 import { replicaSetController, replicationControllerController } from "./replicaset.ts";
 import { rootCaPublisher, serviceAccountController } from "./serviceaccount.ts";
 
@@ -20,6 +24,10 @@ export const CONTROLLERS: Readonly<Record<string, ControllerFactory>> = {
   "root-ca-certificate-publisher-controller": rootCaPublisher,
   "certificatesigningrequest-signing-controller": certificateController,
   "namespace-controller": namespaceController,
+  "node-ipam-controller": nodeIpamController,
+  "node-lifecycle-controller": nodeLifecycleController,
+  "taint-eviction-controller": taintEvictionController,
+  "pod-garbage-collector-controller": podGarbageCollector,
   "garbage-collector-controller": garbageCollector,
   "endpointslice-controller": endpointSliceController,
   "endpoints-controller": endpointsController,

@@ -1,0 +1,192 @@
+// Notices nodes that fell silent, says so in their conditions and taints, and marks their pods not ready.
+// Taking the pods away is the taint eviction controller's business. Silence is timed per node: nothing is polled.
+import type { Client } from "../../../api/client/client.ts";
+import type { Informer } from "../../../api/client/informer.ts";
+import type { EventRecorder } from "../../../api/client/recorder.ts";
+import { WorkQueue } from "../../../api/client/workqueue.ts";
+import { isNotFound } from "../../../api/errors.ts";
+import type { Lease, Node, NodeCondition, Pod, Stored } from "../../../api/types.ts";
+import { timestamp, type Clock } from "../../../lib/clock.ts";
+import { controllerOf, type Controller, type ControllerDeps } from "../controller.ts";
+import { LEASE, NODE, POD } from "../kinds.ts";
+import { isReady } from "../pods.ts";
+import { indexByNode, podsOnNode } from "./podsonnode.ts";
+import { evictionTaintOf, hasTaint, readiness, wantedTaints } from "./taints.ts";
+import { Zones } from "./zones.ts";
+
+const NAME = "node-lifecycle-controller";
+const GRACE_MS = 40_000;
+/** A node that never posted a status gets longer. */
+const STARTUP_GRACE_MS = 60_000;
+const MONITORED = ["Ready", "MemoryPressure", "DiskPressure", "PIDPressure"];
+
+export function nodeLifecycleController(deps: ControllerDeps): Controller {
+  return new NodeLifecycle(deps).controller;
+}
+
+class NodeLifecycle {
+  readonly controller: Controller;
+  readonly #client: Client;
+  readonly #recorder: EventRecorder;
+  readonly #clock: Clock;
+  readonly #graceMs: number;
+  readonly #nodes: Informer<Node>;
+  readonly #pods: Informer<Pod>;
+  readonly #queue: WorkQueue;
+  readonly #zones = new Zones();
+  /** When each node was last heard of, by this process's clock: nodes' own clocks may be wrong. */
+  readonly #heardAt = new Map<string, number>();
+
+  constructor(deps: ControllerDeps) {
+    this.#client = deps.clientFor("node-controller");
+    this.#recorder = deps.recorderFor("node-controller");
+    this.#clock = deps.clock;
+    this.#graceMs = deps.settings.nodeMonitorGraceMs ?? GRACE_MS;
+    this.#nodes = deps.informers.for<Node>(NODE);
+    this.#pods = deps.informers.for<Pod>(POD);
+    this.#queue = new WorkQueue({ clock: deps.clock });
+    indexByNode(this.#pods);
+    this.#listen(deps.informers.for<Lease>(LEASE, { namespace: "kube-node-lease" }));
+    this.controller = controllerOf({ name: NAME, queue: this.#queue, informers: deps.informers, workers: 8, reconcile: (name) => this.#reconcile(name) });
+  }
+
+  #listen(leases: Informer<Lease>): void {
+    this.#nodes.addHandler({
+      add: (node) => {
+        this.#recorder.event(reference(node), "Normal", "RegisteredNode", `Node ${node.metadata.name} event: Registered Node ${node.metadata.name} in Controller`);
+        this.#heard(node.metadata.name);
+        this.#nodeChanged(node);
+      },
+      update: (node, old) => {
+        if (heartbeatOf(node) !== heartbeatOf(old)) this.#heard(node.metadata.name);
+        if (isChangeOfInterest(node, old)) this.#nodeChanged(node);
+      },
+      delete: (node) => this.#nodeGone(node),
+    });
+    leases.addHandler({
+      add: ({ metadata }) => this.#heard(metadata.name),
+      update: (lease, old) => (lease.spec?.renewTime === old.spec?.renewTime ? undefined : this.#heard(lease.metadata.name)),
+    });
+    // A pod that comes to a node already lost is not ready either.
+    this.#pods.addHandler({ add: (pod) => this.#podPlaced(pod), update: (pod, old) => (old.spec?.nodeName ? undefined : this.#podPlaced(pod)) });
+  }
+
+  /** Only notes the time: with thousands of nodes a heartbeat must cost nothing. */
+  #heard(name: string): void {
+    this.#heardAt.set(name, this.#clock.now());
+  }
+
+  #nodeChanged(node: Stored<Node>): void {
+    this.#queue.add(node.metadata.name);
+    if (this.#zones.set(node, readiness(node) === "True", this.#clock.now())) this.#enqueueUnhealthy();
+  }
+
+  #nodeGone(node: Stored<Node>): void {
+    const { name } = node.metadata;
+    this.#recorder.event(reference(node), "Normal", "RemovingNode", `Node ${name} event: Removing Node ${name} from Controller`);
+    this.#heardAt.delete(name);
+    if (this.#zones.remove(name, this.#clock.now())) this.#enqueueUnhealthy();
+  }
+
+  #podPlaced(pod: Stored<Pod>): void {
+    const node = this.#nodes.lister.get(pod.spec?.nodeName ?? "");
+    if (node && isReady(pod) && readiness(node) !== "True" && readiness(node) !== undefined) this.#queue.add(node.metadata.name);
+  }
+
+  /** A zone changed state: what may happen to its unhealthy nodes is another thing now. */
+  #enqueueUnhealthy(): void {
+    for (const node of this.#nodes.lister.list()) if (evictionTaintOf(node)) this.#queue.add(node.metadata.name);
+  }
+
+  async #reconcile(name: string): Promise<void> {
+    let node = this.#nodes.lister.get(name);
+    if (!node) return;
+    const silentAt = this.#silentAt(node);
+    const now = this.#clock.now();
+    if (now >= silentAt) node = await this.#markUnknown(node);
+    else this.#queue.addAfter(name, silentAt - now);
+    await this.#updateTaints(node);
+    if (evictionTaintOf(node)) await this.#markPodsNotReady(node);
+  }
+
+  #silentAt(node: Stored<Node>): number {
+    const heardAt = this.#heardAt.get(node.metadata.name) ?? this.#clock.now();
+    return heardAt + (readiness(node) === undefined ? STARTUP_GRACE_MS : this.#graceMs);
+  }
+
+  async #markUnknown(node: Stored<Node>): Promise<Stored<Node>> {
+    const conditions = unknownConditions(node, timestamp(this.#clock.now()));
+    if (!conditions) return node;
+    const wasReady = readiness(node) === "True";
+    const updated = await this.#client.update<Node>(NODE, { ...node, status: { ...node.status, conditions } }, { subresource: "status" });
+    if (wasReady) this.#recorder.event(reference(node), "Normal", "NodeNotReady", `Node ${node.metadata.name} status is now: NodeNotReady`);
+    return updated;
+  }
+
+  async #updateTaints(node: Stored<Node>): Promise<void> {
+    const taints = wantedTaints(node, this.#evictBy(node), this.#clock.now());
+    if (!taints) return;
+    await this.#client.update<Node>(NODE, { ...node, spec: { ...node.spec, taints } });
+  }
+
+  /** The NoExecute taint the node is to carry now, as far as its zone's pace allows. */
+  #evictBy(node: Stored<Node>): string | undefined {
+    const taint = evictionTaintOf(node);
+    if (!taint || this.#zones.isAllDown) return undefined;
+    const isEvicting = hasTaint(node, "node.kubernetes.io/not-ready", "NoExecute") || hasTaint(node, "node.kubernetes.io/unreachable", "NoExecute");
+    if (isEvicting) return taint;
+    const wait = this.#zones.tryEvict(node, this.#clock.now());
+    if (wait === 0) return taint;
+    if (wait !== undefined) this.#queue.addAfter(node.metadata.name, wait);
+    return undefined;
+  }
+
+  async #markPodsNotReady(node: Stored<Node>): Promise<void> {
+    const ready = podsOnNode(this.#pods, node.metadata.name).filter((pod) => isReady(pod));
+    await Promise.all(ready.map((pod) => this.#markPodNotReady(pod)));
+  }
+
+  async #markPodNotReady(pod: Stored<Pod>): Promise<void> {
+    const lastTransitionTime = timestamp(this.#clock.now());
+    const conditions = pod.status?.conditions?.map((condition) => (condition.type === "Ready" ? { ...condition, status: "False", lastTransitionTime } : condition));
+    try {
+      await this.#client.update<Pod>(POD, { ...pod, status: { ...pod.status, ...(conditions && { conditions }) } }, { subresource: "status" });
+      this.#recorder.event(pod, "Warning", "NodeNotReady", "Node is not ready");
+    } catch (error) {
+      if (!isNotFound(error)) throw error;
+    }
+  }
+}
+
+/** The conditions of a node nobody has heard of; undefined when they say so already. */
+function unknownConditions(node: Stored<Node>, now: string): NodeCondition[] | undefined {
+  const current = node.status?.conditions ?? [];
+  const missing = MONITORED.filter((type) => !current.some((condition) => condition.type === type));
+  const isStale = (condition: NodeCondition): boolean => MONITORED.includes(condition.type) && condition.status !== "Unknown";
+  if (missing.length === 0 && !current.some(isStale)) return undefined;
+  const known = current.map((condition) => (isStale(condition)
+    ? { ...condition, status: "Unknown", reason: "NodeStatusUnknown", message: "Kubelet stopped posting node status.", lastTransitionTime: now }
+    : condition));
+  const added = missing.map((type): NodeCondition => ({
+    type, status: "Unknown", reason: "NodeStatusNeverUpdated", message: "Kubelet never posted node status.",
+    lastHeartbeatTime: node.metadata.creationTimestamp, lastTransitionTime: now,
+  }));
+  return [...known, ...added];
+}
+
+function heartbeatOf(node: Node): string | undefined {
+  return node.status?.conditions?.find(({ type }) => type === "Ready")?.lastHeartbeatTime;
+}
+
+/** Heartbeats alone change nothing here. */
+function isChangeOfInterest(node: Node, old: Node): boolean {
+  return describe(node) !== describe(old);
+}
+
+function describe({ metadata, spec, status }: Node): string {
+  return JSON.stringify([metadata.labels, spec?.taints, spec?.unschedulable, status?.conditions?.map(({ type, status: value }) => `${type}=${value}`)]);
+}
+
+function reference(node: Stored<Node>): { apiVersion: string; kind: string; name: string; uid: string } {
+  return { apiVersion: "v1", kind: "Node", name: node.metadata.name, uid: node.metadata.uid };
+}
