@@ -65,7 +65,13 @@ export interface Plugin {
   readonly nodeScore?: NodeScore;
   prepareScore?(pod: PodInfo, cluster: Cluster, nodes: readonly NodeState[]): PreparedScore | undefined;
   /** Whether an event may let in a pod this plugin turned away; left out: no event does. */
-  hint?(event: ClusterEvent, pod: PodInfo, cluster: Cluster): boolean;
+  readonly hint?: Hint;
+}
+
+/** Which events are worth a look, and whether one may help a pod. */
+export interface Hint {
+  readonly on: readonly ClusterEvent["type"][];
+  helps(event: ClusterEvent, pod: PodInfo, cluster: Cluster): boolean;
 }
 
 /** A score that depends on the pod's shape and one node alone. */

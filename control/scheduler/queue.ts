@@ -5,6 +5,7 @@ import type { Cluster } from "./cluster.ts";
 import type { ClusterEvent, Plugin, Status } from "./framework.ts";
 import { Heap } from "./heap.ts";
 import { isAlike, type PodInfo } from "./podinfo.ts";
+import { WaitingPods } from "./waiting.ts";
 
 /** A pod in the queue and its history there. */
 export interface QueuedPod {
@@ -42,7 +43,7 @@ const MAX_UNSCHEDULABLE_MS = 5 * 60_000;
 export class SchedulingQueue {
   readonly #active = new Heap<QueuedPod>((q) => q.info.uid, comesFirst);
   readonly #backoff = new Heap<QueuedPod>((q) => q.info.uid, (a, b) => a.readyAt < b.readyAt || (a.readyAt === b.readyAt && comesFirst(a, b)));
-  readonly #waiting = new Map<string, QueuedPod>();
+  readonly #waiting = new WaitingPods();
   /** Pods taken out and not yet placed or given back. */
   readonly #inFlight = new Map<string, QueuedPod>();
 
@@ -52,9 +53,7 @@ export class SchedulingQueue {
 
   /** How many pods are where, as upstream's `scheduler_pending_pods` counts them. */
   get sizes(): { active: number; backoff: number; unschedulable: number; gated: number } {
-    let gated = 0;
-    for (const queued of this.#waiting.values()) if (queued.gate) gated++;
-    return { active: this.#active.size, backoff: this.#backoff.size, unschedulable: this.#waiting.size - gated, gated };
+    return { active: this.#active.size, backoff: this.#backoff.size, unschedulable: this.#waiting.rejectedCount, gated: this.#waiting.gatedCount };
   }
 
   /** A pod without a node appeared or changed. */
@@ -72,14 +71,14 @@ export class SchedulingQueue {
     }
     known.info = info;
     if (this.#active.get(info.uid)) this.#active.push(known);
-    else if (this.#waiting.has(info.uid)) this.#wakeOnOwnUpdate(known, old);
+    else if (this.#waiting.get(info.uid)) this.#wakeOnOwnUpdate(known, old);
   }
 
   /** The pod got a node or is gone. */
   remove(uid: string): void {
     this.#active.remove(uid);
     this.#backoff.remove(uid);
-    this.#waiting.delete(uid);
+    this.#waiting.remove(uid);
     this.#inFlight.delete(uid);
   }
 
@@ -104,11 +103,10 @@ export class SchedulingQueue {
 
   /** When something will be ready by itself: the end of a rest, or the longest wait. */
   get nextReadyAt(): number | undefined {
-    let next = this.#backoff.peek()?.readyAt;
-    for (const queued of this.#waiting.values()) {
-      if (!queued.gate) next = Math.min(next ?? Number.MAX_SAFE_INTEGER, queued.since + MAX_UNSCHEDULABLE_MS);
-    }
-    return next;
+    const rested = this.#backoff.peek()?.readyAt ?? Infinity;
+    const forgotten = (this.#waiting.oldest?.since ?? Infinity) + MAX_UNSCHEDULABLE_MS;
+    const next = Math.min(rested, forgotten);
+    return next === Infinity ? undefined : next;
   }
 
   /** The pod was placed: its history ends. */
@@ -123,7 +121,7 @@ export class SchedulingQueue {
     queued.errorCount = 0;
     queued.rejectedBy = rejectedBy;
     this.#stamp(queued);
-    this.#waiting.set(queued.info.uid, queued);
+    this.#waiting.add(queued);
   }
 
   /** Trying failed for no fault of the pod: it rests, then is tried again. */
@@ -137,22 +135,28 @@ export class SchedulingQueue {
 
   /** Wakes the waiting pods this event may help. */
   wake(event: ClusterEvent): void {
-    if (this.#waiting.size === 0) return;
-    const helped = [...this.#waiting.values()].filter((queued) => this.#helps(event, queued));
+    const helped = new Set<QueuedPod>();
+    for (const [name, pods] of this.#waiting.groups()) {
+      for (const queued of pods.values()) {
+        const hint = this.#hintOf(name, queued.info);
+        // All pods of a group share the plugin: one that does not listen spares looking at the rest.
+        if (name !== "" && !hint?.on.includes(event.type)) break;
+        if (!helped.has(queued) && !this.options.isHeld?.(queued.info) && (!hint || hint.helps(event, queued.info, this.options.cluster))) helped.add(queued);
+      }
+    }
     for (const queued of helped) {
-      this.#waiting.delete(queued.info.uid);
+      this.#waiting.remove(queued.info.uid);
       this.#comeBack(queued);
     }
-    if (helped.length > 0) this.options.onReady();
+    if (helped.size > 0) this.options.onReady();
   }
 
   /** Tries these pods again now, whatever they wait for. */
   activate(uids: Iterable<string>): void {
     for (const uid of uids) {
-      const queued = this.#waiting.get(uid) ?? this.#backoff.remove(uid);
-      if (!queued || queued.gate) continue;
-      this.#waiting.delete(uid);
-      this.#active.push(queued);
+      if (this.#waiting.get(uid)?.gate) continue;
+      const queued = this.#waiting.remove(uid) ?? this.#backoff.remove(uid);
+      if (queued) this.#active.push(queued);
     }
     this.options.onReady();
   }
@@ -160,9 +164,8 @@ export class SchedulingQueue {
   /** Tries again what no event has helped for too long. */
   flushForgotten(): void {
     const now = this.#now();
-    for (const queued of this.#waiting.values()) {
-      if (queued.gate || queued.since + MAX_UNSCHEDULABLE_MS > now) continue;
-      this.#waiting.delete(queued.info.uid);
+    for (let queued = this.#waiting.oldest; queued && queued.since + MAX_UNSCHEDULABLE_MS <= now; queued = this.#waiting.oldest) {
+      this.#waiting.remove(queued.info.uid);
       this.#active.push(queued);
     }
   }
@@ -186,7 +189,7 @@ export class SchedulingQueue {
     this.#stamp(queued);
     if (queued.gate) {
       queued.rejectedBy = new Set([queued.gate.plugin]);
-      this.#waiting.set(queued.info.uid, queued);
+      this.#waiting.add(queued);
       return;
     }
     this.#active.push(queued);
@@ -202,19 +205,17 @@ export class SchedulingQueue {
   }
 
   #wakeOnOwnUpdate(queued: QueuedPod, old: PodInfo): void {
-    if (!this.#helps({ type: "PodUpdate", pod: queued.info, old }, queued) && queued.rejectedBy.size > 0) return;
-    this.#waiting.delete(queued.info.uid);
+    const event: ClusterEvent = { type: "PodUpdate", pod: queued.info, old };
+    const names = [...queued.rejectedBy];
+    const isHelped = names.length === 0 || names.some((name) => this.#hintOf(name, queued.info)?.helps(event, queued.info, this.options.cluster));
+    if (!isHelped || this.options.isHeld?.(queued.info)) return;
+    this.#waiting.remove(queued.info.uid);
     this.#comeBack(queued);
     this.options.onReady();
   }
 
-  #helps(event: ClusterEvent, queued: QueuedPod): boolean {
-    if (this.options.isHeld?.(queued.info)) return false;
-    if (queued.rejectedBy.size === 0) return true;
-    for (const plugin of this.options.pluginsOf(queued.info)) {
-      if (queued.rejectedBy.has(plugin.name) && plugin.hint?.(event, queued.info, this.options.cluster)) return true;
-    }
-    return false;
+  #hintOf(name: string, info: PodInfo): Plugin["hint"] {
+    return this.options.pluginsOf(info).find((plugin) => plugin.name === name)?.hint;
   }
 
   /** A gated pod has not failed yet, so it owes no rest. */

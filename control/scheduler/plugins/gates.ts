@@ -8,5 +8,5 @@ export const schedulingGates: Plugin = {
     if (gates.length === 0) return undefined;
     return unresolvable("SchedulingGates", `waiting for scheduling gates: [${gates.map((g) => g.name).join(" ")}]`);
   },
-  hint: (event, pod) => event.type === "PodUpdate" && event.pod.uid === pod.uid && (event.pod.pod.spec?.schedulingGates ?? []).length === 0,
+  hint: { on: ["PodUpdate"], helps: (event, pod) => event.type === "PodUpdate" && event.pod.uid === pod.uid && (event.pod.pod.spec?.schedulingGates ?? []).length === 0 },
 };

@@ -24,7 +24,7 @@ export function interPodAffinity(args: InterPodAffinityArgs = { hardPodAffinityW
     name: NAME,
     prepareFilter: (pod, cluster) => prepareFilter(pod, cluster),
     prepareScore: (pod, cluster) => prepareScore(pod, cluster, args),
-    hint,
+    hint: { on: ["NodeAdd", "NodeUpdate", "NamespaceUpdate", "AssignedPodAdd", "AssignedPodUpdate", "AssignedPodDelete", "PodUpdate"], helps },
   };
 }
 
@@ -144,7 +144,7 @@ function normalize(scores: number[]): void {
   for (let i = 0; i < scores.length; i++) scores[i] = range > 0 ? Math.trunc(MAX_NODE_SCORE * (((scores[i] as number) - lowest) / range)) : 0;
 }
 
-function hint(event: ClusterEvent, pod: PodInfo, cluster: Cluster): boolean {
+function helps(event: ClusterEvent, pod: PodInfo, cluster: Cluster): boolean {
   switch (event.type) {
     case "NodeAdd":
     case "NamespaceUpdate":

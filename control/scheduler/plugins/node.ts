@@ -15,9 +15,12 @@ const NO_PORTS = unschedulable("NodePorts", "node(s) didn't have free ports for 
 export const nodeUnschedulable: Plugin = {
   name: "NodeUnschedulable",
   filterNode: (pod, node) => (node.isUnschedulable && !tolerates(pod.shape.tolerations, UNSCHEDULABLE_TAINT) ? UNSCHEDULABLE : undefined),
-  hint: (event, pod) => {
-    if (event.type === "NodeUpdate") return !event.node.isUnschedulable && event.old.isUnschedulable;
-    return event.type === "NodeAdd" ? !event.node.isUnschedulable : isOwnUpdate(event, pod);
+  hint: {
+    on: ["NodeAdd", "NodeUpdate", "PodUpdate"],
+    helps: (event, pod) => {
+      if (event.type === "NodeUpdate") return !event.node.isUnschedulable && event.old.isUnschedulable;
+      return event.type === "NodeAdd" ? !event.node.isUnschedulable : isOwnUpdate(event, pod);
+    },
   },
 };
 
@@ -25,7 +28,7 @@ export const nodeUnschedulable: Plugin = {
 export const nodeName: Plugin = {
   name: "NodeName",
   filterNode: (pod, node) => (pod.pod.spec?.nodeName && pod.pod.spec.nodeName !== node.name ? OTHER_NAME : undefined),
-  hint: (event, pod) => event.type === "NodeAdd" && event.node.name === pod.pod.spec?.nodeName,
+  hint: { on: ["NodeAdd"], helps: (event, pod) => event.type === "NodeAdd" && event.node.name === pod.pod.spec?.nodeName },
 };
 
 /** NoSchedule and NoExecute taints keep pods out, PreferNoSchedule ones count against a node. */
@@ -37,10 +40,13 @@ export const taintToleration: Plugin = {
     score: (pod, node) => intolerableSoftTaints(pod, node),
     normalize: "reverse",
   },
-  hint: (event, pod) => {
-    const isTolerated = (taints: NodeState["hardTaints"]): boolean => !untoleratedTaint(pod.shape.tolerations, taints);
-    if (event.type === "NodeUpdate") return isTolerated(event.node.hardTaints) && !isTolerated(event.old.hardTaints);
-    return event.type === "NodeAdd" ? isTolerated(event.node.hardTaints) : isOwnUpdate(event, pod);
+  hint: {
+    on: ["NodeAdd", "NodeUpdate", "PodUpdate"],
+    helps: (event, pod) => {
+      const isTolerated = (taints: NodeState["hardTaints"]): boolean => !untoleratedTaint(pod.shape.tolerations, taints);
+      if (event.type === "NodeUpdate") return isTolerated(event.node.hardTaints) && !isTolerated(event.old.hardTaints);
+      return event.type === "NodeAdd" ? isTolerated(event.node.hardTaints) : isOwnUpdate(event, pod);
+    },
   },
 };
 
@@ -58,10 +64,13 @@ export const nodeAffinity: Plugin = {
     score: ({ shape }, node) => shape.affinity.preferred.reduce((sum, term) => sum + (term.matches(node) ? term.weight : 0), 0),
     normalize: "highest",
   },
-  hint: (event, pod) => {
-    const matches = pod.shape.affinity.required ?? (() => true);
-    if (event.type === "NodeUpdate") return matches(event.node) && !matches(event.old);
-    return event.type === "NodeAdd" ? matches(event.node) : isOwnUpdate(event, pod);
+  hint: {
+    on: ["NodeAdd", "NodeUpdate", "PodUpdate"],
+    helps: (event, pod) => {
+      const matches = pod.shape.affinity.required ?? (() => true);
+      if (event.type === "NodeUpdate") return matches(event.node) && !matches(event.old);
+      return event.type === "NodeAdd" ? matches(event.node) : isOwnUpdate(event, pod);
+    },
   },
 };
 
@@ -69,9 +78,12 @@ export const nodeAffinity: Plugin = {
 export const nodePorts: Plugin = {
   name: "NodePorts",
   filterNode: ({ shape }, node) => (shape.ports.length > 0 && node.hasPortConflict(shape.ports) ? NO_PORTS : undefined),
-  hint: (event, pod) => {
-    if (event.type !== "AssignedPodDelete") return event.type === "NodeAdd";
-    return event.pod.shape.ports.some((a) => pod.shape.ports.some((b) => a.port === b.port && a.protocol === b.protocol));
+  hint: {
+    on: ["NodeAdd", "AssignedPodDelete"],
+    helps: (event, pod) => {
+      if (event.type !== "AssignedPodDelete") return event.type === "NodeAdd";
+      return event.pod.shape.ports.some((a) => pod.shape.ports.some((b) => a.port === b.port && a.protocol === b.protocol));
+    },
   },
 };
 

@@ -28,7 +28,7 @@ export function nodeResourcesFit(args: FitArgs = DEFAULT_FIT): Plugin {
     name: FIT,
     filterNode: (pod, node) => insufficient(pod, node, isIgnored),
     nodeScore: { applies: () => true, score: (pod, node) => allocationScore(pod, node, args) },
-    hint: fitHint,
+    hint: { on: ["NodeAdd", "NodeUpdate", "AssignedPodDelete", "AssignedPodUpdate", "PodUpdate"], helps: fitHint },
   };
 }
 

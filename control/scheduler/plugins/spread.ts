@@ -54,7 +54,7 @@ export function podTopologySpread(args: SpreadArgs): Plugin {
       const needsAllLabels = !args.isSystemDefault || hasOwn(pod);
       return constraints.length === 0 ? undefined : prepareScore({ pod, cluster, nodes, constraints, needsAllLabels });
     },
-    hint,
+    hint: { on: ["NodeAdd", "NodeDelete", "NodeUpdate", "AssignedPodAdd", "AssignedPodUpdate", "AssignedPodDelete", "PodUpdate"], helps },
   };
 }
 
@@ -221,7 +221,7 @@ function normalize(scores: number[], ignored: readonly boolean[]): void {
 }
 
 /** Domains come and go with nodes and labels; counts change with pods of the same namespace. */
-function hint(event: ClusterEvent, pod: PodInfo): boolean {
+function helps(event: ClusterEvent, pod: PodInfo): boolean {
   switch (event.type) {
     case "NodeAdd":
     case "NodeDelete":
