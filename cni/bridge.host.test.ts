@@ -4,13 +4,13 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { run } from "../lib/exec.ts";
 import { createIptables } from "../net/host/iptables.ts";
+import { removeHostPortChains } from "../net/host/hostports.ts";
 import { showLink } from "../net/host/ip.ts";
 import { askTcp, askUdp, HOST_TEST_TIMEOUT_MS, makeNamespace, serveTcp, serveUdp, type TestNamespace, tryTcp } from "../net/host/testing.ts";
 import { attachPodNetwork, detachPodNetwork, type Attachment, type PodNetwork } from "./attach.ts";
 import { podNetwork } from "./config.ts";
 import { invoke } from "./main.ts";
 import { hostLinkName } from "./names.ts";
-import { removeHostPortChains } from "./portmap.ts";
 
 setDefaultTimeout(HOST_TEST_TIMEOUT_MS);
 

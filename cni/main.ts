@@ -14,8 +14,6 @@ export const PLUGINS: Readonly<Record<string, Plugin>> = { bridge, "host-local":
 
 export type Environment = Readonly<Record<string, string | undefined>>;
 
-const SYSTEM_PATH = ["/usr/local/sbin", "/usr/sbin", "/sbin", "/usr/bin", "/bin"];
-
 /** What a plugin process prints and returns. */
 export interface Outcome {
   readonly exitCode: number;
@@ -31,15 +29,9 @@ export function calledAsPlugin(argv0: string, env: Environment): string | undefi
 /** Serves one invocation on the process's own stdin and stdout; resolves with the exit code. */
 export async function cniMain(plugin: string, env: Environment = process.env): Promise<number> {
   const stdin = env["CNI_COMMAND"] === "VERSION" ? "{}" : await Bun.stdin.text();
-  const { exitCode, stdout } = await invoke({ plugin, env, stdin, exec: systemExec(env) });
+  const { exitCode, stdout } = await invoke({ plugin, env, stdin, exec: hostExec });
   if (stdout) await Bun.write(Bun.stdout, `${stdout}\n`);
   return exitCode;
-}
-
-/** Runtimes pass on their own environment, which may not know where administrators' commands are. */
-function systemExec(env: Environment): Exec {
-  const path = [env["PATH"], ...SYSTEM_PATH].filter(Boolean).join(":");
-  return (command, options) => hostExec(command, { ...options, env: { PATH: path, ...options?.env } });
 }
 
 /** One invocation as a function; every failure becomes the specification's error document. */

@@ -1,12 +1,10 @@
 // Host ports as iptables rules: which packets to which ports go to the pod, and which must come back through the node.
 // Pure; chains are named as the reference portmap plugin names them.
+import { DNAT_CHAIN, MARK_CHAIN, MASQUERADE_CHAIN } from "../net/host/hostports.ts";
 import { ownAddress, subnetOf } from "./bridge-plan.ts";
 import { chainName } from "./names.ts";
 import { CODE, CniError, type CniResult, type IpConfig, type PluginCall, type PortMap } from "./types.ts";
 
-export const DNAT_CHAIN = "CNI-HOSTPORT-DNAT";
-export const MARK_CHAIN = "CNI-HOSTPORT-SETMARK";
-export const MASQUERADE_CHAIN = "CNI-HOSTPORT-MASQ";
 const MARK = "0x2000/0x2000";
 /** The kernel's limit of the multiport match. */
 const MAX_PORTS_PER_RULE = 15;

@@ -1,11 +1,12 @@
 // The portmap plugin: publishes a pod's ports on the node's addresses.
 // Works on its own chains; who may pass the node's firewall is not its business.
 import { forgetConnections } from "../net/host/conntrack.ts";
+import { DNAT_CHAIN } from "../net/host/hostports.ts";
 import type { Iptables } from "../net/host/iptables.ts";
 import { setSysctls } from "../net/host/sysctl.ts";
 import { DEFAULT_BRIDGE } from "./bridge-plan.ts";
 import { chainName } from "./names.ts";
-import { DNAT_CHAIN, MARK_CHAIN, MASQUERADE_CHAIN, portChain, portMappings, publishDocument, SHARED_JUMPS, sharedDocument } from "./portmap-rules.ts";
+import { portChain, portMappings, publishDocument, SHARED_JUMPS, sharedDocument } from "./portmap-rules.ts";
 import { iptablesOf } from "./iptables.ts";
 import { CODE, CniError, type CniResult, type Plugin, type PluginCall } from "./types.ts";
 
@@ -53,16 +54,6 @@ export const portmap: Plugin = {
   },
   async status() {},
 };
-
-/** Removes every chain host ports ever made on this machine. */
-export async function removeHostPortChains(iptables: Iptables): Promise<void> {
-  const entries = (await iptables.rules({ table: "nat", chain: DNAT_CHAIN })) ?? [];
-  const chains = new Set(entries.flatMap((rule) => /-j (CNI-DN-\S+)/.exec(rule)?.[1] ?? []));
-  for (const chain of chains) await iptables.deleteChain({ table: "nat", chain }, [DNAT_CHAIN]);
-  await iptables.deleteChain({ table: "nat", chain: DNAT_CHAIN }, ["PREROUTING", "OUTPUT"]);
-  await iptables.deleteChain({ table: "nat", chain: MASQUERADE_CHAIN }, ["POSTROUTING"]);
-  await iptables.deleteChain({ table: "nat", chain: MARK_CHAIN }, []);
-}
 
 async function ensureShared(iptables: Iptables): Promise<void> {
   await iptables.ensureChain({ table: "nat", chain: DNAT_CHAIN });

@@ -17,6 +17,9 @@ export class ExecError extends Error {
   }
 }
 
+/** Administrators' commands are not on everybody's path: not after Debian's `su`, not for a runtime's plugins. */
+const SYSTEM_PATH = [...new Set([...(process.env["PATH"] ?? "").split(":").filter(Boolean), "/usr/local/sbin", "/usr/local/bin", "/usr/sbin", "/usr/bin", "/sbin", "/bin"])].join(":");
+
 /** Runs on this machine; a command that is not installed exits 127. */
 export const hostExec: Exec = async (command, options = {}) => {
   let child;
@@ -25,7 +28,7 @@ export const hostExec: Exec = async (command, options = {}) => {
       stdin: options.stdin === undefined ? "ignore" : new TextEncoder().encode(options.stdin),
       stdout: "pipe", stderr: "pipe",
       ...(options.timeoutMs !== undefined && { timeout: options.timeoutMs, killSignal: "SIGKILL" as const }),
-      ...(options.env && { env: { ...process.env, ...options.env } }),
+      env: { ...process.env, PATH: SYSTEM_PATH, ...options.env },
     });
   } catch (error) {
     return { exitCode: 127, stdout: "", stderr: `${command[0]}: ${(error as Error).message}` };
