@@ -5,6 +5,7 @@ import type { KindRegistry } from "../../api/registry.ts";
 import { mergePatch } from "../../api/schema/json-patch.ts";
 import type { AnyObject } from "../../api/types.ts";
 import type { DocumentSource } from "./http/documents.ts";
+import { cloneJson } from "./json.ts";
 
 /** What to do with unknown and duplicate fields. */
 export type FieldValidation = "Ignore" | "Warn" | "Strict";
@@ -48,7 +49,7 @@ export interface Codec {
 
 /** Merges as plain JSON and tracks no managers. */
 export const plainCodec: Codec = {
-  decode: (_kind, raw) => ({ object: raw as AnyObject, warnings: [] }),
+  decode: (_kind, raw) => ({ object: cloneJson(raw) as AnyObject, warnings: [] }),
   decodePatched: (_kind, patched) => ({ object: patched as AnyObject, warnings: [] }),
   applyDefaults: () => {},
   strategicMerge: (_kind, current, patch) => mergePatch(current, patch) as AnyObject,

@@ -57,7 +57,7 @@ export class LocalClient implements Client {
   }
 
   async create<T extends KubeObject>(kind: KindInfo, object: T, options: WriteOptions = {}): Promise<Stored<T>> {
-    const copy = cloneJson(object) as unknown as AnyObject;
+    const copy = this.#decoded(kind, object);
     copy.metadata ??= {};
     const request = this.#request("create", kind, { name: "", namespace: object.metadata?.namespace }, options);
     return (await create(this.engine(), request, copy)).object as unknown as Stored<T>;
@@ -68,7 +68,7 @@ export class LocalClient implements Client {
     if (name === "") throw badRequest("name must be provided");
     const request = this.#request("update", kind, { name, namespace }, options);
     if (options.subresource === "scale") return (await updateScale(this.engine(), request, () => cloneJson(object) as unknown as Scale)) as unknown as Stored<T>;
-    const { entry } = await update(this.engine(), request, { transform: () => cloneJson(object) as unknown as AnyObject });
+    const { entry } = await update(this.engine(), request, { transform: () => this.#decoded(kind, object) });
     return entry.object as unknown as Stored<T>;
   }
 
@@ -96,6 +96,11 @@ export class LocalClient implements Client {
   /** Reads a `/scale`. */
   async getScale(kind: KindInfo, name: ObjectName): Promise<Scale> {
     return getScale(this.engine(), this.#request("get", kind, name));
+  }
+
+  /** A private copy in the form a client over HTTP would have stored it in: zeros left out, quantities canonical. */
+  #decoded(kind: KindInfo, object: KubeObject): AnyObject {
+    return this.engine().codec.decode(kind, object, "Ignore").object;
   }
 
   // The four parts every request has; an object for them would be built and taken apart again.
