@@ -20,6 +20,8 @@ export interface Exchange {
 }
 
 const GZIP_FROM_BYTES = 128 * 1024;
+/** Larger bodies go out piece by piece, as fast as the client takes them. */
+const CHUNK_BYTES = 1024 * 1024;
 const compress = promisify(gzip);
 
 /** Writes a whole reply. */
@@ -31,7 +33,8 @@ export function reply({ request, response, warnings }: Exchange, status: number,
   if (wantsGzip) return void replyCompressed({ request, response, warnings }, status, body, all);
   response.writeHead(status, { ...all, "content-length": String(body.length) });
   if (request.method === "HEAD") response.end();
-  else response.end(body);
+  else if (body.length <= CHUNK_BYTES) response.end(body);
+  else endInChunks(response, body);
 }
 
 async function replyCompressed({ response }: Exchange, status: number, body: Buffer, headers: Readonly<Record<string, string | string[]>>): Promise<void> {
@@ -39,6 +42,18 @@ async function replyCompressed({ response }: Exchange, status: number, body: Buf
   if (response.headersSent || response.destroyed) return;
   response.writeHead(status, { ...headers, "content-encoding": "gzip", vary: "Accept-Encoding", "content-length": String(small.length) });
   response.end(small);
+}
+
+function endInChunks(response: Response, body: Buffer): void {
+  let at = 0;
+  const next = (): void => {
+    while (at < body.length && !response.destroyed) {
+      const chunk = body.subarray(at, (at += CHUNK_BYTES));
+      if (at >= body.length) return void response.end(chunk);
+      if (!response.write(chunk)) return void response.once("drain", next);
+    }
+  };
+  next();
 }
 
 /** Writes an object in the asked-for format. */

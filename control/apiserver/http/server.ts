@@ -45,6 +45,8 @@ export interface ConnectCall {
 
 const log = logger("apiserver");
 const CLOSE_GRACE_MS = 2_000;
+/** The default of 10 resets streams in the middle of a reply when several large lists share a connection. */
+const SESSION_MEMORY_MB = 1_000;
 
 /** Listens and serves until stopped. */
 export class HttpServer {
@@ -57,7 +59,7 @@ export class HttpServer {
   constructor(deps: HttpDeps) {
     this.#deps = deps;
     const { cert, key } = deps.certificate;
-    this.#server = createSecureServer({ cert, key, allowHTTP1: true, requestCert: true, rejectUnauthorized: false, ALPNProtocols: ["h2", "http/1.1"], settings: { maxConcurrentStreams: 1000, initialWindowSize: 1024 * 1024 } });
+    this.#server = createSecureServer({ cert, key, allowHTTP1: true, requestCert: true, rejectUnauthorized: false, ALPNProtocols: ["h2", "http/1.1"], maxSessionMemory: SESSION_MEMORY_MB, settings: { maxConcurrentStreams: 1000, initialWindowSize: 1024 * 1024 } });
     this.#server.on("request", (request, response) => void this.#serve(request, response as Response));
     this.#server.on("upgrade", (request: Request, socket: Duplex, head: Buffer) => void this.#upgrade(request, socket, head));
     this.#server.on("secureConnection", (socket: Duplex) => {

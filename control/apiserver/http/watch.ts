@@ -1,5 +1,6 @@
 // WATCH over HTTP: one JSON frame a line for as long as the client listens.
 // A frame is made once and shared by everyone who is sent the same event.
+import type { ServerResponse } from "node:http";
 import { ApiError, badRequest } from "../../../api/errors.ts";
 import { apiVersionOf } from "../../../api/kinds.ts";
 import type { Delivery } from "../cache/event.ts";
@@ -28,7 +29,10 @@ export function serveWatch(engine: Engine, exchange: Exchange, { request, query,
   ending.signal.addEventListener("abort", () => {
     clearTimeout(timer);
     stopping.removeEventListener("abort", stop);
-    if (!response.writableEnded) response.end();
+    if (response.writableEnded) return;
+    // A watch can end before it began; what it had to say is still said.
+    sink.open();
+    response.end();
   }, { once: true });
   watch(engine, request, { ...watchOptions(query), signal: ending.signal }, sink);
   sink.open();
@@ -76,8 +80,10 @@ class StreamSink implements WatchSink {
   /** Sends the headers and what came before them. */
   open(): void {
     const { response, view } = this;
-    if (response.destroyed) return;
+    if (this.#isOpen || response.destroyed || response.headersSent) return;
     response.writeHead(200, { "content-type": view.output.format === "yaml" ? "application/yaml;stream=watch" : "application/json", "cache-control": "no-cache, private" });
+    // HTTP/1.1 would hold the headers back until the first event.
+    (response as unknown as Partial<ServerResponse>).flushHeaders?.();
     this.#isOpen = true;
     if (this.#early.length > 0) this.#write(this.#early.splice(0));
   }
