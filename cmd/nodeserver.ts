@@ -3,6 +3,7 @@ import type { Client } from "../api/client/client.ts";
 import type { NodeIdentity } from "../agent/kubelet/join.ts";
 import type { Kubelet } from "../agent/kubelet/kubelet.ts";
 import type { Runtime } from "../agent/runtime/runtime.ts";
+import { kubeletPages } from "../agent/kubelet/pages.ts";
 import { DelegatedAuthority } from "../agent/server/delegated.ts";
 import { NodeServer, type ServingCertificate } from "../agent/server/server.ts";
 import { systemClock } from "../lib/clock.ts";
@@ -41,7 +42,7 @@ export function createNodeServer(deps: NodeServerDeps): Component {
 
 function buildServer({ identity, client, kubelet, runtime, nodeName }: NodeServerDeps, certificate: ServingCertificate): NodeServer {
   return new NodeServer({
-    runtime, pods: kubelet.nodePods, certificate, clock: systemClock, address: "0.0.0.0", port: NODE_PORT, pages: {}, health: {},
+    runtime, pods: kubelet.nodePods, certificate, clock: systemClock, address: "0.0.0.0", port: NODE_PORT, pages: kubeletPages(kubelet), health: {},
     authority: new DelegatedAuthority({ client, caPem: identity.caPem, nodeName, clock: systemClock }),
   });
 }
