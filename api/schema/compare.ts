@@ -44,12 +44,12 @@ interface Sides<T> {
 function compareFields(node: SchemaNode | undefined, { before, after, out }: Sides<Plain>): void {
   for (const name of Object.keys(after)) {
     const child = node?.child(name);
-    compareChild(child, `f:${name}`, { before: given(before, name) ?? goZero(child), after: given(after, name), out });
+    compareChild(child, fieldElement(name), { before: given(before, name) ?? goZero(child), after: given(after, name), out });
   }
   for (const name of Object.keys(before)) {
     if (Object.hasOwn(after, name)) continue;
     const child = node?.child(name);
-    compareChild(child, `f:${name}`, { before: given(before, name), after: goZero(child), out });
+    compareChild(child, fieldElement(name), { before: given(before, name), after: goZero(child), out });
   }
 }
 
@@ -94,16 +94,24 @@ function compareItems(node: SchemaNode, { before, after, out }: Sides<readonly u
 /** A whole subtree that came or went: every node of it is a member, down to the leaves. */
 export function ownedTree(node: SchemaNode | undefined, value: unknown): FieldSet {
   if (isGranularObject(node, value)) {
-    const children: Building = {};
-    for (const name of Object.keys(value).sort()) children[`f:${name}`] = ownedTree(node?.child(name), value[name]);
-    return isEmptySet(children) ? LEAF : { ".": LEAF, ...children };
+    const names = Object.keys(value);
+    if (names.length === 0) return LEAF;
+    const children: Building = { ".": LEAF };
+    for (const name of names.sort()) children[fieldElement(name)] = ownedTree(node?.child(name), value[name]);
+    return children;
   }
-  if (isGranularList(node) && Array.isArray(value) && value.length > 0) {
-    const children: Building = {};
-    for (const [element, items] of itemsByElement(node as SchemaNode, value)) children[element] = items.length === 1 ? ownedTree((node as SchemaNode).items, items[0]) : LEAF;
-    return { ".": LEAF, ...sortedSet(children) };
-  }
+  if (isGranularList(node) && Array.isArray(value) && value.length > 0) return ownedItems(node as SchemaNode, value);
   return LEAF;
+}
+
+function ownedItems(node: SchemaNode, items: readonly unknown[]): FieldSet {
+  const children: Building = { ".": LEAF };
+  for (const item of items) {
+    const element = elementOf(node, item);
+    // An element found twice is owned as a whole.
+    if (element !== undefined) children[element] = element in children ? LEAF : ownedTree(node.items, item);
+  }
+  return sortedSet(children);
 }
 
 /** Items by their path element; more than one under an element is a duplicate. Items without a key are left out. */
@@ -127,9 +135,28 @@ export function elementOf(node: SchemaNode, item: unknown): string | undefined {
   for (const key of sortedKeys(node)) {
     const value = item[key] ?? keyDefault(node, key);
     if (value === undefined) return undefined;
-    text += `${text === "" ? "" : ","}${JSON.stringify(key)}:${JSON.stringify(value)}`;
+    text += `${text === "" ? "" : ","}"${key}":${jsonOf(value)}`;
   }
   return `k:{${text}}`;
+}
+
+const PLAIN_TEXT = /^[\w./-]*$/;
+
+function jsonOf(value: unknown): string {
+  return typeof value === "string" && PLAIN_TEXT.test(value) ? `"${value}"` : JSON.stringify(value);
+}
+
+/** Field names repeat from object to object, and joining them anew each time is what most of the work would be. */
+const fieldElements = new Map<string, string>();
+const REMEMBERED = 8_192;
+
+function fieldElement(name: string): string {
+  let element = fieldElements.get(name);
+  if (element === undefined) {
+    if (fieldElements.size >= REMEMBERED) fieldElements.clear();
+    fieldElements.set(name, (element = `f:${name}`));
+  }
+  return element;
 }
 
 const keyOrders = new WeakMap<SchemaNode, readonly string[]>();

@@ -71,6 +71,7 @@ export function isReset(entries: readonly ManagedFieldsEntry[] | undefined): boo
 
 /** Merges the oldest updates of one version into one entry until there are few enough. */
 export function capUpdates(managers: Managers): void {
+  if (managers.size <= MAX_UPDATE_MANAGERS) return;
   const updates = [...managers.values()].filter((entry) => entry.operation === "Update").sort(byOperationAndTime);
   let excess = updates.length - MAX_UPDATE_MANAGERS;
   const firstOfVersion = new Map<string, Manager>();
