@@ -14,7 +14,9 @@ import type { UserInfo } from "../control/apiserver/request.ts";
 import { createAuth, type Auth } from "../control/apiserver/auth/create.ts";
 import { ensureRbac } from "../control/apiserver/auth/policy/ensure.ts";
 import type { Client } from "../api/client/client.ts";
-import { clusterConfigOf, publishClusterConfig } from "./clusterconfig.ts";
+import { ensureDnsService } from "../net/dns/service.ts";
+import { ensureBootstrap } from "../control/apiserver/bootstrap.ts";
+import { apiServiceIp, clusterConfigOf, publishClusterConfig } from "./clusterconfig.ts";
 import type { Pki } from "../control/pki/pki.ts";
 import type { Store } from "../control/store/store.ts";
 import { systemClock } from "../lib/clock.ts";
@@ -86,7 +88,9 @@ export function buildApiServer({ values, store, pki, signal, advertise }: ApiOpt
     bootstrap: async () => {
       informers.start(signal);
       const client = server.localClient();
-      await Promise.all([ensureRbac(client), publishClusterConfig(client, clusterConfigOf(values))]);
+      const cluster = clusterConfigOf(values);
+      await ensureBootstrap(client, { advertiseAddress: advertise, port: Number(values["port"]), apiServiceIp: apiServiceIp(cluster) });
+      await Promise.all([ensureRbac(client), publishClusterConfig(client, cluster), ensureDnsService(client, cluster.dnsIp)]);
     },
   };
 }

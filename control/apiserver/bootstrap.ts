@@ -1,0 +1,63 @@
+// What every cluster contains from its first moment: namespaces, the API's own Service, priority classes.
+// Safe to repeat at every start: what is there and right is left alone. Default roles are the business of `auth/policy`.
+import type { Client } from "../../api/client/client.ts";
+import { createOrUpdate } from "../../api/client/create-or-update.ts";
+import { isAlreadyExists } from "../../api/errors.ts";
+import { builtinKind } from "../../api/registry.ts";
+import type { KindInfo } from "../../api/kinds.ts";
+import type { Endpoints, EndpointSlice, KubeObject, Namespace, PriorityClass, Service } from "../../api/types.ts";
+
+const NAMESPACES = ["default", "kube-system", "kube-public", "kube-node-lease"];
+const NAMESPACE = builtinKind("", "v1", "Namespace");
+const SERVICE = builtinKind("", "v1", "Service");
+const ENDPOINTS = builtinKind("", "v1", "Endpoints");
+const ENDPOINT_SLICE = builtinKind("discovery.k8s.io", "v1", "EndpointSlice");
+const PRIORITY_CLASS = builtinKind("scheduling.k8s.io", "v1", "PriorityClass");
+
+export interface BootstrapOptions {
+  /** Where clients inside and outside reach this API server. */
+  readonly advertiseAddress: string;
+  readonly port: number;
+  /** The cluster IP of `default/kubernetes`: the first of the service range. */
+  readonly apiServiceIp: string;
+}
+
+/** Makes what is missing; throws what the API answers when something cannot be made. */
+export async function ensureBootstrap(client: Client, options: BootstrapOptions): Promise<void> {
+  await Promise.all([...NAMESPACES.map((name) => createIfAbsent<Namespace>(client, NAMESPACE, { metadata: { name } })), ...PRIORITY_CLASSES.map((each) => createIfAbsent(client, PRIORITY_CLASS, each))]);
+  await Promise.all([createIfAbsent(client, SERVICE, apiService(options)), createOrUpdate(client, ENDPOINTS, apiEndpoints(options)), createOrUpdate(client, ENDPOINT_SLICE, apiEndpointSlice(options))]);
+}
+
+const PRIORITY_CLASSES: readonly PriorityClass[] = [
+  { metadata: { name: "system-node-critical" }, value: 2_000_001_000, description: "Used for system critical pods that must not be moved from their current node." },
+  { metadata: { name: "system-cluster-critical" }, value: 2_000_000_000, description: "Used for system critical pods that must run in the cluster, but can be moved to another node if necessary." },
+];
+
+function apiService({ apiServiceIp, port }: BootstrapOptions): Service {
+  return {
+    metadata: { name: "kubernetes", namespace: "default", labels: { component: "apiserver", provider: "kubernetes" } },
+    spec: { type: "ClusterIP", clusterIP: apiServiceIp, ipFamilyPolicy: "SingleStack", sessionAffinity: "None", ports: [{ name: "https", protocol: "TCP", port: 443, targetPort: port }] },
+  };
+}
+
+function apiEndpoints({ advertiseAddress, port }: BootstrapOptions): Endpoints {
+  return {
+    metadata: { name: "kubernetes", namespace: "default", labels: { "endpointslice.kubernetes.io/skip-mirror": "true" } },
+    subsets: [{ addresses: [{ ip: advertiseAddress }], ports: [{ name: "https", port, protocol: "TCP" }] }],
+  };
+}
+
+function apiEndpointSlice({ advertiseAddress, port }: BootstrapOptions): EndpointSlice {
+  return {
+    metadata: { name: "kubernetes", namespace: "default", labels: { "kubernetes.io/service-name": "kubernetes" } },
+    addressType: "IPv4",
+    endpoints: [{ addresses: [advertiseAddress], conditions: { ready: true } }],
+    ports: [{ name: "https", port, protocol: "TCP" }],
+  };
+}
+
+async function createIfAbsent<T extends KubeObject>(client: Client, kind: KindInfo, object: T): Promise<void> {
+  await client.create<T>(kind, object).catch((error: unknown) => {
+    if (!isAlreadyExists(error)) throw error;
+  });
+}
