@@ -17,8 +17,9 @@ async function main(): Promise<number> {
   return (await import("./dispatch.ts")).dispatch(process.argv.slice(2));
 }
 
-/** The name this process was started under; the runtime itself only tells the resolved path. */
+/** The name this process was started under; the runtime itself only tells the resolved path. A wrapper run from source says it by environment. */
 function calledAs(): string {
+  if (process.env["MINIK8S_CNI_PLUGIN"] !== undefined) return process.env["MINIK8S_CNI_PLUGIN"];
   try {
     return basename(readFileSync("/proc/self/cmdline", "utf8").split("\0")[0] ?? "");
   } catch {
