@@ -8,6 +8,7 @@ import { builtinKind } from "../../api/registry.ts";
 import type { Node, Pod, RuntimeClass, Service, Stored } from "../../api/types.ts";
 import type { Clock } from "../../lib/clock.ts";
 import type { Component } from "../../lib/component.ts";
+import type { Exec } from "../../lib/exec.ts";
 import { logger } from "../../lib/log.ts";
 import type { ContainerRecord, Runtime } from "../runtime/runtime.ts";
 import type { Mounter } from "../volumes/mount.ts";
@@ -51,6 +52,7 @@ export interface KubeletDeps {
   readonly clusterDns: readonly string[];
   readonly clusterDomain: string;
   readonly mounter?: Mounter;
+  readonly exec?: Exec;
   readonly machine?: Machine;
   readonly maxParallelPulls?: number;
   readonly resolvConf?: string;

@@ -3,10 +3,15 @@ import { readFileSync } from "node:fs";
 import { totalmem } from "node:os";
 import { join } from "node:path";
 import type { Node, Pod, Secret, Service } from "../../api/types.ts";
+import { hostExec } from "../../lib/exec.ts";
+import { resolveClaim } from "../volumes/claims.ts";
 import { emptyDir } from "../volumes/emptydir.ts";
 import { fileVolumes } from "../volumes/filevolume.ts";
 import { hostPath } from "../volumes/hostpath.ts";
+import { imageVolume } from "../volumes/imagevolume.ts";
+import { local } from "../volumes/local.ts";
 import { hostMounter } from "../volumes/mount.ts";
+import { nfs } from "../volumes/nfs.ts";
 import type { PayloadSources } from "../volumes/payload.ts";
 import type { Tokens } from "../volumes/tokens.ts";
 import { createVolumes } from "../volumes/volumes.ts";
@@ -59,7 +64,10 @@ export function nodeServices(deps: KubeletDeps, sources: Sources): NodeServices 
     images: new Images({ images: runtime.images, clock, recorder, maxParallelPulls: deps.maxParallelPulls ?? 5 }),
     writer: new StatusWriter(deps.client, clock, sources.signal),
     probes: sources.prober,
-    volumes: createVolumes({ mounter, podsDir: paths.pods, kinds: [emptyDir(mounter, () => machine.memoryBytes), hostPath(), ...fileVolumes(mounter, files)] }),
+    volumes: createVolumes({
+      mounter, podsDir: paths.pods, resolve: (pod, volume) => resolveClaim(deps.client, pod, volume),
+      kinds: [emptyDir(mounter, () => machine.memoryBytes), hostPath(), ...fileVolumes(mounter, files), local(mounter), nfs(mounter, deps.exec ?? hostExec), imageVolume()],
+    }),
     objects: sources.objects,
     services: sources.services,
     allocatable,

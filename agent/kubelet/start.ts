@@ -51,12 +51,14 @@ export async function startContainer(node: NodeServices, input: StartInput): Pro
     node.recorder.event(about, "Warning", "Failed", `Error: ${message}`);
     throw new StartError(reason, message, undefined, { cause: error });
   };
-  const image = await input.image.catch((error: unknown) => {
+  const failImage = (error: unknown): never => {
     if (!(error instanceof ImageError)) return fail("ErrImagePull", error);
     node.recorder.event(about, "Warning", "Failed", `Error: ${error.reason}`);
     throw new StartError(error.reason, error.message, error.retryAt, { cause: error });
-  });
-  const config = await prepare(node, input, image).catch((error: unknown) => fail("CreateContainerConfigError", error));
+  };
+  const image = await input.image.catch(failImage);
+  const volumes = await withImages(node, input).catch(failImage);
+  const config = await prepare(node, { ...input, volumes }, image).catch((error: unknown) => fail("CreateContainerConfigError", error));
   const id = await node.runtime.pods.createContainer(input.sandbox.id, config, input.sandboxConfig).catch((error: unknown) => fail("CreateContainerError", error));
   node.recorder.event(about, "Normal", "Created", "Container created");
   try {
@@ -68,6 +70,20 @@ export async function startContainer(node: NodeServices, input: StartInput): Pro
   node.recorder.event(about, "Normal", "Started", "Container started");
   const record = await node.cache.refreshContainer(id);
   if (record && container.lifecycle?.postStart) await runPostStart(node, input, record);
+}
+
+/** The volumes, those that are images by the id of the pulled image. */
+async function withImages(node: NodeServices, { pod, container, volumes, signal }: StartInput): Promise<ReadonlyMap<string, MountedVolume>> {
+  const result = new Map(volumes);
+  for (const { name } of container.volumeMounts ?? []) {
+    const volume = volumes.get(name);
+    if (volume?.image === undefined) continue;
+    const policy = pod.spec?.volumes?.find((candidate) => candidate.name === name)?.image?.pullPolicy ?? "IfNotPresent";
+    const reference = volume.image;
+    const image = await node.images.ensure({ pod, about: containerRef(pod, container.name), reference, policy, credentials: () => node.credentials(pod, reference), signal });
+    result.set(name, { ...volume, image: image.id });
+  }
+  return result;
 }
 
 async function prepare(node: NodeServices, input: StartInput, image: ImageRecord): Promise<ReturnType<typeof containerConfig>> {

@@ -13,14 +13,19 @@ export function emptyDir(mounter: Mounter, memoryLimit: () => number): VolumeKin
     plugin: EMPTY_DIR_PLUGIN,
     handles: (volume) => volume.emptyDir !== undefined,
     async setup({ pod, volume, dir }) {
-      await mkdir(dir, { recursive: true });
+      const isNew = (await mkdir(dir, { recursive: true })) !== undefined;
+      let isMounted = false;
       if (volume.emptyDir?.medium === "Memory" && !(await mounter.isMountPoint(dir))) {
         const limit = volume.emptyDir.sizeLimit === undefined ? 0 : wholeValue(parseQuantity(volume.emptyDir.sizeLimit));
         const size = limit > 0 ? Math.min(limit, memoryLimit()) : memoryLimit();
         await mounter.tmpfs(dir, `size=${size}`);
+        isMounted = true;
       }
-      await chmod(dir, 0o777);
-      await applyFsGroup(pod, dir, { readOnly: false });
+      // Afterwards it is the pod's own: what containers did to it stays.
+      if (isNew || isMounted) {
+        await chmod(dir, 0o777);
+        await applyFsGroup(pod, dir, { readOnly: false });
+      }
       return { hostPath: dir, readOnly: false };
     },
   };

@@ -12,9 +12,16 @@ export interface MountedVolume {
   readonly image?: string;
 }
 
+/** A volume with what stands behind its claim, where it has one. */
+export type ResolvedVolume = Volume & {
+  readonly local?: { readonly path: string } | undefined;
+  readonly mountOptions?: readonly string[];
+  readonly readOnly?: boolean;
+};
+
 export interface VolumeContext {
   readonly pod: Pod;
-  readonly volume: Volume;
+  readonly volume: ResolvedVolume;
   /** The volume's own directory below the pod's. */
   readonly dir: string;
   readonly signal: AbortSignal;
@@ -24,7 +31,7 @@ export interface VolumeContext {
 export interface VolumeKind {
   /** Directory name as upstream's plugins have it, such as `kubernetes.io~empty-dir`. */
   readonly plugin: string;
-  handles(volume: Volume): boolean;
+  handles(volume: ResolvedVolume): boolean;
   setup(context: VolumeContext): Promise<MountedVolume>;
   /** Content changes with API objects, so `setup` is run again from time to time. */
   readonly isLive?: boolean;

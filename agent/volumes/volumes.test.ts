@@ -29,7 +29,7 @@ let volumes: Volumes;
 
 beforeEach(() => {
   dir = mkdtempSync(join(tmpdir(), "kubelet-volumes-"));
-  volumes = createVolumes({ kinds: [emptyDir(mounter, () => 1 << 20), hostPath(), ...fileVolumes(mounter, sources)], mounter, podsDir: dir });
+  volumes = createVolumes({ kinds: [emptyDir(mounter, () => 1 << 20), hostPath(), ...fileVolumes(mounter, sources)], mounter, resolve: async (_pod, volume) => volume, podsDir: dir });
   for (const name of Object.keys(configMaps)) delete configMaps[name];
 });
 afterEach(() => rmSync(dir, { recursive: true, force: true }));

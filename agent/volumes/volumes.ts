@@ -6,13 +6,15 @@ import type { Pod, Volume } from "../../api/types.ts";
 import { logger } from "../../lib/log.ts";
 import type { Mounter } from "./mount.ts";
 import { safeSubPath } from "./subpath.ts";
-import { VolumeError, type MountedVolume, type SubPathRequest, type VolumeContext, type VolumeKind, type Volumes } from "./volume.ts";
+import { VolumeError, type MountedVolume, type ResolvedVolume, type SubPathRequest, type VolumeContext, type VolumeKind, type Volumes } from "./volume.ts";
 
 const log = logger("volumes");
 
 export interface VolumesOptions {
   readonly kinds: readonly VolumeKind[];
   readonly mounter: Mounter;
+  /** Finds what stands behind a claim; a volume without one comes back as it is. */
+  readonly resolve: (pod: Pod, volume: Volume) => Promise<ResolvedVolume>;
   /** The directory that holds a directory per pod uid. */
   readonly podsDir: string;
 }
@@ -35,11 +37,13 @@ async function setupAll(options: VolumesOptions, pod: Pod, signal: AbortSignal):
 }
 
 async function setup(options: VolumesOptions, { pod, volume, signal }: Omit<VolumeContext, "dir">): Promise<MountedVolume> {
-  const kind = kindOf(options, volume);
-  if (!kind) throw new VolumeError(volume.name, "no volume plugin matched");
-  const dir = join(options.podsDir, pod.metadata.uid ?? "", "volumes", kind.plugin, volume.name);
   try {
-    return await kind.setup({ pod, volume, dir, signal });
+    const resolved = await options.resolve(pod, volume);
+    const kind = kindOf(options, resolved);
+    if (!kind) throw new Error("no volume plugin matched");
+    const dir = join(options.podsDir, pod.metadata.uid ?? "", "volumes", kind.plugin, resolved.name);
+    const mounted = await kind.setup({ pod, volume: resolved, dir, signal });
+    return resolved.readOnly ? { ...mounted, readOnly: true } : mounted;
   } catch (error) {
     throw new VolumeError(volume.name, (error as Error).message, { cause: error });
   }
@@ -61,7 +65,7 @@ export function usedVolumes(pod: Pod): Volume[] {
 }
 
 /** A volume without a source is an emptyDir, as the API says. */
-function kindOf(options: VolumesOptions, volume: Volume): VolumeKind | undefined {
+function kindOf(options: VolumesOptions, volume: ResolvedVolume): VolumeKind | undefined {
   return options.kinds.find((kind) => kind.handles(Object.keys(volume).length === 1 ? { ...volume, emptyDir: {} } : volume));
 }
 

@@ -1,0 +1,24 @@
+// nfs: an export of another machine, mounted with the host's own tools, because its options and helpers are theirs.
+import { mkdir } from "node:fs/promises";
+import { run, type Exec } from "../../lib/exec.ts";
+import type { Mounter } from "./mount.ts";
+import type { VolumeKind } from "./volume.ts";
+
+const MOUNT_TIMEOUT_MS = 120_000;
+
+export function nfs(mounter: Mounter, exec: Exec): VolumeKind {
+  return {
+    plugin: "kubernetes.io~nfs",
+    handles: (volume) => volume.nfs !== undefined,
+    async setup({ volume, dir }) {
+      const { server = "", path = "", readOnly = false } = volume.nfs ?? {};
+      const isReadOnly = readOnly || volume.readOnly === true;
+      await mkdir(dir, { recursive: true, mode: 0o750 });
+      if (!(await mounter.isMountPoint(dir))) {
+        const options = [...(volume.mountOptions ?? []), ...(isReadOnly ? ["ro"] : [])];
+        await run(exec, ["mount", "-t", "nfs", ...(options.length > 0 ? ["-o", options.join(",")] : []), `${server}:${path}`, dir], { timeoutMs: MOUNT_TIMEOUT_MS });
+      }
+      return { hostPath: dir, readOnly: isReadOnly };
+    },
+  };
+}
