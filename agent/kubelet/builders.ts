@@ -27,7 +27,7 @@ export function aPod(overrides: { name?: string; uid?: string; spec?: Partial<Po
   };
 }
 
-export const noCgroups: Cgroups = { version: 1, parentOf: (pod) => `/kubepods/pod${pod.metadata.uid}`, ensure: () => Promise.resolve(), remove: () => Promise.resolve() };
+export const noCgroups: Cgroups = { version: 1, parentOf: (pod) => `/kubepods/pod${pod.metadata.uid}`, ensure: () => Promise.resolve(), resize: () => Promise.resolve(), remove: () => Promise.resolve() };
 export const noMounter: Mounter = { tmpfs: () => Promise.resolve(), bind: () => Promise.resolve(), unmount: () => Promise.resolve(), isMountPoint: () => Promise.resolve(false), below: () => Promise.resolve([]) };
 
 export interface RecordedEvent {
@@ -93,6 +93,11 @@ export class Rig {
 
   addObject(kind: KindInfo, object: AnyObject): void {
     void this.api.create(kind, object);
+  }
+
+  /** The node's own object, with these resources for pods. */
+  async addNode(allocatable: Record<string, string>): Promise<void> {
+    await this.api.create(builtinKind("", "v1", "Node"), { metadata: { name: "n1" }, status: { allocatable, capacity: allocatable } });
   }
 
   /** Resolves when no pod is being worked on any more. */

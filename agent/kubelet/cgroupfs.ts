@@ -80,6 +80,14 @@ export class CgroupFs implements Cgroups {
     }
   }
 
+  async resize(pod: Pod, step: "grow" | "settle"): Promise<void> {
+    const name = cgroupName(pod);
+    for (const { controller, file, value } of limitFiles(podResources(pod), this.options.mounts.version)) await this.#write(controller, name, { file, value, onlyRaise: step === "grow" });
+    if (step === "grow" || name[1] !== "burstable") return;
+    this.#burstable.set(pod.metadata.uid ?? "", podRequest(pod, "cpu"));
+    await this.#shareOut();
+  }
+
   async remove(uid: string): Promise<void> {
     for (const name of possibleNames(uid)) {
       const path = cgroupPath(name, this.options.driver, this.options.root ?? "");
@@ -124,10 +132,10 @@ export class CgroupFs implements Cgroups {
     if (cpu) await this.#write(cpu.controller, ["kubepods", "burstable"], cpu);
   }
 
-  async #write(controller: string, name: CgroupName, { file, value }: { file: string; value: string }): Promise<void> {
+  async #write(controller: string, name: CgroupName, { file, value, onlyRaise = false }: { file: string; value: string; onlyRaise?: boolean }): Promise<void> {
     const path = join(this.options.mounts.mounts.get(controller) as string, cgroupPath(name, this.options.driver, this.options.root ?? ""), file);
     const present = await readFile(path, "utf8").catch(() => undefined);
-    if (present === undefined || present.trim() === value) return;
+    if (present === undefined || present.trim() === value || (onlyRaise && limitOf(value) < limitOf(present))) return;
     await writeFile(path, value).catch((error: unknown) => log.warn({ err: error, path, value }, "setting a cgroup limit failed"));
   }
 
@@ -135,6 +143,12 @@ export class CgroupFs implements Cgroups {
   async #allMounts(): Promise<string[]> {
     return [...new Set(this.options.mounts.mounts.values())];
   }
+}
+
+/** A limit file's first word as a number; none is infinite. */
+function limitOf(text: string): number {
+  const first = text.trim().split(" ")[0] ?? "";
+  return first === "max" || first === "-1" ? Infinity : Number(first);
 }
 
 /** Removes a cgroup and all below it, ending whatever still runs inside. */

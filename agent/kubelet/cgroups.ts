@@ -12,6 +12,8 @@ export interface Cgroups {
   parentOf(pod: Pod): string;
   /** Makes the pod's cgroup with its limits, or brings the limits up to date. */
   ensure(pod: Pod): Promise<void>;
+  /** Changes the limits of a pod that runs: "grow" only raises them, "settle" sets them as they shall be. */
+  resize(pod: Pod, step: "grow" | "settle"): Promise<void>;
   remove(uid: string): Promise<void>;
 }
 

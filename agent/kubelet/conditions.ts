@@ -6,7 +6,14 @@ import { isSidecar } from "./observed.ts";
 import type { PodPhase } from "./phase.ts";
 
 /** The condition types this kubelet writes; all others belong to somebody else. */
-export const OWNED_CONDITIONS: readonly string[] = ["PodReadyToStartContainers", "Initialized", "Ready", "ContainersReady", "PodScheduled"];
+export const OWNED_CONDITIONS: readonly string[] = ["PodResizePending", "PodResizeInProgress", "PodReadyToStartContainers", "Initialized", "Ready", "ContainersReady", "PodScheduled"];
+
+/** How far a resize of the pod has come; absent parts are conditions the pod does not have. */
+export interface ResizeState {
+  readonly pending?: { readonly reason: string; readonly message: string } | undefined;
+  /** Granted and being carried out; with the error that keeps it from being done. */
+  readonly inProgress?: { readonly error?: string | undefined } | undefined;
+}
 
 export interface ConditionInput {
   readonly pod: Pod;
@@ -16,6 +23,7 @@ export interface ConditionInput {
   readonly phase: PodPhase;
   /** Sandbox with network, and volumes mounted. */
   readonly canStartContainers: boolean;
+  readonly resize: ResizeState;
   readonly now: number;
 }
 
@@ -25,7 +33,10 @@ type Verdict = Pick<PodCondition, "status" | "reason" | "message">;
 export function conditionsOf(input: ConditionInput): PodCondition[] {
   const foreign = (input.pod.status?.conditions ?? []).filter((condition) => !OWNED_CONDITIONS.includes(condition.type));
   const containersReady = judgeContainersReady(input);
+  const { pending, inProgress } = input.resize;
   const own: [string, Verdict][] = [
+    ...(pending ? [["PodResizePending", { status: "True", ...pending }] as [string, Verdict]] : []),
+    ...(inProgress ? [["PodResizeInProgress", { status: "True", ...(inProgress.error !== undefined && { reason: "Error", message: inProgress.error }) }] as [string, Verdict]] : []),
     ["PodReadyToStartContainers", { status: input.canStartContainers ? "True" : "False" }],
     ["Initialized", judgeInitialized(input)],
     ["Ready", judgeReady(input, containersReady, foreign)],

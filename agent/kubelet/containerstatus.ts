@@ -1,7 +1,7 @@
 // The status of each container of a pod, from the runtime's records, the last status and the reasons for waiting. Pure.
 // Readiness comes from the probes; upstream: pkg/kubelet/kubelet_pods.go.
 import { timestamp } from "../../lib/clock.ts";
-import type { Container, ContainerState, ContainerStatus, Pod } from "../../api/types.ts";
+import type { Container, ContainerState, ContainerStatus, Pod, ResourceRequirements } from "../../api/types.ts";
 import type { ContainerRecord } from "../runtime/runtime.ts";
 import { restartCountOf } from "./labels.ts";
 import { isSidecar, latest, shouldBeStarted, type ObservedPod } from "./observed.ts";
@@ -27,6 +27,8 @@ export interface ContainerStatusInput {
   readonly role: ContainerRole;
   readonly reasons: ReadonlyMap<string, WaitingReason>;
   readonly health: (containerId: string) => Health;
+  /** What a running container really has, where that was noted. */
+  readonly actuated: (containerId: string) => ResourceRequirements | undefined;
   readonly runtimeName: string;
   readonly supportsRecursiveReadOnly: boolean;
   /** The pod is stopped for good: what has not started never will. */
@@ -74,7 +76,7 @@ function fromRecord(input: ContainerStatusInput, { container, record, previous, 
     imageID: record.imageId,
     containerID,
     started: false,
-    ...resourcesOf(container),
+    ...resourcesOf(container, record.state === "running" ? input.actuated(record.id) : undefined),
     volumeMounts: volumeMounts(container, input.supportsRecursiveReadOnly),
     ...(record.user && { user: { linux: { uid: record.user.uid, gid: record.user.gid, supplementalGroups: [...record.user.supplementalGroups] } } }),
   };
@@ -153,11 +155,12 @@ function withHealth(input: ContainerStatusInput, container: Container, status: C
   return { ...status, started: health.started, ready: health.started && health.ready };
 }
 
-function resourcesOf(container: Container): Pick<ContainerStatus, "resources" | "allocatedResources"> {
-  const { requests, limits } = container.resources ?? {};
+function resourcesOf(container: Container, actuated?: ResourceRequirements): Pick<ContainerStatus, "resources" | "allocatedResources"> {
+  const { requests, limits } = actuated ?? container.resources ?? {};
+  const allocated = container.resources?.requests;
   return {
-    ...(requests && { allocatedResources: requests }),
-    ...(container.resources && { resources: { ...(limits && { limits }), ...(requests && { requests }) } }),
+    ...(allocated && { allocatedResources: allocated }),
+    ...((actuated ?? container.resources) && { resources: { ...(limits && { limits }), ...(requests && { requests }) } }),
   };
 }
 

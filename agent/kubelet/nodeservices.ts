@@ -15,6 +15,7 @@ import { nfs } from "../volumes/nfs.ts";
 import type { PayloadSources } from "../volumes/payload.ts";
 import type { Tokens } from "../volumes/tokens.ts";
 import { createVolumes } from "../volumes/volumes.ts";
+import { Allocations } from "./allocation.ts";
 import { credentialsFor } from "./credentials.ts";
 import { parseResolvConf } from "./dns.ts";
 import { fieldValue, resourceValue, type NodeFacts } from "./fields.ts";
@@ -61,6 +62,7 @@ export function nodeServices(deps: KubeletDeps, sources: Sources): NodeServices 
   return {
     nodeName, nodeIp, clusterDns, clusterDomain, clock, runtime, recorder, cgroups, paths, machine,
     cache,
+    allocations: new Allocations(paths, allocatable),
     images: new Images({ images: runtime.images, clock, recorder, maxParallelPulls: deps.maxParallelPulls ?? 5 }),
     writer: new StatusWriter(deps.client, clock, sources.signal),
     probes: sources.prober,

@@ -1,6 +1,6 @@
 // The plan as a table: what the runtime holds of a pod, and what must happen next.
 import { describe, expect, test } from "bun:test";
-import type { Container, Pod, PodSpec } from "../../api/types.ts";
+import type { Container, Pod, PodSpec, ResourceRequirements } from "../../api/types.ts";
 import type { ContainerRecord, Sandbox } from "../runtime/runtime.ts";
 import { aContainer, aPod } from "./builders.ts";
 import type { BackOff } from "./backoff.ts";
@@ -26,13 +26,14 @@ interface Case {
   readonly probes?: Record<string, ProbeVerdict>;
   readonly backOffs?: Record<string, BackOff>;
   readonly notBefore?: Record<string, number>;
+  readonly actuated?: Record<string, ResourceRequirements>;
 }
 
-function input({ spec = {}, metadata, sandboxes = [sandbox()], containers = [], probes = {}, backOffs = {}, notBefore = {} }: Case): PlanInput {
+function input({ spec = {}, metadata, sandboxes = [sandbox()], containers = [], probes = {}, backOffs = {}, notBefore = {}, actuated = {} }: Case): PlanInput {
   return {
     pod: aPod({ spec, ...(metadata && { metadata }) }),
     observed: observedPod({ uid: "uid-1", name: "p", namespace: "default" }, sandboxes, containers),
-    probes: new Map(Object.entries(probes)), backOffs: new Map(Object.entries(backOffs)), notBefore: new Map(Object.entries(notBefore)), now: NOW,
+    probes: new Map(Object.entries(probes)), backOffs: new Map(Object.entries(backOffs)), notBefore: new Map(Object.entries(notBefore)), actuated: new Map(Object.entries(actuated)), now: NOW,
   };
 }
 
@@ -42,6 +43,7 @@ function words(action: Action): string {
     case "startContainer": return `start ${action.role === "regular" ? "" : `${action.role} `}${action.container}`;
     case "killContainer": return `kill ${action.id}: ${action.message}`;
     case "createSandbox": return `sandbox ${action.attempt}`;
+    case "resize": return `resize ${action.id}`;
     case "removeContainer": return `remove ${action.id}`;
     default: return action.type;
   }
@@ -69,6 +71,10 @@ const CASES: Record<string, [Case, string[]]> = {
   "a failed liveness probe only kills under Never": [{ spec: { restartPolicy: "Never", containers: two }, containers: [record("app", "running"), record("web", "running")], probes: { "app-0": { liveness: "failure" } } }, ["kill app-0: Container app failed liveness probe"]],
   "a container's own policy beats the pod's": [{ spec: { restartPolicy: "Never", containers: [aContainer({ restartPolicy: "OnFailure" })] }, containers: [exited("app", 1)] }, ["start app"]],
   "a restart rule for an exit code beats the container's policy": [{ spec: { restartPolicy: "Never", containers: [aContainer({ restartPolicy: "Never", restartPolicyRules: [{ action: "Restart", exitCodes: { operator: "In", values: [42] } }] })] }, containers: [exited("app", 42)] }, ["start app"]],
+
+  "new limits are given to a running container": [{ spec: { containers: [aContainer({ resources: { limits: { cpu: "2" } } })] }, containers: [record("app", "running")], actuated: { "app-0": { limits: { cpu: "1" } } } }, ["resize app-0"]],
+  "the same amount spelt differently is no resize": [{ spec: { containers: [aContainer({ resources: { limits: { cpu: "1000m" } } })] }, containers: [record("app", "running")], actuated: { "app-0": { limits: { cpu: "1" } } } }, []],
+  "a resize restarts a container whose policy says so": [{ spec: { containers: [aContainer({ resources: { limits: { memory: "2Mi" } }, resizePolicy: [{ resourceName: "memory", restartPolicy: "RestartContainer" }] })] }, containers: [record("app", "running")], actuated: { "app-0": { limits: { memory: "1Mi" } } } }, ["kill app-0: Container app resize requires restart", "start app"]],
 
   "a sandbox that is not ready is replaced with everything in it": [{ sandboxes: [sandbox({ state: "notready", ips: [] })], containers: [exited("app", 137)] }, ["killPod", "sandbox 1", "start app"]],
   "two ready sandboxes are both replaced": [{ sandboxes: [sandbox(), sandbox({ id: "s1", attempt: 1 })] }, ["killPod", "sandbox 2", "start app"]],

@@ -1,7 +1,8 @@
 // Decides what one sync of a running pod must do: pure, from the pod's spec and what the runtime holds of it.
 // `syncpod.ts` carries the actions out; deletion and terminal pods never come here.
-import type { Container, Pod } from "../../api/types.ts";
+import type { Container, Pod, ResourceRequirements } from "../../api/types.ts";
 import type { ContainerRecord } from "../runtime/runtime.ts";
+import { changedResources } from "./allocation.ts";
 import { goDuration, restartAt, type BackOff } from "./backoff.ts";
 import { hashOf, recordedHash } from "./labels.ts";
 import { isRunning, isSidecar, judgeSandbox, latest, restartsAfterProbeFailure, shouldBeStarted, shouldRestart, type ObservedPod } from "./observed.ts";
@@ -21,19 +22,22 @@ export interface PlanInput {
   readonly backOffs: ReadonlyMap<string, BackOff>;
   /** By container name: when a start that failed is worth another try. */
   readonly notBefore: ReadonlyMap<string, number>;
+  /** What running containers really have, by container id; absent means as the spec says. */
+  readonly actuated: ReadonlyMap<string, ResourceRequirements>;
   readonly now: number;
 }
 
 export type ContainerRole = "ephemeral" | "init" | "regular";
 
 /** Why a container is killed; decides its grace period. */
-export type KillReason = "LivenessProbe" | "StartupProbe" | "DefinitionChanged" | "Unknown";
+export type KillReason = "LivenessProbe" | "StartupProbe" | "DefinitionChanged" | "Resize" | "Unknown";
 
 export type Action =
   | { readonly type: "killPod" }
   | { readonly type: "killContainer"; readonly id: string; readonly container: string; readonly reason: KillReason; readonly message: string }
   | { readonly type: "removeContainer"; readonly id: string }
   | { readonly type: "createSandbox"; readonly attempt: number; readonly replaces: string | undefined }
+  | { readonly type: "resize"; readonly id: string; readonly container: string }
   | { readonly type: "startContainer"; readonly role: ContainerRole; readonly container: string };
 
 /** A container that must wait before it may start again. */
@@ -71,10 +75,11 @@ type Start = Extract<Action, { type: "startContainer" }>;
 
 interface Draft {
   readonly kill: Extract<Action, { type: "killContainer" }>[];
+  readonly resize: Extract<Action, { type: "resize" }>[];
   readonly start: Start[];
 }
 
-const emptyDraft = (): Draft => ({ kill: [], start: [] });
+const emptyDraft = (): Draft => ({ kill: [], resize: [], start: [] });
 const start = (role: ContainerRole, container: Container): Start => ({ type: "startContainer", role, container: container.name });
 
 function planNewSandbox(input: PlanInput, sandbox: { attempt: number; id: string | undefined }): Plan {
@@ -131,6 +136,7 @@ function planInitContainers(input: PlanInput, draft: Draft): "initialized" | "in
     if (isPast && !isSidecar(container)) continue;
     const step = judgeInit(input, container, record);
     if (step.kill) draft.kill.push(step.kill);
+    if (step.resize) draft.resize.push(step.resize);
     if (step.verdict === "failed") return "failed";
     if (step.verdict === "restart" || step.alsoRestart) started.push(i);
     if (step.verdict === "done") {
@@ -147,6 +153,7 @@ function planInitContainers(input: PlanInput, draft: Draft): "initialized" | "in
 interface InitStep {
   readonly verdict: "wait" | "restart" | "done" | "failed";
   readonly kill?: Extract<Action, { type: "killContainer" }>;
+  readonly resize?: Extract<Action, { type: "resize" }>;
   /** Done with initialising, yet the container itself must be replaced. */
   readonly alsoRestart?: boolean;
 }
@@ -175,7 +182,9 @@ function judgeRunningSidecar(input: PlanInput, container: Container, record: Con
   }
   if (isOutdated(container, record)) return { verdict: "done", alsoRestart: true, kill: killOf(record, "DefinitionChanged", `Init container ${container.name} definition changed`) };
   if (probes?.liveness === "failure") return { verdict: "done", alsoRestart: true, kill: killOf(record, "LivenessProbe", `Init container ${container.name} failed liveness probe`) };
-  return { verdict: "done" };
+  const resize = judgeResize(input, container, record);
+  if (resize === "restart") return { verdict: "done", alsoRestart: true, kill: killOf(record, "Resize", `Container ${container.name} resize requires restart`) };
+  return resize ? { verdict: "done", resize } : { verdict: "done" };
 }
 
 /** "finished" when nothing runs and nothing will: the pod can be stopped. */
@@ -191,7 +200,8 @@ function planRegularContainers(input: PlanInput, draft: Draft): "live" | "finish
       continue;
     }
     const verdict = judgeRunning(input, container, record);
-    if (verdict === "keep") {
+    if (verdict === "keep" || "resize" in verdict) {
+      if (verdict !== "keep") draft.resize.push(verdict.resize);
       kept++;
       continue;
     }
@@ -203,7 +213,9 @@ function planRegularContainers(input: PlanInput, draft: Draft): "live" | "finish
   return "live";
 }
 
-function judgeRunning(input: PlanInput, container: Container, record: ContainerRecord): "keep" | { restart: boolean; kill: Extract<Action, { type: "killContainer" }> } {
+type RunningVerdict = "keep" | { readonly resize: Extract<Action, { type: "resize" }> } | { readonly restart: boolean; readonly kill: Extract<Action, { type: "killContainer" }> };
+
+function judgeRunning(input: PlanInput, container: Container, record: ContainerRecord): RunningVerdict {
   const probes = input.probes.get(record.id);
   const found = isOutdated(container, record)
     ? { reason: "DefinitionChanged" as const, message: `Container ${container.name} definition changed`, restart: true }
@@ -212,8 +224,21 @@ function judgeRunning(input: PlanInput, container: Container, record: ContainerR
       : probes?.startup === "failure"
         ? { reason: "StartupProbe" as const, message: `Container ${container.name} failed startup probe`, restart: restartsAfterProbeFailure(input.pod, container) }
         : undefined;
-  if (!found) return "keep";
+  if (!found) {
+    const resize = judgeResize(input, container, record);
+    if (resize === "restart") return { restart: true, kill: killOf(record, "Resize", `Container ${container.name} resize requires restart`) };
+    return resize ? { resize } : "keep";
+  }
   return { restart: found.restart, kill: killOf(record, found.reason, found.restart ? `${found.message}, will be restarted` : found.message) };
+}
+
+/** undefined when the container has what it should. */
+function judgeResize(input: PlanInput, container: Container, record: ContainerRecord): "restart" | Extract<Action, { type: "resize" }> | undefined {
+  const have = input.actuated.get(record.id);
+  const changed = have ? changedResources(container.resources, have) : [];
+  if (changed.length === 0) return undefined;
+  const needsRestart = container.resizePolicy?.some(({ resourceName, restartPolicy }) => restartPolicy === "RestartContainer" && changed.some((name) => name === resourceName));
+  return needsRestart ? "restart" : { type: "resize", id: record.id, container: container.name };
 }
 
 function isOutdated(container: Container, record: ContainerRecord): boolean {
@@ -227,7 +252,7 @@ function killOf(record: ContainerRecord, reason: KillReason, message: string): E
 
 function finish(input: PlanInput, draft: Draft): Plan {
   const { allowed, waiting } = holdBack(input, draft.start);
-  return { actions: [...draft.kill, ...allowed], waiting };
+  return { actions: [...draft.kill, ...draft.resize, ...allowed], waiting };
 }
 
 /** Takes out the starts whose container is in back-off; an init container that waits holds up all after it. */

@@ -50,9 +50,14 @@ export class Pods {
     this.hooks.onUpdate(pod);
     const known = this.#workers.get(uid);
     if (known) return known.update(pod);
-    const worker = new PodWorker(this.node, pod, { signal: this.signal });
+    const worker = new PodWorker(this.node, pod, { signal: this.signal, others: (own) => this.#claims(own) });
     this.#workers.set(uid, worker);
     void this.#forgetWhenGone(uid, worker);
+  }
+
+  /** Pods other than this one that still use the node. */
+  #claims(uid: string): Pod[] {
+    return this.all().filter((worker) => worker.pod.metadata.uid !== uid && worker.phase !== "terminated").map((worker) => worker.pod);
   }
 
   async #forgetWhenGone(uid: string, worker: PodWorker): Promise<void> {
@@ -60,6 +65,8 @@ export class Pods {
     if (this.signal.aborted) return;
     this.#workers.delete(uid);
     this.hooks.onGone(uid);
+    // What it had may be what a waiting resize needs.
+    for (const other of this.#workers.values()) if (other.isWaitingForRoom) other.poke();
   }
 
   /** A pod's object is gone. */

@@ -3,6 +3,7 @@ import type { Pod, Service } from "../../api/types.ts";
 import type { Clock } from "../../lib/clock.ts";
 import type { ContainerRecord, RegistryAuth, Runtime } from "../runtime/runtime.ts";
 import type { Volumes } from "../volumes/volume.ts";
+import type { Allocations } from "./allocation.ts";
 import type { Cgroups } from "./cgroups.ts";
 import type { Health } from "./containerstatus.ts";
 import type { DnsConfig } from "./dns.ts";
@@ -40,6 +41,7 @@ export interface NodeServices {
   readonly probes: Probes;
   readonly volumes: Volumes;
   readonly cgroups: Cgroups;
+  readonly allocations: Allocations;
   readonly recorder: EventSink;
   readonly paths: Paths;
   readonly objects: ObjectSource;

@@ -60,6 +60,7 @@ export async function startContainer(node: NodeServices, input: StartInput): Pro
   const volumes = await withImages(node, input).catch(failImage);
   const config = await prepare(node, { ...input, volumes }, image).catch((error: unknown) => fail("CreateContainerConfigError", error));
   const id = await node.runtime.pods.createContainer(input.sandbox.id, config, input.sandboxConfig).catch((error: unknown) => fail("CreateContainerError", error));
+  await node.allocations.actuate(pod.metadata.uid ?? "", id, container.resources ?? {});
   node.recorder.event(about, "Normal", "Created", "Container created");
   try {
     await node.runtime.pods.startContainer(id);

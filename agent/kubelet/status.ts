@@ -2,7 +2,7 @@
 // `statuswriter.ts` sends it.
 import { timestamp } from "../../lib/clock.ts";
 import type { Pod, PodStatus } from "../../api/types.ts";
-import { conditionsOf, hasStarted, OWNED_CONDITIONS } from "./conditions.ts";
+import { conditionsOf, hasStarted, OWNED_CONDITIONS, type ResizeState } from "./conditions.ts";
 import { containerStatuses, type ContainerStatusInput } from "./containerstatus.ts";
 import { judgeSandbox } from "./observed.ts";
 import { phaseOf, type PodPhase } from "./phase.ts";
@@ -12,6 +12,7 @@ export interface StatusInput extends Omit<ContainerStatusInput, "old" | "role"> 
   /** The status last generated or, after a start, the API's. */
   readonly old: PodStatus;
   readonly volumesReady: boolean;
+  readonly resize: ResizeState;
   /** A decision that overrides what the containers say: eviction, deadline, refusal. */
   readonly verdict?: { readonly phase: "Failed"; readonly reason: string; readonly message: string } | undefined;
   readonly nodeIp: string;
@@ -34,7 +35,7 @@ export function podStatus(input: StatusInput): PodStatus {
   return {
     ...(pod.metadata.generation !== undefined && { observedGeneration: pod.metadata.generation }),
     phase,
-    conditions: conditionsOf({ pod, old, statuses, phase, now: input.now, canStartContainers: !sandbox.needsNew && input.volumesReady }),
+    conditions: conditionsOf({ pod, old, statuses, phase, now: input.now, resize: input.isTerminal ? {} : input.resize, canStartContainers: !sandbox.needsNew && input.volumesReady }),
     ...(message && { message }),
     ...(reason && { reason }),
     hostIP: input.nodeIp,
@@ -71,7 +72,8 @@ export function statusPatch(pod: Pod, from: PodStatus, to: PodStatus): Record<st
     status[key] = key === "podIPs" || key === "hostIPs" ? replacedIps(from[key] ?? [], to[key] ?? []) : (to[key] ?? null);
   }
   const conditions = (to.conditions ?? []).filter((c) => OWNED_CONDITIONS.includes(c.type) && !Bun.deepEquals(from.conditions?.find((f) => f.type === c.type), c));
-  if (conditions.length > 0) status["conditions"] = conditions;
+  const removed = (from.conditions ?? []).filter((c) => OWNED_CONDITIONS.includes(c.type) && !to.conditions?.some((t) => t.type === c.type)).map(({ type }) => ({ type, $patch: "delete" }));
+  if (conditions.length + removed.length > 0) status["conditions"] = [...conditions, ...removed];
   if (Object.keys(status).length === 0) return undefined;
   return { metadata: { uid: pod.metadata.uid }, status };
 }

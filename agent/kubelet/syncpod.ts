@@ -1,17 +1,19 @@
 // One sync of a running pod: asks the plan what to do and does it, overlapping what does not depend on each other.
 // Called by the pod's worker again and again until there is nothing left to do.
 import { mkdir, rm } from "node:fs/promises";
-import type { Container, Pod } from "../../api/types.ts";
+import type { Container, Pod, ResourceRequirements } from "../../api/types.ts";
 import { logger } from "../../lib/log.ts";
 import type { ImageRecord, Sandbox, SandboxConfig } from "../runtime/runtime.ts";
 import { VolumeError, type MountedVolume } from "../volumes/volume.ts";
 import { raise, type BackOff } from "./backoff.ts";
 import { containersOf, type WaitingReason } from "./containerstatus.ts";
+import type { ResizeState } from "./conditions.ts";
 import { podDns } from "./dns.ts";
 import { killContainer, killPod } from "./kill.ts";
 import { isSidecar, latest, nothingObserved, type ObservedPod } from "./observed.ts";
 import { plan, podLabel, type Action, type Plan } from "./plan.ts";
 import { containerRef, podRef } from "./recorder.ts";
+import { resizeMessage, resizePod } from "./resize.ts";
 import { sandboxConfig } from "./sandboxconfig.ts";
 import type { NodeServices } from "./services.ts";
 import { StartError, startContainer } from "./start.ts";
@@ -29,6 +31,7 @@ export interface PodState {
   readonly reasons: Map<string, WaitingReason>;
   /** When a container whose start failed is worth another try. */
   readonly notBefore: Map<string, number>;
+  resize: ResizeState;
   volumesReady: boolean;
   sandboxFailures: number;
   volumeFailures: number;
@@ -37,7 +40,7 @@ export interface PodState {
 /** A pod this process has not worked on yet; what an earlier one had reported still holds. */
 export function newPodState(pod: Pod): PodState {
   const volumesReady = pod.status?.conditions?.some((c) => c.type === "PodReadyToStartContainers" && c.status === "True") ?? false;
-  return { pod, backOffs: new Map(), reasons: new Map(), notBefore: new Map(), volumesReady, sandboxFailures: 0, volumeFailures: 0 };
+  return { pod, backOffs: new Map(), reasons: new Map(), notBefore: new Map(), resize: {}, volumesReady, sandboxFailures: 0, volumeFailures: 0 };
 }
 
 export interface SyncOptions {
@@ -54,12 +57,19 @@ export type NextSync = number | undefined;
 export async function syncPod(node: NodeServices, state: PodState, options: SyncOptions): Promise<NextSync> {
   const uid = state.pod.metadata.uid ?? "";
   const observed = node.cache.get(uid) ?? nothingObserved(state.pod);
-  const decided = plan({ pod: state.pod, observed, probes: node.probes.verdicts(uid), backOffs: state.backOffs, notBefore: state.notBefore, now: node.clock.now() });
+  const decided = plan({ pod: state.pod, observed, probes: node.probes.verdicts(uid), backOffs: state.backOffs, notBefore: state.notBefore, actuated: actuatedOf(node, observed), now: node.clock.now() });
   noteWaiting(node, state, decided);
   options.publish();
   const wakeUps = decided.waiting.map((waiting) => waiting.until);
   if (decided.actions.length > 0) wakeUps.push(...(await new Run(node, state, { ...options, observed }).perform(decided.actions)));
   return wakeUps.length > 0 ? Math.min(...wakeUps) : undefined;
+}
+
+function actuatedOf(node: NodeServices, observed: ObservedPod): Map<string, ResourceRequirements> {
+  return new Map(observed.containers.flatMap(({ id }) => {
+    const resources = node.allocations.actuated(observed.uid, id);
+    return resources ? [[id, resources] as const] : [];
+  }));
 }
 
 function noteWaiting(node: NodeServices, state: PodState, { waiting }: Plan): void {
@@ -81,6 +91,7 @@ class Run {
   /** Times at which failed steps should be tried again. */
   async perform(actions: readonly Action[]): Promise<number[]> {
     await this.#clear(actions);
+    await this.#resize(actions.filter((action) => action.type === "resize"));
     const starts = actions.filter((action) => action.type === "startContainer");
     const create = actions.find((action) => action.type === "createSandbox");
     if (this.options.signal.aborted || (starts.length === 0 && !create)) return this.#wakeUps;
@@ -107,6 +118,28 @@ class Run {
       if (record) await killContainer(node, { pod: state.pod, record, observed: options.observed, reason: action.reason, message: action.message }, { signal: options.signal });
     }));
     for (const action of actions) if (action.type === "removeContainer") await removeContainer(node, action.id);
+  }
+
+  async #resize(actions: readonly Extract<Action, { type: "resize" }>[]): Promise<void> {
+    const { node, state } = this;
+    if (actions.length === 0) {
+      state.resize = { pending: state.resize.pending };
+      return;
+    }
+    const containers = [...containersOf(state.pod, "init"), ...containersOf(state.pod, "regular")];
+    const resized = actions.flatMap(({ id, container: name }) => containers.filter((c) => c.name === name).map((container) => ({ id, container })));
+    state.resize = { ...state.resize, inProgress: { error: state.resize.inProgress?.error } };
+    this.options.publish();
+    try {
+      await resizePod(node, state.pod, resized);
+      state.resize = { pending: state.resize.pending };
+    } catch (error) {
+      const message = (error as Error).message;
+      if (state.resize.inProgress?.error !== message) node.recorder.event(podRef(state.pod), "Warning", "ResizeError", resizeMessage("Pod resize error", state.pod, message));
+      state.resize = { ...state.resize, inProgress: { error: message } };
+      this.#wakeUps.push(node.clock.now() + START_RETRY_MS);
+    }
+    this.options.publish();
   }
 
   async #prepareNode(): Promise<void> {

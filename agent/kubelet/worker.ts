@@ -8,6 +8,8 @@ import { isRunning, nothingObserved } from "./observed.ts";
 import { podLabel } from "./plan.ts";
 import type { NodeServices } from "./services.ts";
 import { podStatus } from "./status.ts";
+import { podRef } from "./recorder.ts";
+import { resizeMessage } from "./resize.ts";
 import { newPodState, removeContainer, syncPod, type NextSync, type PodState } from "./syncpod.ts";
 
 const log = logger("pod-worker");
@@ -25,8 +27,16 @@ export interface Verdict {
 /** Where the pod is: `gone` means that nothing of it is left. */
 export type WorkerPhase = "syncing" | "terminating" | "terminated" | "gone";
 
+export interface WorkerOptions {
+  readonly signal: AbortSignal;
+  /** The other pods that have a claim on the node's resources. */
+  readonly others: (uid: string) => readonly Pod[];
+}
+
 export class PodWorker {
   readonly #state: PodState;
+  /** The pod as the API has it; the state's has the resources it was granted. */
+  #wanted: Pod;
   readonly #stop: AbortSignal;
   #phase: WorkerPhase = "syncing";
   #verdict: Verdict | undefined;
@@ -40,8 +50,9 @@ export class PodWorker {
   #isDirty = true;
   readonly finished: Promise<void>;
 
-  constructor(readonly node: NodeServices, pod: Pod, options: { readonly signal: AbortSignal }) {
-    this.#state = newPodState(pod);
+  constructor(readonly node: NodeServices, pod: Pod, readonly options: WorkerOptions) {
+    this.#state = newPodState(node.allocations.granted(pod));
+    this.#wanted = pod;
     this.#stop = options.signal;
     this.#status = node.writer.get(pod.metadata.uid ?? "") ?? pod.status;
     const stop = (): void => {
@@ -59,6 +70,11 @@ export class PodWorker {
 
   get phase(): WorkerPhase {
     return this.#phase;
+  }
+
+  /** A resize was asked for that does not fit now. */
+  get isWaitingForRoom(): boolean {
+    return this.#state.resize.pending !== undefined;
   }
 
   /** The status last decided. */
@@ -80,7 +96,8 @@ export class PodWorker {
 
   /** The pod's object has changed. */
   update(pod: Pod): void {
-    this.#state.pod = pod;
+    this.#wanted = pod;
+    this.#state.pod = this.node.allocations.granted(pod);
     this.#interruptIfDoomed();
     this.poke();
   }
@@ -143,12 +160,29 @@ export class PodWorker {
       this.fail({ phase: "Failed", reason: "DeadlineExceeded", message: "Pod was active on the node longer than the specified deadline" });
       return undefined;
     }
+    await this.#allocate();
     const interrupt = this.#newInterrupt();
+    if (this.#isDoomed()) return undefined;
     node.probes.track(pod, this.#observed());
     const next = await syncPod(node, this.#state, { signal: interrupt.signal, publish: () => this.#publish() });
     if (isTerminal(this.status.phase)) this.poke();
     const all = [next, deadline].filter((at) => at !== undefined);
     return all.length > 0 ? Math.min(...all) : undefined;
+  }
+
+  /** Grants the pod what it asks for, or keeps it at what it has while that does not fit. */
+  async #allocate(): Promise<void> {
+    const { node } = this;
+    const { pod, pending, isNew } = await node.allocations.allocate(this.#wanted, this.options.others(this.#wanted.metadata.uid ?? ""));
+    const state = this.#state;
+    state.pod = pod;
+    if (isNew) {
+      state.resize = { inProgress: {} };
+      node.recorder.event(podRef(pod), "Normal", "ResizeStarted", resizeMessage("Pod resize started", pod));
+    } else if (pending && state.resize.pending?.message !== pending.message) {
+      node.recorder.event(podRef(pod), "Warning", pending.reason === "Infeasible" ? "ResizeInfeasible" : "ResizeDeferred", resizeMessage(`Pod resize ${pending.reason}`, this.#wanted, pending.message));
+    }
+    state.resize = { ...state.resize, pending };
   }
 
   async #terminate(): Promise<NextSync> {
@@ -189,6 +223,7 @@ export class PodWorker {
     await rm(node.paths.pod(uid), { recursive: true, force: true });
     node.writer.forget(uid);
     node.images.forgetPod(uid);
+    node.allocations.forget(uid);
     this.#enter("gone");
   }
 
@@ -232,6 +267,8 @@ export class PodWorker {
       reasons: this.#state.reasons,
       health: (id) => node.probes.health(id),
       runtimeName: node.runtime.name,
+      actuated: (id) => node.allocations.actuated(uid, id),
+      resize: this.#state.resize,
       supportsRecursiveReadOnly: node.supportsRecursiveReadOnly(pod),
       isTerminal: this.#phase === "terminated",
       volumesReady: this.#state.volumesReady,
