@@ -10,7 +10,8 @@ import { createKubelet } from "../agent/kubelet/kubelet.ts";
 import { createNode } from "../agent/kubelet/node.ts";
 import { createRuntime } from "../agent/runtime/create.ts";
 import type { Runtime } from "../agent/runtime/runtime.ts";
-import { installPlugins, writeCniConfig } from "../cni/config.ts";
+import { installPlugins, NETWORK_NAME, writeCniConfig } from "../cni/config.ts";
+import { freeLeakedAddresses } from "../cni/hostlocal/ipam.ts";
 import { defaultAddress, machineName } from "../lib/addresses.ts";
 import { systemClock } from "../lib/clock.ts";
 import { startAll, type Component } from "../lib/component.ts";
@@ -18,6 +19,7 @@ import { hostExec } from "../lib/exec.ts";
 import { logger } from "../lib/log.ts";
 import { createDns } from "../net/dns/dns.ts";
 import { prepareHost } from "../net/host/host.ts";
+import { findUplink } from "../net/overlay/apply.ts";
 import { createPodRoutes } from "../net/overlay/routes.ts";
 import { createProxy } from "../net/proxy/proxy.ts";
 import { DEFAULT_DATA_DIR, type Invocation } from "./commands.ts";
@@ -65,7 +67,8 @@ async function start(values: Values, signal: AbortSignal): Promise<() => Promise
   const [identity, runtime] = await Promise.all([joinCluster(values, { nodeName, nodeIp, signal }), openRuntime(values)]);
   const client = identity.connect();
   const cluster = await readClusterConfig(client);
-  await prepareHost({ exec: hostExec, clusterCidr: cluster.clusterCidr });
+  const { variant } = await prepareHost({ exec: hostExec, clusterCidr: cluster.clusterCidr });
+  const { mtu } = await findUplink(hostExec, nodeName, nodeIp);
   const recorder = (component: string): BackgroundEventRecorder => new BackgroundEventRecorder({ client, component, host: nodeName, clock });
   const node = createNode({ client, runtime, clock, recorder: recorder("kubelet"), nodeName, nodeIp, dataDir, version: KUBERNETES_VERSION, labels: labelsOf(values) });
   const informers = createInformers(client, clock);
@@ -74,14 +77,15 @@ async function start(values: Values, signal: AbortSignal): Promise<() => Promise
     podLogs: dataDir.startsWith(DEFAULT_DATA_DIR) && !dataDir.includes("lab") ? "/var/log/pods" : joinPath(dataDir, "logs"),
     clusterDns: [cluster.dnsIp], clusterDomain: cluster.clusterDomain,
   });
-  const proxy = createProxy({ informers, exec: hostExec, nodeName, nodeIp, clusterCidr: cluster.clusterCidr, clock, localClusterIps: [cluster.dnsIp] });
+  const proxy = createProxy({ informers, exec: hostExec, nodeName, nodeIp, clusterCidr: cluster.clusterCidr, clock, localClusterIps: [cluster.dnsIp], variant });
   const dns = createDns({ informers, clusterDomain: cluster.clusterDomain, dnsIp: cluster.dnsIp, exec: hostExec, clock });
   const routes = createPodRoutes({ informers, nodeName, nodeIp, exec: hostExec, clock });
+  await freeAddresses(runtime, dataDir);
   const podNetwork: Component = {
     name: "pod network",
     start: async () => {
       const podCidr = await node.podCidr(signal);
-      if (podCidr) await writeCniConfig({ dir: cniPaths(dataDir).cniConfDir, podCidrs: [podCidr], dataDir: joinPath(dataDir, "cni", "ipam") });
+      if (podCidr) await writeCniConfig({ dir: cniPaths(dataDir).cniConfDir, podCidrs: [podCidr], dataDir: ipamDir(dataDir), mtu, variant });
       node.refresh();
       informers.start(signal);
     },
@@ -95,6 +99,17 @@ async function start(values: Values, signal: AbortSignal): Promise<() => Promise
     await runtime.close();
     client.close();
   };
+}
+
+function ipamDir(dataDir: string): string {
+  return joinPath(dataDir, "cni", "ipam");
+}
+
+/** Addresses of pods that vanished without a goodbye, as after a power cut, would never be handed out again. */
+async function freeAddresses(runtime: Runtime, dataDir: string): Promise<void> {
+  const sandboxes = await runtime.pods.listSandboxes();
+  const freed = freeLeakedAddresses({ dataDir: ipamDir(dataDir), network: NETWORK_NAME, liveContainerIds: new Set(sandboxes.map((sandbox) => sandbox.id)), now: clock.now() });
+  if (freed.length > 0) log.info({ addresses: freed }, "took back addresses of pods that are gone");
 }
 
 function joinCluster(values: Values, node: { nodeName: string; nodeIp: string; signal: AbortSignal }): Promise<NodeIdentity> {

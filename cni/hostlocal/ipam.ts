@@ -35,10 +35,19 @@ export const hostLocal: Plugin = {
   },
 };
 
+/** Which containers live, as of now; reservations younger than `graceMs` may be of one still being made. */
+export interface Survivors {
+  readonly dataDir?: string;
+  readonly network: string;
+  readonly liveContainerIds: ReadonlySet<string>;
+  readonly graceMs?: number;
+  readonly now: number;
+}
+
 /** Frees every address whose container is gone; what an agent calls once it has listed its sandboxes. Returns the freed ones. */
-export function freeLeakedAddresses(options: { readonly dataDir?: string; readonly network: string; readonly liveContainerIds: ReadonlySet<string> }): string[] {
-  const store = new AddressStore(options.dataDir ?? DEFAULT_DATA_DIR, options.network);
-  return releaseWhere(store, (entry) => !options.liveContainerIds.has(entry.containerId));
+export function freeLeakedAddresses({ dataDir = DEFAULT_DATA_DIR, network, liveContainerIds, graceMs = 60_000, now }: Survivors): string[] {
+  const store = new AddressStore(dataDir, network);
+  return releaseWhere(store, (entry) => !liveContainerIds.has(entry.containerId) && now - store.reservedAt(entry.address) >= graceMs);
 }
 
 /** One address from each set; when a later set is exhausted, what the earlier ones gave is taken back. */

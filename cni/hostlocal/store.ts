@@ -1,6 +1,6 @@
 // Which address belongs to which container, as one small file per address.
 // The layout is that of the reference host-local plugin, so that either can take over from the other.
-import { linkSync, mkdirSync, readdirSync, readFileSync, renameSync, rmSync, writeFileSync } from "node:fs";
+import { linkSync, mkdirSync, readdirSync, readFileSync, renameSync, rmSync, statSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { formatAddress, parseAddress, type Address } from "../../lib/cidr.ts";
 import { withFileLock } from "./lock.ts";
@@ -62,6 +62,11 @@ export class AddressStore {
       reservations.push({ address, containerId, ifName });
     }
     return reservations;
+  }
+
+  /** When an address was taken, in milliseconds since the epoch; 0 for one that is free. */
+  reservedAt(address: Address): number {
+    return statSync(this.#path(address), { throwIfNoEntry: false })?.mtimeMs ?? 0;
   }
 
   /** The address handed out last from a range set: the next search starts after it, so that reuse is late. */
