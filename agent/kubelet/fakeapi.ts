@@ -156,15 +156,19 @@ function matches(object: AnyObject, { namespace, fieldSelector }: ListOptions): 
 
 /** A small strategic merge: conditions by type, addresses by ip, other lists replaced. */
 function merged(base: unknown, patch: unknown, field = ""): unknown {
-  if (patch === null) return undefined;
   if (Array.isArray(patch)) {
     const key = field === "conditions" ? "type" : field === "podIPs" || field === "hostIPs" ? "ip" : undefined;
     if (key === undefined) return patch;
-    const kept = ((base ?? []) as Record<string, unknown>[]).filter((item) => !patch.some((p: Record<string, unknown>) => p[key] === item[key]));
-    return [...kept, ...patch.filter((p: Record<string, unknown>) => p["$patch"] !== "delete")];
+    const old = (base ?? []) as Record<string, unknown>[];
+    const kept = old.filter((item) => !patch.some((p: Record<string, unknown>) => p[key] === item[key]));
+    const put = patch.filter((p: Record<string, unknown>) => p["$patch"] !== "delete");
+    return [...kept, ...put.map((p: Record<string, unknown>) => merged(old.find((item) => item[key] === p[key]), p))];
   }
   if (typeof patch !== "object") return patch;
   const result: Record<string, unknown> = { ...(base as Record<string, unknown> | undefined) };
-  for (const [name, value] of Object.entries(patch as Record<string, unknown>)) result[name] = merged(result[name], value, name);
+  for (const [name, value] of Object.entries(patch as Record<string, unknown>)) {
+    if (value === null) delete result[name];
+    else result[name] = merged(result[name], value, name);
+  }
   return result;
 }

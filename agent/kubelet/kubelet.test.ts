@@ -16,6 +16,7 @@ test("a pod bound to the node becomes Ready and says how", async () => {
   const pod = await rig.until((p) => conditionOf(p, "Ready") === "True");
   expect(pod.status?.phase).toBe("Running");
   expect(pod.status?.podIP).toStartWith("10.88.");
+  expect(pod.status?.conditions?.find((c) => c.type === "Ready")).toEqual({ type: "Ready", status: "True", lastTransitionTime: expect.any(String), observedGeneration: 1 });
   expect(pod.status?.hostIP).toBe("10.0.0.1");
   expect(pod.status?.qosClass).toBe("BestEffort");
   expect(pod.status?.containerStatuses?.[0]).toMatchObject({ name: "app", ready: true, started: true, restartCount: 0, containerID: expect.stringMatching(/^fake:\/\//) });

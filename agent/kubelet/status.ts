@@ -71,7 +71,13 @@ export function statusPatch(pod: Pod, from: PodStatus, to: PodStatus): Record<st
     if (isForeign(key) || Bun.deepEquals(from[key], to[key])) continue;
     status[key] = key === "podIPs" || key === "hostIPs" ? replacedIps(from[key] ?? [], to[key] ?? []) : (to[key] ?? null);
   }
-  const conditions = (to.conditions ?? []).filter((c) => OWNED_CONDITIONS.includes(c.type) && !Bun.deepEquals(from.conditions?.find((f) => f.type === c.type), c));
+  const conditions = (to.conditions ?? []).flatMap((condition) => {
+    const before = from.conditions?.find(({ type }) => type === condition.type);
+    if (!OWNED_CONDITIONS.includes(condition.type) || Bun.deepEquals(before, condition)) return [];
+    // Merged by key, so a field that is gone must be said to be gone.
+    const gone = Object.keys(before ?? {}).filter((key) => !(key in condition));
+    return [{ ...condition, ...Object.fromEntries(gone.map((key) => [key, null])) }];
+  });
   const removed = (from.conditions ?? []).filter((c) => OWNED_CONDITIONS.includes(c.type) && !to.conditions?.some((t) => t.type === c.type)).map(({ type }) => ({ type, $patch: "delete" }));
   if (conditions.length + removed.length > 0) status["conditions"] = [...conditions, ...removed];
   if (Object.keys(status).length === 0) return undefined;
