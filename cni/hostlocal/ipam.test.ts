@@ -62,7 +62,7 @@ describe("host-local", () => {
     expect(await add("a", dual)).toBe("10.244.3.2/29 fd00:3::2/126");
     await expect(add("b", dual)).rejects.toThrow("failed to allocate for range 1");
     await hostLocal.del(call("a", dual));
-    later = 60_000;
+    later = 61_000;
     expect(free()).toEqual([]);
   });
 
@@ -70,7 +70,7 @@ describe("host-local", () => {
     await add("live");
     await add("dead");
     expect(free("live")).toEqual([]);
-    later = 60_000;
+    later = 61_000;
     expect(free("live")).toEqual(["10.244.3.3"]);
     await hostLocal.gc(call("", {}, { config: { ...call("").config, "cni.dev/valid-attachments": [] } }));
     expect(free()).toEqual([]);
