@@ -55,14 +55,15 @@ let made: Promise<ServingCertificate> | undefined;
 
 /** A self-signed certificate for 127.0.0.1 and localhost, the same for the whole process. */
 export function selfSigned(): Promise<ServingCertificate> {
-  return (made ??= makeCertificate());
+  return (made ??= makeCertificate("test"));
 }
 
-async function makeCertificate(): Promise<ServingCertificate> {
+/** A new self-signed certificate. */
+export async function makeCertificate(commonName: string): Promise<ServingCertificate> {
   const algorithm = { name: "ECDSA", namedCurve: "P-256", hash: "SHA-256" };
   const keys = await crypto.subtle.generateKey(algorithm, true, ["sign", "verify"]);
   const certificate = await x509.X509CertificateGenerator.createSelfSigned({
-    name: "CN=test", keys, signingAlgorithm: algorithm, notBefore: new Date(Date.now() - 3_600_000), notAfter: new Date(Date.now() + 86_400_000),
+    name: `CN=${commonName}`, keys, signingAlgorithm: algorithm, notBefore: new Date(Date.now() - 3_600_000), notAfter: new Date(Date.now() + 86_400_000),
     extensions: [new x509.SubjectAlternativeNameExtension([{ type: "ip", value: "127.0.0.1" }, { type: "dns", value: "localhost" }])],
   });
   const key = x509.PemConverter.encode(await crypto.subtle.exportKey("pkcs8", keys.privateKey), "PRIVATE KEY");

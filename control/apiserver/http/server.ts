@@ -55,6 +55,8 @@ export class HttpServer {
   readonly #stopping = new AbortController();
   readonly #sockets = new Set<Duplex>();
   readonly #certificates = new WeakMap<object, Uint8Array | null>();
+  #underWay = 0;
+  #whenIdle: (() => void) | undefined;
 
   constructor(deps: HttpDeps) {
     this.#deps = deps;
@@ -92,15 +94,23 @@ export class HttpServer {
     if (this.#stopping.signal.aborted) return;
     this.#stopping.abort();
     const closed = new Promise<void>((resolve) => this.#server.close(() => resolve()));
-    const timer = setTimeout(() => this.#destroySockets(), CLOSE_GRACE_MS);
-    // Idle keep-alive connections would hold the server open; requests under way get a moment.
-    setTimeout(() => this.#destroySockets(), 50);
+    await this.#finished();
+    // What is left are idle connections and streams to nodes, which have no end of their own.
+    for (const socket of this.#sockets) socket.destroy();
     await closed;
-    clearTimeout(timer);
   }
 
-  #destroySockets(): void {
-    for (const socket of this.#sockets) socket.destroy();
+  /** Resolves when every request has been answered, or after a moment. */
+  #finished(): Promise<void> {
+    if (this.#underWay === 0) return Promise.resolve();
+    return new Promise((resolve) => {
+      this.#whenIdle = resolve;
+      setTimeout(resolve, CLOSE_GRACE_MS);
+    });
+  }
+
+  #end(): void {
+    if (--this.#underWay === 0) this.#whenIdle?.();
   }
 
   async #serve(request: Request, response: Response): Promise<void> {
@@ -111,7 +121,11 @@ export class HttpServer {
     const { path, query } = splitUrl(request.url ?? "/");
     const target = targetOf(method, path, query);
     metrics.begin();
-    response.on("close", () => metrics.end(metricLabels(target, method, response.statusCode), (performance.now() - startedMs) / 1000));
+    this.#underWay++;
+    response.on("close", () => {
+      this.#end();
+      metrics.end(metricLabels(target, method, response.statusCode), (performance.now() - startedMs) / 1000);
+    });
     response.on("error", (error: Error) => log.debug({ err: error }, "a reply could not be sent"));
     try {
       await this.#answer(exchange, { method, path, query, target });
