@@ -61,3 +61,15 @@ test("OpenAPI is served as JSON, as protobuf to those who ask, and not again to 
   const { body: apps } = await call(server, "GET", index["paths"]["apis/apps/v1"].serverRelativeURL as string);
   expect(apps["openapi"]).toBe("3.0.0");
 });
+
+test("a configuration that spells a key twice is refused when strict, and warned of otherwise", async () => {
+  const twice = "\napiVersion: v1\nkind: ConfigMap\nmetadata:\n  name: twice\ndata:\n  a: \"1\"\n  a: \"2\"\n";
+  const send = (mode: string): ReturnType<typeof call> => call(server, "PATCH", `${maps}/twice?fieldManager=me&fieldValidation=${mode}`, { body: twice, headers: { "content-type": "application/apply-patch+yaml" } });
+  const refused = await send("Strict");
+  expect(refused.status).toBe(400);
+  expect(refused.body["message"]).toBe('error strict decoding YAML: error converting YAML to JSON: yaml: unmarshal errors:\n  line 8: key "a" already set in map');
+  const warned = await send("Warn");
+  expect(warned.status).toBe(201);
+  expect(warned.headers.get("warning")).toContain("already set in map");
+  expect(warned.body["data"]).toEqual({ a: "2" });
+});

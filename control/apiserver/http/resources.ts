@@ -20,6 +20,7 @@ import { parseBody, parseJson, parseYamlText, readBody } from "./body.ts";
 import { replyObject, type Exchange } from "./exchange.ts";
 import { inputOf, mediaTypeOf, outputOf } from "./negotiate.ts";
 import { isTrue, type Query, type ResourceTarget } from "./target.ts";
+import { repeatedKeys } from "./yaml.ts";
 import { replyEntry, replyList, viewOf, type View } from "./views.ts";
 import { serveWatch } from "./watch.ts";
 
@@ -123,7 +124,9 @@ async function servePatch({ engine, exchange, call, request, view, sub }: Step):
     return replyObject(exchange, 200, patched, view.output);
   }
   const fieldManager = type === "apply" ? (call.query.get("fieldManager") ?? "") : request.fieldManager;
-  const { entry, created } = await patch(engine, { ...request, fieldManager }, { type, body, force: isTrue(call.query.get("force")), fieldValidation: fieldValidationOf(call.query) });
+  const fieldValidation = fieldValidationOf(call.query);
+  const repeated = type === "apply" && fieldValidation !== "Ignore" ? repeatedKeys(raw.toString()) : undefined;
+  const { entry, created } = await patch(engine, { ...request, fieldManager }, { type, body, force: isTrue(call.query.get("force")), fieldValidation, repeated });
   replyEntry(exchange, created ? 201 : 200, entry, view);
 }
 
@@ -174,21 +177,26 @@ function requireVerb({ kind, verb }: ResourceRequest, sub: SubresourceInfo | und
 /** The decoded body of a create or update. */
 async function bodyObject({ engine, exchange, call, request, sub }: Step): Promise<AnyObject> {
   const gvk = sub ? sub.gvk : request.kind;
-  const { raw, text } = await readObject(engine, exchange, gvk);
+  const { raw, text, yaml } = await readObject(engine, exchange, gvk);
   if (typeof raw !== "object" || raw === null || Array.isArray(raw)) throw badRequest("the object provided is unrecognized (must be of type JSON): couldn't get version/kind; json parse error: cannot unmarshal into a struct with apiVersion and kind fields");
   requireKind(raw, gvk, sub !== undefined);
-  const { object, warnings } = engine.codec.decode(sub ? bodyKind(raw, gvk) : gvk, raw, fieldValidationOf(call.query), text);
+  const mode = fieldValidationOf(call.query);
+  const repeated = yaml !== undefined && mode !== "Ignore" ? repeatedKeys(yaml) : undefined;
+  if (repeated !== undefined && mode === "Strict") throw badRequest(`${gvk.kind} in version ${JSON.stringify(gvk.version)} cannot be handled as a ${gvk.kind}: strict decoding error: ${repeated}`);
+  if (repeated !== undefined) exchange.warnings.push(repeated);
+  const { object, warnings } = engine.codec.decode(sub ? bodyKind(raw, gvk) : gvk, raw, mode, text);
   exchange.warnings.push(...warnings);
   object.metadata ??= {};
   return object;
 }
 
-/** The body as an object, and its text where one shows what parsing hides. */
-async function readObject(engine: Engine, exchange: Exchange, expected: GroupVersionKind): Promise<{ raw: AnyObject; text: string | undefined }> {
+/** The body as an object, and its JSON or YAML text, which shows what parsing hides. */
+async function readObject(engine: Engine, exchange: Exchange, expected: GroupVersionKind): Promise<{ raw: AnyObject; text?: string; yaml?: string }> {
   const format = inputOf(exchange.request.headers["content-type"]);
   const body = await readBody(exchange.request);
-  if (format === "protobuf") return { raw: protobufObject(engine, body, expected), text: undefined };
-  return { raw: parseBody(body, format) as AnyObject, text: format === "json" ? body.toString() : undefined };
+  if (format === "protobuf") return { raw: protobufObject(engine, body, expected) };
+  const raw = parseBody(body, format) as AnyObject;
+  return format === "json" ? { raw, text: body.toString() } : { raw, yaml: body.toString() };
 }
 
 function protobufObject({ protobuf }: Engine, body: Buffer, expected: GroupVersionKind): AnyObject {

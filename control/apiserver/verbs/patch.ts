@@ -16,6 +16,8 @@ export interface PatchRequest {
   readonly body: unknown;
   readonly force?: boolean | undefined;
   readonly fieldValidation: FieldValidation;
+  /** What to say of keys that an applied configuration spells twice. */
+  readonly repeated?: string | undefined;
 }
 
 const TYPES: Readonly<Record<string, PatchType>> = {
@@ -54,8 +56,8 @@ function namesVersion(body: unknown, type: PatchType): boolean {
   return (body as { path?: string; op?: string }[]).some(({ path, op }) => path === "/metadata/resourceVersion" && op !== "test");
 }
 
-async function apply(engine: Engine, request: ResourceRequest, { body, force }: PatchRequest): Promise<UpdateResult> {
-  const { kind, name, namespace, fieldManager, subresource } = request;
+async function apply(engine: Engine, request: ResourceRequest, { body, force, fieldValidation, repeated }: PatchRequest): Promise<UpdateResult> {
+  const { kind, name, namespace, fieldManager, subresource, warnings } = request;
   if (fieldManager === "") throw new ApiError(422, "Invalid", 'PatchOptions.meta.k8s.io "" is invalid: fieldManager: Required value: is required for apply patch', { group: "meta.k8s.io", kind: "PatchOptions", causes: [{ reason: "FieldValueRequired", message: "Required value: is required for apply patch", field: "fieldManager" }] });
   // Taken as it is: decoding would fill in fields that the configuration does not name, and so does not claim.
   const applied = { ...requireMap(body) } as unknown as AnyObject;
@@ -69,6 +71,9 @@ async function apply(engine: Engine, request: ResourceRequest, { body, force }: 
     const { object: merged } = engine.codec.decode(kind, engine.codec.serverSideApply(change), "Ignore");
     if (applied.metadata.resourceVersion) merged.metadata.resourceVersion = applied.metadata.resourceVersion;
     else delete merged.metadata.resourceVersion;
+    // Conflicts are told first, as upstream does.
+    if (repeated !== undefined && fieldValidation === "Strict") throw badRequest(`error strict decoding YAML: ${repeated}`);
+    if (repeated !== undefined && !warnings.includes(repeated)) warnings.push(repeated);
     return merged;
   };
   return update(engine, request, { transform, mayCreate: true, managesFields: true, unconditional: true });
