@@ -14,6 +14,7 @@ import { podGarbageCollector } from "./node/podgc.ts";
 import { taintEvictionController } from "./node/tainteviction.ts";
 import { replicaSetController, replicationControllerController } from "./replicaset.ts";
 import { rootCaPublisher, serviceAccountController } from "./serviceaccount.ts";
+import { statefulSetController } from "./statefulset/statefulset.ts";
 
 /** Makes one controller; registers its informers. */
 export type ControllerFactory = (deps: ControllerDeps) => Controller;
@@ -34,6 +35,7 @@ export const CONTROLLERS: Readonly<Record<string, ControllerFactory>> = {
   "deployment-controller": deploymentController,
   "replicaset-controller": replicaSetController,
   "replicationcontroller-controller": replicationControllerController,
+  "statefulset-controller": statefulSetController,
 };
 
 const log = logger("controllers");
