@@ -4,7 +4,7 @@ import { readFileSync } from "node:fs";
 import { buildImage } from "./image-tar.ts";
 import { hostArchitecture } from "./pause/image.ts";
 
-const APPLETS = ["sh", "cat", "echo", "sleep", "ls", "id", "env", "nc", "true", "false", "mkdir", "touch", "hostname", "ps", "stty", "head", "wc", "dd", "seq", "kill", "grep", "cut", "date", "httpd", "wget", "ip", "mount", "stat", "test", "printf", "yes", "tr", "tail", "sync"];
+const APPLETS = ["sh", "cat", "echo", "sleep", "ls", "id", "env", "nc", "true", "false", "mkdir", "touch", "hostname", "ps", "stty", "head", "wc", "dd", "seq", "kill", "grep", "cut", "date", "httpd", "wget", "ip", "mount", "stat", "test", "printf", "yes", "tr", "tail", "sync", "tar", "awk", "sed", "nslookup", "ping", "chmod", "rm", "cp", "ln", "df", "du", "find", "sort", "uname", "whoami", "md5sum", "sha256sum", "xargs", "timeout", "telnet"];
 
 /** The image as an archive; needs `/bin/busybox` to be static, as in Debian's busybox-static. */
 export function busyboxImage(name: string): Uint8Array {
