@@ -5,7 +5,9 @@ import type { Pod } from "../../api/types.ts";
 import type { Clock } from "../../lib/clock.ts";
 import type { Runtime } from "../runtime/runtime.ts";
 import { hasContainer, loggedContainer, NodeRequestError } from "./containers.ts";
+import { offeredProtocols, WebSocketConnection } from "../websocket/connection.ts";
 import { type LogOptions, readLog } from "./log-reader.ts";
+import type { Upgrade } from "./upgrade.ts";
 
 const STATE_RECHECK_MS = 5_000;
 
@@ -42,32 +44,67 @@ export interface LogRequest {
   readonly pod: Pod;
   readonly container: string;
   readonly query: URLSearchParams;
-  readonly response: ServerResponse;
+}
+
+/** Where a log goes; `open` is called once the log is sure to be there. */
+export interface LogSink {
+  readonly open: () => LogOutput;
+  /** Aborts when the reader has gone. */
   readonly signal: AbortSignal;
 }
 
-/** Sends the log; rejects with NodeRequestError before anything was sent. */
-export async function serveContainerLogs({ runtime, clock }: { readonly runtime: Runtime; readonly clock: Clock }, request: LogRequest): Promise<void> {
-  const { pod, container, query, response, signal } = request;
+export interface LogOutput {
+  /** Resolves when more is welcome. */
+  readonly write: (chunk: Buffer) => Promise<void>;
+  readonly end: () => void;
+}
+
+/** Sends the log; rejects with NodeRequestError before `open` was called. */
+export async function serveContainerLogs({ runtime, clock }: { readonly runtime: Runtime; readonly clock: Clock }, { pod, container, query }: LogRequest, sink: LogSink): Promise<void> {
   const options = logOptions(query, clock.now());
   if (!hasContainer(pod, container)) throw new NodeRequestError(404, `container "${container}" not found in pod "${pod.metadata.name}"`);
   const id = loggedContainer(pod, container, isTrue(query.get("previous")));
   const record = await runtime.pods.containerStatus(id);
   if (!record?.logPath) throw new NodeRequestError(400, `unable to retrieve container logs for ${runtime.name}://${id}`);
   const stop = new AbortController();
-  const ended = record.state === "running" && options.follow ? whenEnded({ runtime, clock }, id, AbortSignal.any([signal, stop.signal])) : AbortSignal.abort();
-  const write = (chunk: Buffer): Promise<void> => written(response, chunk);
-  response.writeHead(200, { "content-type": "text/plain" });
-  response.flushHeaders();
+  const ended = record.state === "running" && options.follow ? whenEnded({ runtime, clock }, id, AbortSignal.any([sink.signal, stop.signal])) : AbortSignal.abort();
+  const { write, end } = sink.open();
   try {
-    await readLog(record.logPath, options, { write, ended, signal });
+    await readLog(record.logPath, options, { write, ended, signal: sink.signal });
   } catch (error) {
     // The status line is out; upstream then puts the error where the log would be.
     await write(Buffer.from(`failed to open log file "${record.logPath}": ${(error as Error).message}`));
   } finally {
     stop.abort();
-    response.end();
+    end();
   }
+}
+
+/** The log as the body of an HTTP response. */
+export function responseSink(response: ServerResponse): LogSink {
+  const gone = new AbortController();
+  response.on("close", () => gone.abort());
+  const open = (): LogOutput => {
+    response.writeHead(200, { "content-type": "text/plain" });
+    response.flushHeaders();
+    return { write: (chunk) => written(response, chunk), end: () => void response.end() };
+  };
+  return { open, signal: gone.signal };
+}
+
+const SOCKET_PROTOCOLS = ["binary.k8s.io", "base64.binary.k8s.io"];
+
+/** The log as WebSocket messages, which is how browsers and older clients follow one. */
+export function webSocketSink(upgrade: Upgrade): LogSink {
+  const protocol = offeredProtocols(upgrade.request).find((name) => SOCKET_PROTOCOLS.includes(name));
+  const gone = new AbortController();
+  upgrade.socket.once("close", () => gone.abort());
+  const open = (): LogOutput => {
+    const connection = WebSocketConnection.accept(upgrade.request, upgrade.socket, { protocol, head: upgrade.head });
+    const send = (chunk: Buffer): Promise<void> => new Promise((done) => (protocol?.startsWith("base64.") ? connection.send(Buffer.from(chunk.toString("base64")), { text: true, done }) : connection.send(chunk, { done })));
+    return { write: send, end: () => connection.close() };
+  };
+  return { open, signal: gone.signal };
 }
 
 /** Aborts once the container no longer runs: told by an event, and looked at now and then in case none comes. */

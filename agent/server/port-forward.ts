@@ -106,6 +106,8 @@ function join(client: Duplex, pod: Duplex): Promise<void> {
     pod.on("error", reject);
     pod.on("close", () => {
       client.end();
+      // What the client still sends has nowhere to go, but must not hold up its other connections.
+      client.resume();
       resolve();
     });
   });

@@ -73,6 +73,11 @@ describe("container logs", () => {
     expect(await answer("/containerLogs/default/web/app?tailLines=-1")).toEqual([422, '{"message": "Invalid request."}']);
   });
 
+  test("come as WebSocket messages to who asks so", async () => {
+    expect((await webSocket("/containerLogs/default/web/app", ["binary.k8s.io"])).join("")).toBe("one\ntwo\n");
+    expect((await webSocket("/containerLogs/default/web/app?tailLines=1", ["base64.binary.k8s.io"])).map(atob).join("")).toBe("two\n");
+  });
+
   test("followed ones end with the container", async () => {
     const own = await serveNode({ logDirectory: join(directory, "own") });
     const response = await fetch(`${own.url}/containerLogs/default/web/app?follow=true`, { headers: { authorization: "Bearer secret" }, tls: { rejectUnauthorized: false } });

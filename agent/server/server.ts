@@ -9,8 +9,9 @@ import type { Component } from "../../lib/component.ts";
 import { logger } from "../../lib/log.ts";
 import type { Pod } from "../../api/types.ts";
 import type { Runtime } from "../runtime/runtime.ts";
+import { isWebSocketRequest } from "../websocket/connection.ts";
 import { AccessDenied, admit, type NodeAuthority } from "./access.ts";
-import { serveContainerLogs } from "./container-logs.ts";
+import { type LogSink, responseSink, serveContainerLogs, webSocketSink } from "./container-logs.ts";
 import { type NodePods, NodeRequestError, readySandbox, runningContainer } from "./containers.ts";
 import { servePortForward } from "./port-forward.ts";
 import { serveAttach, serveExec, wantedStreams } from "./remote-command.ts";
@@ -131,7 +132,7 @@ export class NodeServer implements Component {
   async #serve(request: IncomingMessage, response: ServerResponse): Promise<void> {
     const { pathname, searchParams } = urlOf(request);
     const [, root = "", ...rest] = pathname.split("/").map(decodeURIComponent);
-    if (root === "containerLogs") return this.#serveLogs(rest, searchParams, response);
+    if (root === "containerLogs") return this.#serveLogs(rest, searchParams, responseSink(response));
     if (root === "run" && request.method === "POST") return this.#serveRun(rest, searchParams, response);
     if (["exec", "attach", "portForward"].includes(root)) throw new NodeRequestError(400, "Upgrade request required");
     if (root === "healthz") return this.#serveHealth(rest[0], response);
@@ -153,6 +154,7 @@ export class NodeServer implements Component {
       const sandbox = await readySandbox(runtime, pod);
       return servePortForward(upgrade, { dial: (port) => runtime.streaming.portForward(sandbox, port), podName: pod.metadata.name ?? "", podUid: pod.metadata.uid ?? "" });
     }
+    if (root === "containerLogs" && isWebSocketRequest(upgrade.request)) return this.#serveLogs(rest, searchParams, webSocketSink(upgrade));
     if (root !== "exec" && root !== "attach") throw new NodeRequestError(404, "404 page not found\n");
     const wanted = wantedStreams(searchParams);
     if (!wanted) throw new NodeRequestError(400, "you must specify at least 1 of stdin, stdout, stderr");
@@ -163,12 +165,10 @@ export class NodeServer implements Component {
     return serveExec(upgrade, wanted, { ...target, command: searchParams.getAll("command") });
   }
 
-  async #serveLogs([namespace, name, container = ""]: string[], query: URLSearchParams, response: ServerResponse): Promise<void> {
+  async #serveLogs([namespace, name, container = ""]: string[], query: URLSearchParams, sink: LogSink): Promise<void> {
     const pod = this.#options.pods.get(namespace ?? "", name ?? "");
     if (!pod) throw new NodeRequestError(404, `pod "${name}" does not exist`);
-    const gone = new AbortController();
-    response.on("close", () => gone.abort());
-    await serveContainerLogs(this.#options, { pod, container, query, response, signal: gone.signal });
+    await serveContainerLogs(this.#options, { pod, container, query }, sink);
   }
 
   async #serveRun(path: string[], query: URLSearchParams, response: ServerResponse): Promise<void> {
