@@ -8,8 +8,8 @@ import { createApiServer, type ApiServer } from "../control/apiserver/server.ts"
 import { NodeConnector, type NodeCredentials } from "../control/apiserver/connect/connector.ts";
 import type { DocumentSource } from "../control/apiserver/http/documents.ts";
 import { ProtobufDecoder } from "../api/protobuf/decode.ts";
+import { createAdmission } from "../control/apiserver/admission/index.ts";
 import { createStrategies } from "../control/apiserver/kinds/index.ts";
-import type { Strategy } from "../control/apiserver/kinds/strategy.ts";
 import type { UserInfo } from "../control/apiserver/request.ts";
 import { createAuth, type Auth } from "../control/apiserver/auth/create.ts";
 import { ensureRbac } from "../control/apiserver/auth/policy/ensure.ts";
@@ -56,6 +56,7 @@ export function buildApiServer({ values, store, pki, signal, advertise }: ApiOpt
   const kinds = new KindRegistry();
   const codec = new SchemaCodec(new SchemaEngine());
   const issuer = `https://kubernetes.default.svc.${values["cluster-domain"]}`;
+  const serviceCidrs = (values["service-cidr"] as string).split(",");
   const serving = pki.leaf("apiserver");
   // Authentication and authorization read the caches of the very server they guard.
   const parts: { server?: ApiServer } = {};
@@ -67,8 +68,8 @@ export function buildApiServer({ values, store, pki, signal, advertise }: ApiOpt
   const server = createApiServer({
     store, kinds, clock,
     codec, protobuf: new ProtobufDecoder(),
-    strategies: createStrategies({ serviceCidrs: (values["service-cidr"] as string).split(","), custom: interimStrategy }),
-    admission: [...auth.admission],
+    strategies: createStrategies({ serviceCidrs }),
+    admission: createAdmission({ authorizer: auth.authorizer, beforeQuota: auth.admission }),
     postHandlers: auth.postHandlers,
     http: {
       host: values["bind-address"] as string,
@@ -89,7 +90,7 @@ export function buildApiServer({ values, store, pki, signal, advertise }: ApiOpt
       informers.start(signal);
       const client = server.localClient();
       const cluster = clusterConfigOf(values);
-      await ensureBootstrap(client, { advertiseAddress: advertise, port: Number(values["port"]), apiServiceIp: apiServiceIp(cluster) });
+      await ensureBootstrap(client, { advertiseAddress: advertise, port: Number(values["port"]), apiServiceIp: apiServiceIp(cluster), serviceCidrs });
       await Promise.all([ensureRbac(client), publishClusterConfig(client, cluster), ensureDnsService(client, cluster.dnsIp)]);
     },
   };
@@ -120,15 +121,4 @@ function deferred(find: () => Client): Client {
       return typeof value === "function" ? value.bind(client) : value;
     },
   });
-}
-
-/** Until every kind has its strategy: what joining nodes cannot do without. */
-function interimStrategy({ group, kind }: { group: string; kind: string }): Strategy {
-  return {
-    group, kind,
-    ...(group.startsWith("rbac") && { validateName: () => [] }),
-    prepareForCreate: (object, { user }) => {
-      if (kind === "CertificateSigningRequest") object["spec"] = { ...(object["spec"] as object), username: user.name, groups: [...user.groups] };
-    },
-  };
 }

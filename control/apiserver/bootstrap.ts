@@ -1,11 +1,12 @@
-// What every cluster contains from its first moment: namespaces, the API's own Service, priority classes.
+// What every cluster contains from its first moment: namespaces, the API's own Service, classes of priority and of request.
 // Safe to repeat at every start: what is there and right is left alone. Default roles are the business of `auth/policy`.
 import type { Client } from "../../api/client/client.ts";
 import { createOrUpdate } from "../../api/client/create-or-update.ts";
 import { isAlreadyExists } from "../../api/errors.ts";
 import { builtinKind } from "../../api/registry.ts";
 import type { KindInfo } from "../../api/kinds.ts";
-import type { Endpoints, EndpointSlice, KubeObject, Namespace, PriorityClass, Service } from "../../api/types.ts";
+import type { AnyObject, Endpoints, EndpointSlice, KubeObject, Namespace, PriorityClass, Service } from "../../api/types.ts";
+import { flowSchemas, priorityLevels } from "./flowcontrol.ts";
 
 const NAMESPACES = ["default", "kube-system", "kube-public", "kube-node-lease"];
 const NAMESPACE = builtinKind("", "v1", "Namespace");
@@ -13,6 +14,9 @@ const SERVICE = builtinKind("", "v1", "Service");
 const ENDPOINTS = builtinKind("", "v1", "Endpoints");
 const ENDPOINT_SLICE = builtinKind("discovery.k8s.io", "v1", "EndpointSlice");
 const PRIORITY_CLASS = builtinKind("scheduling.k8s.io", "v1", "PriorityClass");
+const SERVICE_CIDR = builtinKind("networking.k8s.io", "v1", "ServiceCIDR");
+const FLOW_SCHEMA = builtinKind("flowcontrol.apiserver.k8s.io", "v1", "FlowSchema");
+const PRIORITY_LEVEL = builtinKind("flowcontrol.apiserver.k8s.io", "v1", "PriorityLevelConfiguration");
 
 export interface BootstrapOptions {
   /** Where clients inside and outside reach this API server. */
@@ -20,12 +24,19 @@ export interface BootstrapOptions {
   readonly port: number;
   /** The cluster IP of `default/kubernetes`: the first of the service range. */
   readonly apiServiceIp: string;
+  /** The ranges of cluster IPs, the default family first. */
+  readonly serviceCidrs: readonly string[];
 }
 
 /** Makes what is missing; throws what the API answers when something cannot be made. */
 export async function ensureBootstrap(client: Client, options: BootstrapOptions): Promise<void> {
   await Promise.all([...NAMESPACES.map((name) => createIfAbsent<Namespace>(client, NAMESPACE, { metadata: { name } })), ...PRIORITY_CLASSES.map((each) => createIfAbsent(client, PRIORITY_CLASS, each))]);
   await Promise.all([createIfAbsent(client, SERVICE, apiService(options)), createOrUpdate(client, ENDPOINTS, apiEndpoints(options)), createOrUpdate(client, ENDPOINT_SLICE, apiEndpointSlice(options))]);
+  await Promise.all([
+    createIfAbsent<AnyObject>(client, SERVICE_CIDR, { metadata: { name: "kubernetes" }, spec: { cidrs: [...options.serviceCidrs] } }),
+    ...priorityLevels().map((level) => createIfAbsent(client, PRIORITY_LEVEL, level)),
+    ...flowSchemas().map((schema) => createIfAbsent(client, FLOW_SCHEMA, schema)),
+  ]);
 }
 
 const PRIORITY_CLASSES: readonly PriorityClass[] = [
@@ -50,7 +61,7 @@ function apiEndpoints({ advertiseAddress, port }: BootstrapOptions): Endpoints {
 function apiEndpointSlice({ advertiseAddress, port }: BootstrapOptions): EndpointSlice {
   return {
     metadata: { name: "kubernetes", namespace: "default", labels: { "kubernetes.io/service-name": "kubernetes" } },
-    addressType: "IPv4",
+    addressType: advertiseAddress.includes(":") ? "IPv6" : "IPv4",
     endpoints: [{ addresses: [advertiseAddress], conditions: { ready: true } }],
     ports: [{ name: "https", port, protocol: "TCP" }],
   };

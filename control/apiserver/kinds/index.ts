@@ -5,6 +5,7 @@ import { controllerRevisionStrategy, daemonSetStrategy } from "./apps/daemonset.
 import { deploymentStrategy } from "./apps/deployment.ts";
 import { replicaSetStrategy, replicationControllerStrategy } from "./apps/replicaset.ts";
 import { statefulSetStrategy } from "./apps/statefulset.ts";
+import { certificateSigningRequestStrategy } from "./certificates/csr.ts";
 import { configMapStrategy } from "./core/configmap.ts";
 import { endpointsStrategy } from "./core/endpoints.ts";
 import { endpointSliceStrategy } from "./core/endpointslice.ts";
@@ -16,6 +17,7 @@ import { secretStrategy } from "./core/secret.ts";
 import { bindingStrategy, componentStatusStrategy, leaseStrategy, podTemplateStrategy, serviceAccountStrategy } from "./core/small.ts";
 import { persistentVolumeClaimStrategy, persistentVolumeStrategy } from "./core/volumes.ts";
 import { podStrategy } from "./pod/strategy.ts";
+import { clusterRoleBindingStrategy, clusterRoleStrategy, roleBindingStrategy, roleStrategy } from "./rbac/roles.ts";
 import { ClusterIPs } from "./service/cluster-ips.ts";
 import { createServiceStrategy } from "./service/strategy.ts";
 import type { Strategies, Strategy } from "./strategy.ts";
@@ -43,6 +45,7 @@ function builtIn({ serviceCidrs, nodePorts = NODE_PORTS }: StrategyOptions): rea
     configMapStrategy, secretStrategy, namespaceStrategy, nodeStrategy, serviceAccountStrategy, eventStrategy, eventsEventStrategy, leaseStrategy, componentStatusStrategy,
     persistentVolumeStrategy, persistentVolumeClaimStrategy, limitRangeStrategy, resourceQuotaStrategy,
     deploymentStrategy, replicaSetStrategy, replicationControllerStrategy, daemonSetStrategy, statefulSetStrategy, controllerRevisionStrategy,
+    roleStrategy, clusterRoleStrategy, roleBindingStrategy, clusterRoleBindingStrategy, certificateSigningRequestStrategy,
   ];
 }
 
