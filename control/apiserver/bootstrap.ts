@@ -2,7 +2,7 @@
 // Safe to repeat at every start: what is there and right is left alone. Default roles are the business of `auth/policy`.
 import type { Client } from "../../api/client/client.ts";
 import { createOrUpdate } from "../../api/client/create-or-update.ts";
-import { isAlreadyExists } from "../../api/errors.ts";
+import { isAlreadyExists, isNotFound } from "../../api/errors.ts";
 import { builtinKind } from "../../api/registry.ts";
 import type { KindInfo } from "../../api/kinds.ts";
 import type { AnyObject, Endpoints, EndpointSlice, KubeObject, Namespace, PriorityClass, Service } from "../../api/types.ts";
@@ -67,8 +67,15 @@ function apiEndpointSlice({ advertiseAddress, port }: BootstrapOptions): Endpoin
   };
 }
 
+/** Looks first: creating the `kubernetes` service again would be refused for its address, not for its name. */
 async function createIfAbsent<T extends KubeObject>(client: Client, kind: KindInfo, object: T): Promise<void> {
-  await client.create<T>(kind, object).catch((error: unknown) => {
-    if (!isAlreadyExists(error)) throw error;
-  });
+  const { name = "", namespace } = object.metadata;
+  try {
+    await client.get<T>(kind, { name, namespace });
+  } catch (error) {
+    if (!isNotFound(error)) throw error;
+    await client.create<T>(kind, object).catch((reason: unknown) => {
+      if (!isAlreadyExists(reason)) throw reason;
+    });
+  }
 }
