@@ -31,7 +31,7 @@ export interface BootstrapOptions {
 /** Makes what is missing; throws what the API answers when something cannot be made. */
 export async function ensureBootstrap(client: Client, options: BootstrapOptions): Promise<void> {
   await Promise.all([...NAMESPACES.map((name) => createIfAbsent<Namespace>(client, NAMESPACE, { metadata: { name } })), ...PRIORITY_CLASSES.map((each) => createIfAbsent(client, PRIORITY_CLASS, each))]);
-  await Promise.all([createIfAbsent(client, SERVICE, apiService(options)), createOrUpdate(client, ENDPOINTS, apiEndpoints(options)), createOrUpdate(client, ENDPOINT_SLICE, apiEndpointSlice(options))]);
+  await Promise.all([createIfAbsent(client, SERVICE, apiService(options)), publishAddress(client, options)]);
   await Promise.all([
     createIfAbsent<AnyObject>(client, SERVICE_CIDR, { metadata: { name: "kubernetes" }, spec: { cidrs: [...options.serviceCidrs] } }),
     ...priorityLevels().map((level) => createIfAbsent(client, PRIORITY_LEVEL, level)),
@@ -49,6 +49,12 @@ function apiService({ apiServiceIp, port }: BootstrapOptions): Service {
     metadata: { name: "kubernetes", namespace: "default", labels: { component: "apiserver", provider: "kubernetes" } },
     spec: { type: "ClusterIP", clusterIP: apiServiceIp, ipFamilyPolicy: "SingleStack", sessionAffinity: "None", ports: [{ name: "https", protocol: "TCP", port: 443, targetPort: port }] },
   };
+}
+
+/** A server that only its own machine can reach has no address for pods. */
+async function publishAddress(client: Client, options: BootstrapOptions): Promise<void> {
+  if (options.advertiseAddress.startsWith("127.") || options.advertiseAddress === "::1") return;
+  await Promise.all([createOrUpdate(client, ENDPOINTS, apiEndpoints(options)), createOrUpdate(client, ENDPOINT_SLICE, apiEndpointSlice(options))]);
 }
 
 function apiEndpoints({ advertiseAddress, port }: BootstrapOptions): Endpoints {
