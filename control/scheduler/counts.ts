@@ -3,6 +3,7 @@
 import type { LabelMatcher } from "../../api/selectors.ts";
 import { selectorKey, type AffinityTerm, type Identity, type PodInfo } from "./podinfo.ts";
 import type { NodeState } from "./nodestate.ts";
+import type { Topology } from "./topology.ts";
 
 /** Pods of some namespaces that a selector selects. */
 export interface PodTerm {
@@ -23,11 +24,14 @@ export interface PodCounts {
   readonly query: PodQuery;
   readonly byNode: ReadonlyMap<number, number>;
   selects(identity: Identity): boolean;
+  /** Sums by domain, over all nodes that have one. */
+  totals(topology: Topology): ReadonlyMap<number, number>;
 }
 
 class Counter implements PodCounts {
   readonly byNode = new Map<number, number>();
   readonly #known = new Map<number, boolean>();
+  readonly #totals = new Map<Topology, { version: number; sums: Map<number, number> }>();
   lastUsed = 0;
 
   constructor(readonly query: PodQuery) {}
@@ -45,6 +49,22 @@ class Counter implements PodCounts {
   change(pod: PodInfo, node: NodeState, by: 1 | -1): void {
     if ((this.query.skipTerminating && pod.isTerminating) || !this.selects(pod.identity)) return;
     bump(this.byNode, node.index, by);
+    for (const [topology, { sums }] of this.#totals) {
+      const domain = topology.domainOf[node.index] ?? -1;
+      if (domain >= 0) bump(sums, domain, by);
+    }
+  }
+
+  totals(topology: Topology): ReadonlyMap<number, number> {
+    const known = this.#totals.get(topology);
+    if (known?.version === topology.version) return known.sums;
+    const sums = new Map<number, number>();
+    for (const [index, count] of this.byNode) {
+      const domain = topology.domainOf[index] ?? -1;
+      if (domain >= 0) bump(sums, domain, count);
+    }
+    this.#totals.set(topology, { version: topology.version, sums });
+    return sums;
   }
 }
 

@@ -7,6 +7,8 @@ export class Topology {
   /** Domain number by node index; -1 for a node without the label. */
   readonly domainOf: number[] = [];
   readonly #ids = new Map<string, number>();
+  /** Changes whenever a node comes to another domain. */
+  version = 0;
 
   constructor(readonly key: string) {}
 
@@ -18,11 +20,15 @@ export class Topology {
   place(node: NodeState): void {
     const value = node.node ? node.labels[this.key] : undefined;
     while (this.domainOf.length <= node.index) this.domainOf.push(-1);
-    this.domainOf[node.index] = value === undefined ? -1 : this.#idOf(value);
+    const domain = value === undefined ? -1 : this.#idOf(value);
+    if (this.domainOf[node.index] === domain) return;
+    this.domainOf[node.index] = domain;
+    this.version++;
   }
 
   remove(node: NodeState): void {
     this.domainOf[node.index] = -1;
+    this.version++;
   }
 
   #idOf(value: string): number {

@@ -164,7 +164,8 @@ function prepareScore(input: ScoreInput): PreparedScore {
   const { nodes, constraints, needsAllLabels } = input;
   const isIgnored = (node: NodeState): boolean => needsAllLabels && !hasAllLabels(constraints, node);
   const totals = constraints.map((c) => (c.topology.key === HOSTNAME ? undefined : domainTotals(c, input)));
-  const weights = constraints.map((c) => Math.log(domainCount(c, nodes.filter((n) => !isIgnored(n))) + 2));
+  const scored = needsAllLabels ? nodes.filter((n) => !isIgnored(n)) : nodes;
+  const weights = constraints.map((c) => Math.log(domainCount(c, scored) + 2));
   const ignored: boolean[] = [];
   return {
     score: (node) => {
@@ -188,6 +189,8 @@ function prepareScore(input: ScoreInput): PreparedScore {
 
 /** Pods per domain over all nodes, not only those the pod fits. */
 function domainTotals(c: Constraint, { pod, cluster, constraints, needsAllLabels }: ScoreInput): ReadonlyMap<number, number> {
+  const countsEveryNode = !c.honorsTaints && !pod.shape.affinity.required && (!needsAllLabels || constraints.length === 1);
+  if (countsEveryNode) return c.counts.totals(c.topology);
   const totals = new Map<number, number>();
   for (const [index, count] of c.counts.byNode) {
     const domain = c.topology.domainOf[index] ?? -1;
