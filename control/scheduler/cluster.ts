@@ -28,6 +28,8 @@ export class Cluster {
   readonly placedAntiAffinity = new PlacedTerms();
   readonly placedAffinity = new PlacedTerms();
   readonly placedPreferences = new PlacedTerms();
+  /** How many placed pods use a claim. */
+  readonly claimUsers = new Map<string, number>();
   /** How many nodes hold an image, by normalised name. */
   readonly imageNodes = new Map<string, number>();
   /** Changes whenever the number of nodes or the spread of an image does. */
@@ -152,7 +154,12 @@ export class Cluster {
 
   #count(info: PodInfo, node: NodeState, by: 1 | -1): void {
     this.counters.change(info, node, by);
-    const { terms } = info;
+    const { terms, claims } = info;
+    for (const { key } of claims) {
+      const users = (this.claimUsers.get(key) ?? 0) + by;
+      if (users > 0) this.claimUsers.set(key, users);
+      else this.claimUsers.delete(key);
+    }
     if (!terms) return;
     this.placedAntiAffinity.change(terms.requiredAntiAffinity, node, by);
     this.placedAffinity.change(terms.requiredAffinity, node, by);

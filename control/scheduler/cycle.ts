@@ -1,7 +1,7 @@
 // One scheduling decision: which nodes fit a pod and which of them is best. Synchronous and without side effects.
 // Looks at as many nodes as the profile asks for, starting where the last decision stopped.
 import type { Cluster } from "./cluster.ts";
-import { unresolvable, type EnabledPlugin, type PreparedFilter, type Status } from "./framework.ts";
+import { unresolvable, type EnabledPlugin, type PreparedFilter, type Reservation, type Status } from "./framework.ts";
 import { NodeJudge } from "./memo.ts";
 import type { NodeState } from "./nodestate.ts";
 import type { PodInfo } from "./podinfo.ts";
@@ -18,7 +18,8 @@ export interface Diagnosis {
   readonly plugins: ReadonlySet<string>;
 }
 
-export type Decision = { readonly node: NodeState; readonly evaluated: number; readonly feasible: number } | { readonly failed: Diagnosis };
+/** The node, and what else was taken for the pod; or why there is none. */
+export type Decision = { readonly node: NodeState; readonly reservations: readonly Reservation[] } | { readonly failed: Diagnosis };
 
 /** Pods that are to take a node soon, because room is being made for them there. */
 export interface Nominations {
@@ -66,13 +67,12 @@ export class Cycle {
     const prepared = this.prepare(pod);
     if ("reject" in prepared) return { failed: rejection(this.#cluster.nodes.length, prepared.reject) };
     const nominated = this.#nominatedNode(pod, prepared.filters);
-    if (nominated) return { node: nominated, evaluated: 1, feasible: 1 };
+    if (nominated) return { node: nominated, reservations: reserve(nominated, prepared.filters) };
 
     const { feasible, failed } = this.#filter(pod, prepared);
-    const evaluated = feasible.length + failed.size;
     if (feasible.length === 0) return { failed: diagnose(this.#cluster.nodes.length, failed, prepared.nodeNames) };
     const node = feasible.length === 1 ? (feasible[0] as NodeState) : this.#best(pod, feasible);
-    return { node, evaluated, feasible: feasible.length };
+    return { node, reservations: reserve(node, prepared.filters) };
   }
 
   /** Lets the plugins that look across nodes get ready for this pod. */
@@ -158,6 +158,13 @@ export function enoughOf(nodeCount: number, percentage: number): number {
   const percent = percentage > 0 ? percentage : Math.max(MIN_PERCENTAGE, 50 - Math.trunc(nodeCount / 125));
   return Math.max(MIN_FEASIBLE, Math.trunc((nodeCount * percent) / 100));
 }
+
+function reserve(node: NodeState, filters: readonly PreparedFilter[]): readonly Reservation[] {
+  if (!filters.some((filter) => filter.reserve)) return NOTHING;
+  return filters.map((filter) => filter.reserve?.(node)).filter((r): r is Reservation => r !== undefined);
+}
+
+const NOTHING: readonly Reservation[] = [];
 
 function crossStatus(filters: readonly PreparedFilter[], node: NodeState): Status | undefined {
   for (const prepared of filters) {

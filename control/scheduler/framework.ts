@@ -37,6 +37,16 @@ export interface PreparedFilter {
   filter(node: NodeState): Status | undefined;
   /** Takes into account that `pod` were (1) or were not (-1) on `node` any more: for what-ifs. */
   change?(pod: PodInfo, node: NodeState, by: 1 | -1): void;
+  /** Takes what the pod needs beyond the node itself; undefined when there is nothing to take. */
+  reserve?(node: NodeState): Reservation | undefined;
+}
+
+/** Something taken for a pod that is about to be bound. */
+export interface Reservation {
+  /** Gives it back when the pod is not bound after all. */
+  undo(): void;
+  /** What must be done before the pod is bound; throws when it cannot be. */
+  beforeBinding(): Promise<void>;
 }
 
 /** What preparing may say instead: no node at all, or only these nodes. */

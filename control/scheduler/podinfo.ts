@@ -57,6 +57,15 @@ export interface PodInfo {
   readonly shape: Shape;
   readonly identity: Identity;
   readonly terms: PodTerms | undefined;
+  readonly claims: readonly ClaimUse[];
+}
+
+/** A PersistentVolumeClaim a pod uses. */
+export interface ClaimUse {
+  readonly key: Key;
+  readonly name: string;
+  /** Made for the pod, and only good when the pod owns it. */
+  readonly isEphemeral: boolean;
 }
 
 /** Makes PodInfos, sharing what equal pods share. Keeps a bounded number of shapes and identities. */
@@ -70,7 +79,7 @@ export class PodParser {
     return {
       pod, key: keyOf(pod), uid: pod.metadata.uid, priority: pod.spec?.priority ?? 0,
       isTerminating: pod.metadata.deletionTimestamp !== undefined,
-      shape: this.#shape(pod), identity: this.#identity(pod), terms: this.#termsOf(pod),
+      shape: this.#shape(pod), identity: this.#identity(pod), terms: this.#termsOf(pod), claims: claimsOf(pod),
     };
   }
 
@@ -124,6 +133,17 @@ function withoutLabels(selector: LabelMatcher, labels: Labels | undefined, keys:
   const others = keys.filter((key) => labels?.[key] !== undefined).map((key) => ({ key, operator: "notin" as const, values: [labels?.[key] as string] }));
   if (others.length === 0 || selector === NOTHING) return selector;
   return new LabelMatcher([...selector.requirements, ...others]);
+}
+
+const NO_CLAIMS: readonly ClaimUse[] = [];
+
+function claimsOf(pod: Stored<Pod>): readonly ClaimUse[] {
+  let claims: ClaimUse[] | undefined;
+  for (const { name: volumeName, persistentVolumeClaim, ephemeral } of pod.spec?.volumes ?? []) {
+    const name = persistentVolumeClaim?.claimName ?? (ephemeral && `${pod.metadata.name}-${volumeName}`);
+    if (name) (claims ??= []).push({ key: `${pod.metadata.namespace}/${name}`, name, isEphemeral: persistentVolumeClaim === undefined });
+  }
+  return claims ?? NO_CLAIMS;
 }
 
 const MAX_INTERNED = 20_000;

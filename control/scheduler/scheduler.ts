@@ -14,13 +14,14 @@ import { defaultProfile, type PluginContext, type Profile, type SchedulerConfig 
 import { Cycle, type Diagnosis } from "./cycle.ts";
 import { makeRoom } from "./evict.ts";
 import { fitErrorMessage, NO_NODES, truncateNote } from "./message.ts";
-import type { Plugin } from "./framework.ts";
+import type { Plugin, Reservation } from "./framework.ts";
 import type { NodeState } from "./nodestate.ts";
 import { Nominator } from "./nominations.ts";
 import { OwnerSelectors } from "./owners.ts";
 import { PodParser, type PodInfo } from "./podinfo.ts";
 import { planPreemption } from "./preemption.ts";
 import { SchedulingQueue, type QueuedPod } from "./queue.ts";
+import { Volumes } from "./volumes.ts";
 import { watchCluster } from "./watch.ts";
 
 export interface SchedulerOptions {
@@ -76,7 +77,8 @@ class SchedulerCore {
     const { informers, clock, config = {} } = options;
     const owners = new OwnerSelectors(informers);
     this.#budgets = informers.for<PodDisruptionBudget>(builtinKind("policy", "v1", "PodDisruptionBudget"));
-    this.#profiles = this.#makeProfiles({ defaultSelector: (pod) => owners.of(pod) });
+    const volumes = new Volumes(informers, (resource) => this.#queue.wake({ type: "ObjectChange", resource }));
+    this.#profiles = this.#makeProfiles({ defaultSelector: (pod) => owners.of(pod), volumes, client: this.options.client, clock });
     this.#queue = new SchedulingQueue({
       clock, cluster: this.#cluster,
       pluginsOf: (info) => this.#profileOf(info.pod)?.all ?? [],
@@ -150,7 +152,7 @@ class SchedulerCore {
     if ("failed" in decision) return this.#unschedulable(queued, profile, decision.failed);
     this.#cluster.place(info, decision.node.name, true);
     this.#nominator.remove(info.uid);
-    void this.#bind(queued, decision.node);
+    void this.#bind(queued, decision.node, decision.reservations);
   }
 
   /** Looks for room that could be made; either way the pod waits. */
@@ -197,8 +199,15 @@ class SchedulerCore {
     void reportFailure({ client, clock, info, failure });
   }
 
-  async #bind(queued: QueuedPod, node: NodeState): Promise<void> {
+  async #bind(queued: QueuedPod, node: NodeState, reservations: readonly Reservation[]): Promise<void> {
     const { info } = queued;
+    try {
+      // Volumes may take minutes; such pods do not hold up the others.
+      for (const reservation of reservations) await reservation.beforeBinding();
+    } catch (err) {
+      for (const reservation of reservations) reservation.undo();
+      return this.#bindFailed(queued, node, { err, message: `running PreBind plugin "VolumeBinding": ${(err as Error).message}` });
+    }
     this.#bindings++;
     try {
       await bind(this.options.client, info, node.name);
@@ -206,7 +215,8 @@ class SchedulerCore {
       const { namespace, name } = info.pod.metadata;
       this.options.recorder.event(info.pod, "Normal", "Scheduled", `Successfully assigned ${namespace}/${name} to ${node.name}`);
     } catch (err) {
-      this.#bindFailed(queued, node, err);
+      for (const reservation of reservations) reservation.undo();
+      this.#bindFailed(queued, node, { err, message: `binding rejected: ${(err as Error).message}` });
     } finally {
       this.#bindings--;
       this.#wake?.();
@@ -214,7 +224,7 @@ class SchedulerCore {
   }
 
   /** The room goes back to others; the pod rests and is tried again, unless it is gone. */
-  #bindFailed(queued: QueuedPod, node: NodeState, err: unknown): void {
+  #bindFailed(queued: QueuedPod, node: NodeState, { err, message }: { err: unknown; message: string }): void {
     const { info } = queued;
     if (this.#cluster.placement(info.uid)?.isAssumed) {
       this.#cluster.remove(info.uid);
@@ -222,7 +232,7 @@ class SchedulerCore {
     }
     if (isNotFound(err)) return this.#queue.done(info.uid);
     log.warn({ err, pod: info.key, node: node.name }, "a pod was not bound");
-    this.#report(info, { reason: "SchedulerError", message: `binding rejected: ${(err as Error).message}`, nominatedNodeName: "" });
+    this.#report(info, { reason: "SchedulerError", message, nominatedNodeName: "" });
     this.#queue.retryLater(queued);
   }
 }
