@@ -27,11 +27,17 @@ export function freezeJson<T>(value: T): T {
   return Object.freeze(value);
 }
 
-/** The stored form: `kind`, `apiVersion`, `metadata` first, and no resourceVersion. */
+/** The stored form: `kind`, `apiVersion`, `metadata` first, and no resourceVersion, which the object loses. */
 export function encodeObject(object: AnyObject): Buffer {
-  const { kind, apiVersion, metadata, ...rest } = object;
-  const { resourceVersion: _, ...kept } = metadata;
-  return Buffer.from(JSON.stringify({ kind, apiVersion, metadata: kept, ...rest }));
+  const { metadata } = object;
+  // Not deleted: objects of one shape stay of one shape, and the version comes back when it is known.
+  if (metadata.resourceVersion !== undefined) Object.assign(metadata, { resourceVersion: undefined });
+  let text = `{"kind":${JSON.stringify(object.kind)},"apiVersion":${JSON.stringify(object.apiVersion)},"metadata":${JSON.stringify(metadata)}`;
+  for (const key in object) {
+    if (key === "kind" || key === "apiVersion" || key === "metadata" || object[key] === undefined) continue;
+    text += `,${JSON.stringify(key)}:${JSON.stringify(object[key])}`;
+  }
+  return Buffer.from(`${text}}`);
 }
 
 const METADATA = Buffer.from('"metadata":{');

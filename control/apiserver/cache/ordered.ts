@@ -1,18 +1,17 @@
-// The objects of one resource in key order, grouped by namespace.
-// Order is the store's: namespaces compare with their trailing slash, names by code unit.
+// The objects of one resource, found by name and listed in key order.
+// Order is the store's: namespaces compare with their trailing slash, names by code unit. Sorting waits until somebody lists.
 import type { Entry } from "./entry.ts";
 
-interface Bucket {
+/** Where an object lives. */
+export interface Place {
   readonly namespace: string;
-  readonly entries: Map<string, Entry>;
-  /** Sorted names; rebuilt lazily after out-of-order inserts. */
-  names: string[];
+  readonly name: string;
 }
 
 /** An ordered map of (namespace, name) to entry. */
 export class OrderedEntries {
   readonly #buckets = new Map<string, Bucket>();
-  #namespaces: string[] = [];
+  #all: readonly Entry[] | undefined;
   #size = 0;
 
   get size(): number {
@@ -23,82 +22,108 @@ export class OrderedEntries {
     return this.#buckets.get(namespace)?.entries.get(name);
   }
 
-  /** How many entries a namespace has. */
-  count(namespace: string): number {
-    return this.#buckets.get(namespace)?.entries.size ?? 0;
-  }
-
   set(entry: Entry): void {
-    const bucket = this.#buckets.get(entry.namespace) ?? this.#open(entry.namespace);
-    if (!bucket.entries.has(entry.name)) {
-      insert(bucket.names, entry.name, identity);
-      this.#size++;
-    }
-    bucket.entries.set(entry.name, entry);
+    let bucket = this.#buckets.get(entry.namespace);
+    if (!bucket) this.#buckets.set(entry.namespace, (bucket = new Bucket()));
+    if (bucket.set(entry)) this.#size++;
+    this.#all = undefined;
   }
 
   delete(namespace: string, name: string): void {
     const bucket = this.#buckets.get(namespace);
-    if (!bucket?.entries.delete(name)) return;
+    if (!bucket?.delete(name)) return;
     this.#size--;
-    bucket.names.splice(position(bucket.names, name, identity), 1);
-    if (bucket.entries.size > 0) return;
-    this.#buckets.delete(namespace);
-    this.#namespaces.splice(position(this.#namespaces, namespace, slashed), 1);
+    this.#all = undefined;
+    if (bucket.entries.size === 0) this.#buckets.delete(namespace);
   }
 
-  /** Entries in order, of one namespace or of all, strictly after `after` when given. */
-  *entries(namespace?: string, after?: { namespace: string; name: string }): IterableIterator<Entry> {
-    const namespaces = namespace === undefined ? this.#namespaces : [namespace];
-    const start = after && namespace === undefined ? position(this.#namespaces, after.namespace, slashed) : 0;
-    for (let index = start; index < namespaces.length; index++) {
-      const bucket = this.#buckets.get(namespaces[index] as string);
-      if (!bucket) continue;
-      const { names, entries } = bucket;
-      const from = after?.namespace === bucket.namespace ? afterPosition(names, after.name) : 0;
-      for (let at = from; at < names.length; at++) yield entries.get(names[at] as string) as Entry;
-    }
+  /** All entries in order, of one namespace or of all; the same array until something changes. */
+  sorted(namespace?: string): readonly Entry[] {
+    if (namespace !== undefined) return this.#buckets.get(namespace)?.sorted() ?? [];
+    return (this.#all ??= this.#join());
   }
 
-  #open(namespace: string): Bucket {
-    const bucket: Bucket = { namespace, entries: new Map(), names: [] };
-    this.#buckets.set(namespace, bucket);
-    insert(this.#namespaces, namespace, slashed);
-    return bucket;
+  #join(): readonly Entry[] {
+    const namespaces = [...this.#buckets.keys()].sort((a, b) => (slashed(a) < slashed(b) ? -1 : 1));
+    const [only] = namespaces;
+    if (namespaces.length === 1) return (this.#buckets.get(only as string) as Bucket).sorted();
+    return namespaces.flatMap((namespace) => (this.#buckets.get(namespace) as Bucket).sorted());
   }
 }
 
-/** Compares two (namespace, name) pairs in store order. */
-export function compareNames(a: { namespace: string; name: string }, b: { namespace: string; name: string }): number {
+/** Compares two places in store order. */
+export function compareNames(a: Place, b: Place): number {
   if (a.namespace !== b.namespace) return slashed(a.namespace) < slashed(b.namespace) ? -1 : 1;
   return a.name < b.name ? -1 : a.name > b.name ? 1 : 0;
 }
 
-type Rank = (text: string) => string;
-const identity: Rank = (text) => text;
-// "a-b/x" comes before "a/x" in the store, because '-' sorts before '/'.
-const slashed: Rank = (text) => `${text}/`;
-
-function insert(sorted: string[], text: string, rank: Rank): void {
-  const last = sorted.at(-1);
-  if (last === undefined || rank(last) < rank(text)) sorted.push(text);
-  else sorted.splice(position(sorted, text, rank), 0, text);
-}
-
-/** The first index whose text is not before `text`. */
-function position(sorted: readonly string[], text: string, rank: Rank): number {
-  const wanted = rank(text);
+/** The first index whose entry comes strictly after `place`. */
+export function positionAfter(sorted: readonly Entry[], place: Place): number {
   let low = 0;
   let high = sorted.length;
   while (low < high) {
     const middle = (low + high) >> 1;
-    if (rank(sorted[middle] as string) < wanted) low = middle + 1;
+    if (compareNames(sorted[middle] as Entry, place) <= 0) low = middle + 1;
     else high = middle;
   }
   return low;
 }
 
-function afterPosition(names: readonly string[], name: string): number {
-  const at = position(names, name, identity);
-  return names[at] === name ? at + 1 : at;
+/** One namespace. Names are kept sorted as of the last listing; newcomers wait in `#added`. */
+class Bucket {
+  readonly entries = new Map<string, Entry>();
+  #names: string[] = [];
+  #added: string[] = [];
+  #hasGone = false;
+  #sorted: readonly Entry[] | undefined;
+
+  /** True when the name is new. */
+  set(entry: Entry): boolean {
+    const isNew = !this.entries.has(entry.name);
+    if (isNew) this.#added.push(entry.name);
+    this.entries.set(entry.name, entry);
+    this.#sorted = undefined;
+    return isNew;
+  }
+
+  delete(name: string): boolean {
+    if (!this.entries.delete(name)) return false;
+    this.#hasGone = true;
+    this.#sorted = undefined;
+    return true;
+  }
+
+  sorted(): readonly Entry[] {
+    return (this.#sorted ??= this.#sort());
+  }
+
+  #sort(): readonly Entry[] {
+    if (this.#hasGone) this.#names = this.#names.filter((name) => this.entries.has(name));
+    if (this.#added.length > 0) this.#names = merge(this.#names, this.#added.sort());
+    this.#added = [];
+    this.#hasGone = false;
+    const sorted: Entry[] = [];
+    for (const name of this.#names) {
+      const entry = this.entries.get(name);
+      if (entry) sorted.push(entry);
+    }
+    return sorted;
+  }
+}
+
+/** Two sorted lists as one, without repeats: a name that went and came back is in both. */
+function merge(a: readonly string[], b: readonly string[]): string[] {
+  const merged: string[] = [];
+  let i = 0;
+  let j = 0;
+  while (i < a.length || j < b.length) {
+    const next = j >= b.length || (i < a.length && (a[i] as string) <= (b[j] as string)) ? (a[i++] as string) : (b[j++] as string);
+    if (merged.at(-1) !== next) merged.push(next);
+  }
+  return merged;
+}
+
+// "a-b/x" comes before "a/x" in the store, because '-' sorts before '/'.
+function slashed(text: string): string {
+  return `${text}/`;
 }

@@ -7,7 +7,7 @@ import { Entry } from "./entry.ts";
 import type { CacheEvent, Delivery } from "./event.ts";
 import { History, type HistoryBounds } from "./history.ts";
 import { Indexes } from "./indexes.ts";
-import { compareNames, OrderedEntries } from "./ordered.ts";
+import { compareNames, OrderedEntries, positionAfter } from "./ordered.ts";
 import { isPlain, isSelected, type Selection } from "./selection.ts";
 import { deliveryFor, Watchers, type Sink } from "./watchers.ts";
 
@@ -57,8 +57,8 @@ export class ResourceCache {
   }
 
   /** Live entries in key order, of one namespace or all. */
-  entries(namespace?: string): IterableIterator<Entry> {
-    return this.#entries.entries(namespace);
+  entries(namespace?: string): readonly Entry[] {
+    return this.#entries.sorted(namespace);
   }
 
   /** Puts an object read at start-up. */
@@ -88,7 +88,7 @@ export class ResourceCache {
   list(request: PageRequest): Page {
     const { selection, limit } = request;
     if (!limit && !request.after && request.at === undefined) {
-      const entries = isPlain(selection) ? [...this.#entries.entries(selection.namespace)] : this.#select(selection);
+      const entries = isPlain(selection) ? this.#entries.sorted(selection.namespace) : this.#select(selection);
       return { entries, next: undefined, remaining: undefined };
     }
     const entries: Entry[] = [];
@@ -140,32 +140,31 @@ export class ResourceCache {
       const entry = this.#entries.get(selection.namespace, selection.name);
       return entry && isSelected(selection, entry) ? [entry] : [];
     }
-    const candidates = this.#indexes.candidates(selection, this.size, () => this.#entries.entries()) ?? this.#entries.entries(selection.namespace);
+    const candidates = this.#indexes.candidates(selection, this.size, () => this.#entries.sorted()) ?? this.#entries.sorted(selection.namespace);
     const found: Entry[] = [];
     for (const entry of candidates) if (isSelected(selection, entry)) found.push(entry);
     return found;
   }
 
-  /** Entries of the asked-for state in order; selection by namespace only, the caller tests the rest. */
-  *#walk({ selection, after, at }: PageRequest): Iterable<Entry> {
-    if (at === undefined) return yield* this.#entries.entries(selection.namespace, after);
+  /** Entries of the asked-for state in order, from where the page starts; the caller tests the rest of the selection. */
+  #walk({ selection, after, at }: PageRequest): readonly Entry[] {
+    const sorted = at === undefined ? this.#entries.sorted(selection.namespace) : this.#sortedAt(at, selection.namespace);
+    return after ? sorted.slice(positionAfter(sorted, after)) : sorted;
+  }
+
+  /** The live entries with every change after `at` undone. */
+  #sortedAt(at: number, namespace: string | undefined): readonly Entry[] {
     if (at < this.oldestRevision) throw gone("The resourceVersion for the provided list is too old.");
     const then = this.#history.statesAt(at);
-    if (then.size === 0) return yield* this.#entries.entries(selection.namespace, after);
-    const restored = [...then.values()].filter((entry): entry is Entry => entry !== undefined && (!after || compareNames(entry, after) > 0)).sort(compareNames);
-    let next = 0;
-    for (const entry of this.#entries.entries(selection.namespace, after)) {
-      while (next < restored.length && compareNames(restored[next] as Entry, entry) <= 0) yield restored[next++] as Entry;
-      if (!then.has(`${entry.namespace}/${entry.name}`)) yield entry;
-    }
-    while (next < restored.length) yield restored[next++] as Entry;
+    const live = this.#entries.sorted(namespace);
+    if (then.size === 0) return live;
+    const kept = live.filter((entry) => !then.has(`${entry.namespace}/${entry.name}`));
+    for (const entry of then.values()) if (entry && (namespace ?? entry.namespace) === entry.namespace) kept.push(entry);
+    return kept.sort(compareNames);
   }
 
   #remaining(request: PageRequest, last: Entry): number | undefined {
-    if (!isPlain(request.selection)) return undefined;
-    let count = 0;
-    for (const entry of this.#walk({ ...request, after: last })) if (isSelected(request.selection, entry)) count++;
-    return count;
+    return isPlain(request.selection) ? this.#walk({ ...request, after: last }).length : undefined;
   }
 }
 

@@ -69,13 +69,23 @@ function listMetadata({ revision, continue: token, remaining }: ListResult): Rec
   return { resourceVersion: String(revision), ...(token && { continue: token }), ...(remaining !== undefined && { remainingItemCount: remaining }) };
 }
 
+/** Items of plain lists, joined, for as long as the list they were made of is the current one. */
+const joined = new WeakMap<readonly Entry[], Buffer>();
+/** Lists below this size are joined faster than they are looked up. */
+const WORTH_KEEPING = 64;
+
 function listBytes(kind: KindInfo, result: ListResult): Buffer {
   const head = JSON.stringify({ kind: `${kind.kind}List`, apiVersion: apiVersionOf(kind), metadata: listMetadata(result), items: [] });
-  const parts: Buffer[] = [Buffer.from(head.slice(0, -2))];
-  for (const { bytes } of result.entries) {
-    if (parts.length > 1) parts.push(COMMA);
-    parts.push(bytes);
-  }
-  parts.push(LIST_END);
-  return Buffer.concat(parts);
+  return Buffer.concat([Buffer.from(head.slice(0, -2)), itemsBytes(result.entries), LIST_END]);
+}
+
+function itemsBytes(entries: readonly Entry[]): Buffer {
+  const known = joined.get(entries);
+  if (known) return known;
+  const parts: Buffer[] = [];
+  for (const { bytes } of entries) parts.push(bytes, COMMA);
+  parts.pop();
+  const items = Buffer.concat(parts);
+  if (entries.length >= WORTH_KEEPING) joined.set(entries, items);
+  return items;
 }
