@@ -19,6 +19,8 @@ export interface Historian {
   readonly owner: Stored<KubeObject>;
   readonly template: PodTemplateSpec;
   readonly collisionCount: number;
+  /** The label a revision carries its hash in; `controller.kubernetes.io/hash` when left out. */
+  readonly hashLabel?: string;
 }
 
 /** The snapshot of the owner's present template, and how many hashes were taken by others on the way to its name. */
@@ -79,14 +81,14 @@ async function create(historian: Historian, number: number): Promise<Snapshot> {
   }
 }
 
-function newRevision({ kind, owner, template }: Historian, revision: number, collisionCount: number): ControllerRevision {
+function newRevision({ kind, owner, template, hashLabel = REVISION_HASH }: Historian, revision: number, collisionCount: number): ControllerRevision {
   const hash = hashTemplate(template, collisionCount);
   const { name, namespace, annotations } = owner.metadata;
   return {
     apiVersion: "apps/v1", kind: "ControllerRevision",
     metadata: {
       name: `${name.slice(0, 223)}-${hash}`, namespace,
-      labels: { ...template.metadata?.labels, [REVISION_HASH]: hash },
+      labels: { ...template.metadata?.labels, [hashLabel]: hash },
       ...(annotations && { annotations: { ...annotations } }),
       ownerReferences: [newControllerRef(kind, owner)],
     },

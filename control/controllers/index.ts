@@ -3,6 +3,7 @@
 import { logger } from "../../lib/log.ts";
 import { certificateController } from "./certificates.ts";
 import { aborted, type Controller, type ControllerDeps } from "./controller.ts";
+import { daemonSetController } from "./daemonset/daemonset.ts";
 import { deploymentController } from "./deployment/deployment.ts";
 import { endpointsController } from "./endpoints/endpoints.ts";
 import { endpointSliceController } from "./endpoints/endpointslice.ts";
@@ -35,6 +36,7 @@ export const CONTROLLERS: Readonly<Record<string, ControllerFactory>> = {
   "deployment-controller": deploymentController,
   "replicaset-controller": replicaSetController,
   "replicationcontroller-controller": replicationControllerController,
+  "daemonset-controller": daemonSetController,
   "statefulset-controller": statefulSetController,
 };
 
