@@ -8,6 +8,9 @@ import type { PodPhase } from "./phase.ts";
 /** The condition types this kubelet writes; all others belong to somebody else. */
 export const OWNED_CONDITIONS: readonly string[] = ["PodResizePending", "PodResizeInProgress", "PodReadyToStartContainers", "Initialized", "Ready", "ContainersReady", "PodScheduled"];
 
+/** Others write it too; this kubelet only when it ends the pod itself. */
+export const DISRUPTION = "DisruptionTarget";
+
 /** How far a resize of the pod has come; absent parts are conditions the pod does not have. */
 export interface ResizeState {
   readonly pending?: { readonly reason: string; readonly message: string } | undefined;
@@ -24,6 +27,8 @@ export interface ConditionInput {
   /** Sandbox with network, and volumes mounted. */
   readonly canStartContainers: boolean;
   readonly resize: ResizeState;
+  /** Why this kubelet ends the pod. */
+  readonly disruption?: { readonly reason: string; readonly message: string } | undefined;
   readonly now: number;
 }
 
@@ -31,10 +36,11 @@ type Verdict = Pick<PodCondition, "status" | "reason" | "message">;
 
 /** All conditions of the pod: foreign ones as they were, then our own. */
 export function conditionsOf(input: ConditionInput): PodCondition[] {
-  const foreign = (input.pod.status?.conditions ?? []).filter((condition) => !OWNED_CONDITIONS.includes(condition.type));
+  const foreign = (input.pod.status?.conditions ?? []).filter((condition) => !OWNED_CONDITIONS.includes(condition.type) && !(input.disruption && condition.type === DISRUPTION));
   const containersReady = judgeContainersReady(input);
   const { pending, inProgress } = input.resize;
   const own: [string, Verdict][] = [
+    ...(input.disruption ? [[DISRUPTION, { status: "True", ...input.disruption }] as [string, Verdict]] : []),
     ...(pending ? [["PodResizePending", { status: "True", ...pending }] as [string, Verdict]] : []),
     ...(inProgress ? [["PodResizeInProgress", { status: "True", ...(inProgress.error !== undefined && { reason: "Error", message: inProgress.error }) }] as [string, Verdict]] : []),
     ["PodReadyToStartContainers", { status: input.canStartContainers ? "True" : "False" }],

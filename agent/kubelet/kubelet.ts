@@ -1,5 +1,6 @@
 // The kubelet: composes the parts of a node that run pods, and gives the node's server what it looks up.
 // Registration, node status and the runtime itself are made elsewhere and handed in.
+import { existsSync } from "node:fs";
 import { mkdir } from "node:fs/promises";
 import { join } from "node:path";
 import type { Client } from "../../api/client/client.ts";
@@ -8,17 +9,20 @@ import { builtinKind } from "../../api/registry.ts";
 import type { Node, Pod, RuntimeClass, Service, Stored } from "../../api/types.ts";
 import type { Clock } from "../../lib/clock.ts";
 import type { Component } from "../../lib/component.ts";
-import type { Exec } from "../../lib/exec.ts";
+import { hostExec, type Exec } from "../../lib/exec.ts";
 import { logger } from "../../lib/log.ts";
 import type { ContainerRecord, Runtime } from "../runtime/runtime.ts";
 import type { Mounter } from "../volumes/mount.ts";
 import { Tokens } from "../volumes/tokens.ts";
+import { refusal, type Refusal } from "./admission.ts";
 import type { Cgroups } from "./cgroups.ts";
+import { Eviction } from "./eviction.ts";
 import { keepHouse, refreshVolumes } from "./housekeeping.ts";
 import { ImageGc } from "./imagegc.ts";
 import { rotateLogs } from "./logrotation.ts";
 import { readDisk } from "./machine.ts";
 import { Mirrors } from "./mirrors.ts";
+import type { Pressure } from "./nodestatus.ts";
 import { nodeServices } from "./nodeservices.ts";
 import { ObjectStore } from "./objects.ts";
 import { Pods } from "./pods.ts";
@@ -27,7 +31,8 @@ import type { EventSink } from "./recorder.ts";
 import type { Machine } from "./resources.ts";
 import { RuntimeClasses } from "./runtimeclass.ts";
 import type { NodeServices } from "./services.ts";
-import { isMirror, MIRROR, StaticPods } from "./staticpods.ts";
+import { Stats } from "./stats.ts";
+import { isMirror, isStatic, MIRROR, StaticPods } from "./staticpods.ts";
 
 const log = logger("kubelet");
 const POD = builtinKind("", "v1", "Pod");
@@ -58,6 +63,8 @@ export interface KubeletDeps {
   readonly resolvConf?: string;
   /** Manifests of static pods; `<dataDir>/manifests` when left out. */
   readonly manifestDir?: string;
+  /** Called when `pressure()` has changed. */
+  readonly onPressure?: () => void;
 }
 
 export interface Kubelet extends Component {
@@ -66,6 +73,9 @@ export interface Kubelet extends Component {
   readonly nodePods: { list(): Pod[]; get(namespace: string, name: string): Pod | undefined };
   readonly node: NodeServices;
   readonly prober: Prober;
+  readonly stats: Stats;
+  /** What the node is short of, for its conditions. */
+  pressure(): Pressure;
 }
 
 /** A kubelet that runs the pods bound to `nodeName`. Stopping it leaves every container running. */
@@ -78,6 +88,7 @@ class NodeKubelet implements Kubelet {
   readonly node: NodeServices;
   readonly pods: Pods;
   readonly prober: Prober;
+  readonly stats: Stats;
   readonly nodePods: Kubelet["nodePods"];
   readonly #deps: KubeletDeps;
   readonly #stop = new AbortController();
@@ -88,6 +99,7 @@ class NodeKubelet implements Kubelet {
   readonly #mirrors: Mirrors;
   readonly #staticPods: StaticPods;
   readonly #imageGc: ImageGc;
+  readonly #eviction: Eviction;
 
   constructor(deps: KubeletDeps) {
     const { client, informers, clock, runtime, recorder, nodeName } = deps;
@@ -103,10 +115,12 @@ class NodeKubelet implements Kubelet {
     this.#mirrors = new Mirrors({ client, clock, nodeName, node: ownNode, onChange: (uid) => this.pods.poke(uid) }, signal);
     this.prober = new Prober({ streaming: runtime.streaming, clock, recorder, nodeIp: deps.nodeIp, onChange: (uid) => this.pods.poke(uid) });
     this.node = nodeServices(deps, { prober: this.prober, classes: this.#classes, objects: this.#objects, tokens: this.#tokens, signal, mirrorOf: (pod) => this.#mirrors.of(pod), services: () => services.lister.list(), node: ownNode });
-    this.pods = new Pods(this.node, { onUpdate: (pod) => this.#objects.use(pod), onGone: (uid) => this.#forget(uid) }, signal);
+    this.pods = new Pods(this.node, { onUpdate: (pod) => this.#objects.use(pod), onGone: (uid) => this.#forget(uid), refuse: (pod, others) => this.#refuse(pod, others, ownNode()) }, signal);
     this.nodePods = { list: () => this.pods.list(), get: (namespace, name) => this.pods.named(namespace, name) };
     this.#staticPods = new StaticPods({ directory: deps.manifestDir ?? join(deps.dataDir, "manifests"), nodeName, clock, onPut: (pod) => this.#putStatic(pod), onRemove: (uid) => this.#removeStatic(uid) });
     this.#imageGc = new ImageGc({ images: runtime.images, clock, disk: readDisk, inUse: () => imagesInUse(this.node, this.pods), onFailure: (message) => recorder.event({ kind: "Node", name: nodeName, uid: nodeName }, "Warning", "ImageGCFailed", message) });
+    this.stats = new Stats(this.node, this.pods, clock);
+    this.#eviction = new Eviction({ node: this.node, pods: this.pods, stats: this.stats, clock, exec: deps.exec ?? hostExec, freeImages: (bytes) => this.#imageGc.free(bytes), onChange: () => deps.onPressure?.() });
     this.#objects.onChange((uids) => this.#onObjectsChanged(uids));
   }
 
@@ -122,7 +136,12 @@ class NodeKubelet implements Kubelet {
     void this.prober.run(signal);
     void rotateLogs({ runtime: node.runtime.pods, clock: node.clock, running: () => runningContainers(node) }, signal);
     void this.#imageGc.run(signal);
+    void this.#eviction.run(signal);
     void this.#followApi(pods);
+  }
+
+  pressure(): Pressure {
+    return this.#eviction.pressure();
   }
 
   async stop(): Promise<void> {
@@ -182,6 +201,10 @@ class NodeKubelet implements Kubelet {
       this.pods.retry(uid);
       void refreshVolumes(this.node, this.pods.get(uid), this.#stop.signal);
     }
+  }
+
+  #refuse(pod: Pod, others: readonly Pod[], node: Node | undefined): Refusal | undefined {
+    return refusal({ pod, others, node, hasAppArmor: existsSync("/sys/module/apparmor/parameters/enabled"), isUnderMemoryPressure: this.#eviction.pressure().memory, isStatic: isStatic(pod) });
   }
 
   #forget(uid: string): void {

@@ -2,13 +2,11 @@
 import type { Page } from "../server/server.ts";
 import type { Kubelet } from "./kubelet.ts";
 import { cadvisorMetrics, kubeletMetrics, probeMetrics, resourceMetrics } from "./metrics.ts";
-import { Stats } from "./stats.ts";
 import { summary } from "./summary.ts";
 
 /** By path, for `NodeServerOptions.pages`. */
 export function kubeletPages(kubelet: Kubelet): Record<string, Page> {
-  const { node, pods, prober } = kubelet;
-  const stats = new Stats(node, pods, node.clock);
+  const { node, pods, prober, stats } = kubelet;
   const startedAtMs = Date.now() - process.uptime() * 1000;
   const figures = (): Parameters<typeof kubeletMetrics>[0] => {
     const observed = node.cache.uids().flatMap((uid) => node.cache.get(uid) ?? []);

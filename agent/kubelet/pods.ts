@@ -6,7 +6,7 @@ import { logger } from "../../lib/log.ts";
 import { podDirectories } from "../volumes/volumes.ts";
 import { killPod } from "./kill.ts";
 import type { NodeServices } from "./services.ts";
-import { PodWorker, removePodFromRuntime } from "./worker.ts";
+import { PodWorker, removePodFromRuntime, type WorkerOptions } from "./worker.ts";
 
 const log = logger("pods");
 
@@ -15,7 +15,7 @@ export class Pods {
   /** Pods no worker knows, being taken down. */
   readonly #orphans = new Set<string>();
 
-  constructor(readonly node: NodeServices, readonly hooks: { readonly onGone: (uid: string) => void; readonly onUpdate: (pod: Pod) => void }, readonly signal: AbortSignal) {
+  constructor(readonly node: NodeServices, readonly hooks: { readonly onGone: (uid: string) => void; readonly onUpdate: (pod: Pod) => void; readonly refuse: WorkerOptions["refuse"] }, readonly signal: AbortSignal) {
     node.cache.onChange((uid) => this.poke(uid));
   }
 
@@ -50,14 +50,14 @@ export class Pods {
     this.hooks.onUpdate(pod);
     const known = this.#workers.get(uid);
     if (known) return known.update(pod);
-    const worker = new PodWorker(this.node, pod, { signal: this.signal, others: (own) => this.#claims(own) });
+    const worker = new PodWorker(this.node, pod, { signal: this.signal, others: (own) => this.#claims(own), refuse: this.hooks.refuse });
     this.#workers.set(uid, worker);
     void this.#forgetWhenGone(uid, worker);
   }
 
   /** Pods other than this one that still use the node. */
   #claims(uid: string): Pod[] {
-    return this.all().filter((worker) => worker.pod.metadata.uid !== uid && worker.phase !== "terminated").map((worker) => worker.pod);
+    return this.all().filter((worker) => worker.pod.metadata.uid !== uid && worker.phase !== "terminated" && !["Succeeded", "Failed"].includes(worker.status.phase ?? "")).map((worker) => worker.pod);
   }
 
   async #forgetWhenGone(uid: string, worker: PodWorker): Promise<void> {

@@ -2,7 +2,7 @@
 // `statuswriter.ts` sends it.
 import { timestamp } from "../../lib/clock.ts";
 import type { Pod, PodStatus } from "../../api/types.ts";
-import { conditionsOf, hasStarted, OWNED_CONDITIONS, type ResizeState } from "./conditions.ts";
+import { conditionsOf, hasStarted, DISRUPTION, OWNED_CONDITIONS, type ResizeState } from "./conditions.ts";
 import { containerStatuses, type ContainerStatusInput } from "./containerstatus.ts";
 import { judgeSandbox } from "./observed.ts";
 import { phaseOf, type PodPhase } from "./phase.ts";
@@ -14,7 +14,7 @@ export interface StatusInput extends Omit<ContainerStatusInput, "old" | "role"> 
   readonly volumesReady: boolean;
   readonly resize: ResizeState;
   /** A decision that overrides what the containers say: eviction, deadline, refusal. */
-  readonly verdict?: { readonly phase: "Failed"; readonly reason: string; readonly message: string } | undefined;
+  readonly verdict?: { readonly phase: "Failed"; readonly reason: string; readonly message: string; readonly disruption?: { readonly reason: string; readonly message: string } } | undefined;
   readonly nodeIp: string;
   readonly now: number;
 }
@@ -35,7 +35,7 @@ export function podStatus(input: StatusInput): PodStatus {
   return {
     ...(pod.metadata.generation !== undefined && { observedGeneration: pod.metadata.generation }),
     phase,
-    conditions: conditionsOf({ pod, old, statuses, phase, now: input.now, resize: input.isTerminal ? {} : input.resize, canStartContainers: !sandbox.needsNew && input.volumesReady }),
+    conditions: conditionsOf({ pod, old, statuses, phase, now: input.now, resize: input.isTerminal ? {} : input.resize, disruption: input.verdict?.disruption, canStartContainers: !sandbox.needsNew && input.volumesReady }),
     ...(message && { message }),
     ...(reason && { reason }),
     hostIP: input.nodeIp,
@@ -73,7 +73,7 @@ export function statusPatch(pod: Pod, from: PodStatus, to: PodStatus): Record<st
   }
   const conditions = (to.conditions ?? []).flatMap((condition) => {
     const before = from.conditions?.find(({ type }) => type === condition.type);
-    if (!OWNED_CONDITIONS.includes(condition.type) || Bun.deepEquals(before, condition)) return [];
+    if (!(OWNED_CONDITIONS.includes(condition.type) || condition.type === DISRUPTION) || Bun.deepEquals(before, condition)) return [];
     // Merged by key, so a field that is gone must be said to be gone.
     const gone = Object.keys(before ?? {}).filter((key) => !(key in condition));
     return [{ ...condition, ...Object.fromEntries(gone.map((key) => [key, null])) }];

@@ -3,6 +3,7 @@
 import { rm } from "node:fs/promises";
 import type { Pod, PodStatus } from "../../api/types.ts";
 import { logger } from "../../lib/log.ts";
+import { refusalMessage, type Refusal } from "./admission.ts";
 import { killPod } from "./kill.ts";
 import { isRunning, nothingObserved } from "./observed.ts";
 import { podLabel } from "./plan.ts";
@@ -22,6 +23,8 @@ export interface Verdict {
   readonly message: string;
   /** Seconds its containers get; the pod's own grace period when left out. */
   readonly graceSeconds?: number;
+  /** Shown in the DisruptionTarget condition. */
+  readonly disruption?: { readonly reason: string; readonly message: string };
 }
 
 /** Where the pod is: `gone` means that nothing of it is left. */
@@ -31,6 +34,8 @@ export interface WorkerOptions {
   readonly signal: AbortSignal;
   /** The other pods that have a claim on the node's resources. */
   readonly others: (uid: string) => readonly Pod[];
+  /** Why this node will not run the pod. */
+  readonly refuse: (pod: Pod, others: readonly Pod[]) => Refusal | undefined;
 }
 
 export class PodWorker {
@@ -46,6 +51,8 @@ export class PodWorker {
   /** Aborts what is being done in the present phase. */
   #interrupt = new AbortController();
   #killGraceSeconds: number | undefined;
+  /** Never worked on by this or an earlier process: the node may still refuse it. */
+  #isNew: boolean;
   #wake: (() => void) | undefined;
   #isDirty = true;
   readonly finished: Promise<void>;
@@ -55,6 +62,7 @@ export class PodWorker {
     this.#wanted = pod;
     this.#stop = options.signal;
     this.#status = node.writer.get(pod.metadata.uid ?? "") ?? pod.status;
+    this.#isNew = !pod.status?.startTime && !node.cache.get(pod.metadata.uid ?? "");
     const stop = (): void => {
       this.#interrupt.abort();
       this.#wake?.();
@@ -160,6 +168,8 @@ export class PodWorker {
       this.fail({ phase: "Failed", reason: "DeadlineExceeded", message: "Pod was active on the node longer than the specified deadline" });
       return undefined;
     }
+    if (this.#isNew && this.#isRefused()) return undefined;
+    this.#isNew = false;
     await this.#allocate();
     const interrupt = this.#newInterrupt();
     if (this.#isDoomed()) return undefined;
@@ -168,6 +178,15 @@ export class PodWorker {
     if (isTerminal(this.status.phase)) this.poke();
     const all = [next, deadline].filter((at) => at !== undefined);
     return all.length > 0 ? Math.min(...all) : undefined;
+  }
+
+  #isRefused(): boolean {
+    const { node, pod } = this;
+    const refusal = this.options.refuse(pod, this.options.others(pod.metadata.uid ?? ""));
+    if (!refusal) return false;
+    node.recorder.event(podRef(pod), "Warning", refusal.reason, refusal.message);
+    this.fail({ phase: "Failed", reason: refusal.reason, message: refusalMessage(refusal) });
+    return true;
   }
 
   /** Grants the pod what it asks for, or keeps it at what it has while that does not fit. */

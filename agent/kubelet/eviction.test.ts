@@ -1,0 +1,55 @@
+// Who goes when a node runs out, what they are told, and what the node's conditions say.
+import { afterEach, expect, test } from "bun:test";
+import type { Pod } from "../../api/types.ts";
+import { FakeClock } from "../../lib/clock.ts";
+import { aContainer, aPod, conditionOf, Rig } from "./builders.ts";
+import { Eviction, type Signal } from "./eviction.ts";
+import { localStorageBreach, lowResourceMessage, rankForMemory, type PodUsage } from "./evictionrank.ts";
+
+const MI = 1024 * 1024;
+const usage = (name: string, memory: number, options: { request?: string; priority?: number } = {}): PodUsage => ({
+  uid: name,
+  pod: aPod({ name, uid: name, spec: { ...(options.priority !== undefined && { priority: options.priority }), containers: [aContainer({ ...(options.request && { resources: { requests: { memory: options.request } } }) })] } }),
+  containers: [{ name: "app", memoryBytes: memory * MI, diskBytes: 0 }],
+});
+
+test("those over their request go first, then the less important, then the greedier", () => {
+  const ranked = rankForMemory([usage("within", 50, { request: "100Mi" }), usage("important", 500, { priority: 10 }), usage("little", 10), usage("greedy", 90)]);
+  expect(ranked.map(({ uid }) => uid)).toEqual(["greedy", "little", "important", "within"]);
+});
+
+test("the message tells the threshold and who used more than it asked for", () => {
+  expect(lowResourceMessage({ resource: "memory", threshold: 100 * MI, available: 50 * MI }, usage("p", 60))).toBe("The node was low on resource: memory. Threshold quantity: 100Mi, available: 51200Ki. Container app was using 61440Ki, request is 0, has larger consumption of memory. ");
+});
+
+test("a pod that breaks its own storage limits is told which", () => {
+  const pod: Pod = aPod({ spec: { volumes: [{ name: "v", emptyDir: { sizeLimit: "1Mi" } }], containers: [aContainer({ resources: { limits: { "ephemeral-storage": "2Mi" } } })] } });
+  expect(localStorageBreach(pod, { emptyDirs: { v: MI }, containers: {} })).toBeUndefined();
+  expect(localStorageBreach(pod, { emptyDirs: { v: MI + 1 }, containers: {} })).toBe(`Usage of EmptyDir volume "v" exceeds the limit "1Mi". `);
+  expect(localStorageBreach(pod, { emptyDirs: {}, containers: { app: 3 * MI } })).toBe(`Container app exceeded its local ephemeral storage limit "2Mi". `);
+  expect(localStorageBreach(pod, { emptyDirs: { v: MI }, containers: { app: 2 * MI } })).toBe("Pod ephemeral local storage usage exceeds the total limit of containers 2Mi. ");
+});
+
+let rig: Rig;
+afterEach(() => rig?.close());
+
+test("under pressure one pod at a time is evicted, and the condition outlasts its cause by five minutes", async () => {
+  rig = await new Rig().start();
+  await rig.create(aPod());
+  await rig.until((p) => conditionOf(p, "Ready") === "True");
+  const clock = new FakeClock(0);
+  let signals: Signal[] = [{ resource: "memory", available: 1, threshold: 2 }];
+  const changes: string[] = [];
+  const eviction = new Eviction({ node: rig.kubelet.node, pods: rig.kubelet.pods, stats: rig.kubelet.stats, clock, exec: async () => ({ exitCode: 0, stdout: "", stderr: "" }), freeImages: async () => 0, signals: async () => signals, onChange: () => void changes.push("changed") });
+  await eviction.check();
+  const pod = await rig.until((p) => p?.status?.phase === "Failed");
+  expect(pod.status?.reason).toBe("Evicted");
+  expect(pod.status?.conditions?.find((c) => c.type === "DisruptionTarget")).toMatchObject({ status: "True", reason: "TerminationByKubelet" });
+  expect(eviction.pressure()).toEqual({ memory: true, disk: false, pid: false });
+  signals = [];
+  await clock.advance(299_000);
+  expect(eviction.pressure().memory).toBe(true);
+  await clock.advance(2_000);
+  expect(eviction.pressure().memory).toBe(false);
+  expect(changes).toEqual(["changed"]);
+});

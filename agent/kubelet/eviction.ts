@@ -1,0 +1,137 @@
+// Keeps the node alive when memory, disk or process ids run out: says so in conditions, frees images, then evicts pods.
+// Which pod goes first, and in what words it is told, is decided in `evictionrank.ts`.
+import type { Clock } from "../../lib/clock.ts";
+import type { Exec } from "../../lib/exec.ts";
+import { logger } from "../../lib/log.ts";
+import { localStorageBreach, lowResourceMessage, rankForDisk, rankForMemory, rankForPids, type PodUsage } from "./evictionrank.ts";
+import { availableMemoryBytes, pidFacts, readDisk } from "./machine.ts";
+import type { Pressure } from "./nodestatus.ts";
+import type { Pods } from "./pods.ts";
+import { podRef } from "./recorder.ts";
+import type { NodeServices } from "./services.ts";
+import { isStatic } from "./staticpods.ts";
+import type { Stats } from "./stats.ts";
+import { podStorage } from "./storageusage.ts";
+import type { PodWorker } from "./worker.ts";
+
+const log = logger("eviction");
+const CHECK_MS = 10_000;
+/** A condition stays this long after its cause is gone, or pods would come back at once. */
+const TRANSITION_MS = 300_000;
+const EVICTION_GRACE_SECONDS = 1;
+const CRITICAL_PRIORITY = 2_000_000_000;
+
+/** One thing that can run out. */
+export interface Signal {
+  readonly resource: "memory" | "ephemeral-storage" | "inodes" | "pids";
+  readonly available: number;
+  readonly threshold: number;
+}
+
+export interface EvictionOptions {
+  readonly node: NodeServices;
+  readonly pods: Pods;
+  readonly stats: Stats;
+  readonly clock: Clock;
+  readonly exec: Exec;
+  /** Frees that many bytes of unused images; returns the bytes freed. */
+  readonly freeImages: (bytes: number) => Promise<number>;
+  readonly signals?: (node: NodeServices) => Promise<Signal[]>;
+  readonly onChange: () => void;
+}
+
+export class Eviction {
+  /** When each kind of pressure was last seen. */
+  readonly #seenAt = new Map<keyof Pressure, number>();
+
+  constructor(readonly options: EvictionOptions) {}
+
+  /** What the node's conditions say. */
+  pressure(): Pressure {
+    const now = this.options.clock.now();
+    const has = (kind: keyof Pressure): boolean => now - (this.#seenAt.get(kind) ?? -Infinity) < TRANSITION_MS;
+    return { memory: has("memory"), disk: has("disk"), pid: has("pid") };
+  }
+
+  /** Looks every ten seconds until the signal aborts. */
+  async run(signal: AbortSignal): Promise<void> {
+    while (!signal.aborted) {
+      await this.options.clock.sleep(CHECK_MS, signal);
+      if (!signal.aborted) await this.check().catch((error: unknown) => log.warn({ err: error }, "checking the node's resources failed"));
+    }
+  }
+
+  /** One look: at most one pod is evicted for the node's sake. */
+  async check(): Promise<void> {
+    await this.#evictOverLimit();
+    const signals = await (this.options.signals ?? readSignals)(this.options.node);
+    const low = signals.filter(({ available, threshold }) => available < threshold);
+    const before = this.pressure();
+    for (const { resource } of low) this.#seenAt.set(kindOf(resource), this.options.clock.now());
+    if (!Bun.deepEquals(before, this.pressure())) this.options.onChange();
+    const [first] = low;
+    if (!first || this.#isEvicting()) return;
+    log.warn({ ...first }, "the node is low on a resource");
+    if (first.resource === "ephemeral-storage" && (await this.options.freeImages(first.threshold - first.available)) >= first.threshold - first.available) return;
+    await this.#evictFor(first);
+  }
+
+  #isEvicting(): boolean {
+    return this.options.pods.all().some((worker) => worker.phase === "terminating" && worker.status.reason === "Evicted");
+  }
+
+  async #evictFor(signal: Signal): Promise<void> {
+    const usages = await this.#usages();
+    const ranked = signal.resource === "memory" ? rankForMemory(usages) : signal.resource === "pids" ? rankForPids(usages) : rankForDisk(usages);
+    const victim = ranked.map(({ uid }) => this.options.pods.get(uid)).find((worker) => worker && isEvictable(worker));
+    if (!victim) {
+      log.error({ ...signal }, "no pod is left that could be evicted");
+      return;
+    }
+    this.#evict(victim, lowResourceMessage(signal, usages.find(({ uid }) => uid === victim.pod.metadata.uid)));
+  }
+
+  /** Pods that use more local storage than they themselves said they would. */
+  async #evictOverLimit(): Promise<void> {
+    for (const worker of this.options.pods.all()) {
+      if (worker.phase !== "syncing" || !isEvictable(worker)) continue;
+      const usage = await podStorage(this.options.node, this.options.exec, worker.pod);
+      const breach = usage && localStorageBreach(worker.pod, usage);
+      if (breach) this.#evict(worker, breach);
+    }
+  }
+
+  #evict(worker: PodWorker, message: string): void {
+    log.warn({ pod: worker.pod.metadata.name, message }, "evicting a pod");
+    this.options.node.recorder.event(podRef(worker.pod), "Warning", "Evicted", message);
+    worker.fail({ phase: "Failed", reason: "Evicted", message, graceSeconds: EVICTION_GRACE_SECONDS, disruption: { reason: "TerminationByKubelet", message } });
+  }
+
+  async #usages(): Promise<PodUsage[]> {
+    const { containers } = await this.options.stats.sample();
+    return this.options.pods.all().filter((worker) => worker.phase === "syncing").map(({ pod }) => ({
+      uid: pod.metadata.uid ?? "", pod,
+      containers: containers.filter(({ podUid }) => podUid === pod.metadata.uid).map(({ container, memoryWorkingSetBytes, writableLayerBytes }) => ({ name: container, memoryBytes: memoryWorkingSetBytes, diskBytes: writableLayerBytes })),
+    }));
+  }
+}
+
+function isEvictable({ pod }: PodWorker): boolean {
+  return !isStatic(pod) && (pod.spec?.priority ?? 0) < CRITICAL_PRIORITY;
+}
+
+function kindOf(resource: Signal["resource"]): keyof Pressure {
+  if (resource === "memory") return "memory";
+  return resource === "pids" ? "pid" : "disk";
+}
+
+/** The node's signals with upstream's default thresholds. */
+async function readSignals(node: NodeServices): Promise<Signal[]> {
+  const [disk, pids] = [await readDisk(node.paths.dataDir), pidFacts()];
+  return [
+    { resource: "memory", available: availableMemoryBytes(), threshold: 100 * 1024 * 1024 },
+    { resource: "ephemeral-storage", available: disk.availableBytes, threshold: Math.floor(disk.capacityBytes * 0.1) },
+    ...(disk.inodes > 0 ? [{ resource: "inodes" as const, available: disk.inodesFree, threshold: Math.floor(disk.inodes * 0.05) }] : []),
+    { resource: "pids", available: pids.max - pids.running, threshold: Math.floor(pids.max * 0.01) },
+  ];
+}

@@ -1,0 +1,32 @@
+// How much local storage a pod uses; measured only for pods that set a limit on it.
+import { join } from "node:path";
+import type { Pod } from "../../api/types.ts";
+import type { Exec } from "../../lib/exec.ts";
+import { EMPTY_DIR_PLUGIN } from "../volumes/emptydir.ts";
+import type { StorageUsage } from "./evictionrank.ts";
+import type { NodeServices } from "./services.ts";
+
+const TIMEOUT_MS = 30_000;
+
+/** undefined for a pod without limits. */
+export async function podStorage(node: NodeServices, exec: Exec, pod: Pod): Promise<StorageUsage | undefined> {
+  const limitsContainers = (pod.spec?.containers ?? []).some(({ resources }) => resources?.limits?.["ephemeral-storage"] !== undefined);
+  const volumes = (pod.spec?.volumes ?? []).filter(({ emptyDir }) => emptyDir && (limitsContainers || emptyDir.sizeLimit !== undefined));
+  if (!limitsContainers && volumes.length === 0) return undefined;
+  const uid = pod.metadata.uid ?? "";
+  const emptyDirs = await Promise.all(volumes.map(async ({ name }) => [name, await diskUsage(exec, node.paths.volume(uid, EMPTY_DIR_PLUGIN, name))] as const));
+  return { emptyDirs: Object.fromEntries(emptyDirs), containers: limitsContainers ? await containersUsage(node, exec, pod) : {} };
+}
+
+async function containersUsage(node: NodeServices, exec: Exec, pod: Pod): Promise<Record<string, number>> {
+  const layers = new Map((await node.runtime.pods.stats()).map((stats) => [stats.id, stats.writableLayerBytes]));
+  const running = node.cache.get(pod.metadata.uid ?? "")?.containers.filter(({ state }) => state === "running") ?? [];
+  const usages = await Promise.all(running.map(async ({ id, name }) => [name, (layers.get(id) ?? 0) + (await diskUsage(exec, join(node.paths.podLogDirectory(pod), name)))] as const));
+  return Object.fromEntries(usages);
+}
+
+/** Bytes on disk below a path; 0 for one that is not there. */
+async function diskUsage(exec: Exec, path: string): Promise<number> {
+  const { stdout } = await exec(["du", "-s", "-x", "-B1", path], { timeoutMs: TIMEOUT_MS });
+  return Number(stdout.split(/\s/)[0] ?? "0") || 0;
+}
