@@ -73,7 +73,7 @@ async function start(values: Values, signal: AbortSignal): Promise<() => Promise
   const node = createNode({ client, runtime, clock, recorder: recorder("kubelet"), nodeName, nodeIp, dataDir, version: KUBERNETES_VERSION, labels: labelsOf(values) });
   const informers = createInformers(client, clock);
   const kubelet = createKubelet({
-    client, informers, runtime, clock, recorder: recorder("kubelet"), cgroups: cgroups(dataDir), nodeName, nodeIp, dataDir,
+    client, informers, runtime, clock, recorder: recorder("kubelet"), cgroups: agentCgroups(dataDir), nodeName, nodeIp, dataDir,
     podLogs: dataDir.startsWith(DEFAULT_DATA_DIR) && !dataDir.includes("lab") ? "/var/log/pods" : joinPath(dataDir, "logs"),
     clusterDns: [cluster.dnsIp], clusterDomain: cluster.clusterDomain,
   });
@@ -124,7 +124,7 @@ function openRuntime(values: Values): Promise<Runtime> {
 }
 
 /** Several nodes on one machine must not tidy up each other's cgroups, so all but the ordinary one get a root of their own. */
-function cgroups(dataDir: string): CgroupFs {
+export function agentCgroups(dataDir: string): CgroupFs {
   const isOrdinary = dataDir === joinPath(DEFAULT_DATA_DIR, "agent");
   const root = isOrdinary ? "" : `/minik8s-${createHash("sha256").update(dataDir).digest("hex").slice(0, 8)}`;
   return new CgroupFs({ driver: "cgroupfs", mounts: detectCgroups(), root });

@@ -1,13 +1,13 @@
 // Takes away what control and agent made on this machine: processes, containers, links, rules, cgroups, and with --purge the data.
 // Every step succeeds on absence, so that a half-finished `down` is finished by the next one.
-import { existsSync, readdirSync, readFileSync, rmdirSync, rmSync } from "node:fs";
+import { existsSync, readFileSync, rmSync } from "node:fs";
 import { join } from "node:path";
 import { removePrivateContainerd } from "../agent/runtime/containerd/remove.ts";
 import { removeDockerPods } from "../agent/runtime/docker/remove.ts";
 import { systemClock } from "../lib/clock.ts";
 import { hostExec } from "../lib/exec.ts";
 import { cleanupNetwork } from "../net/cleanup.ts";
-import { cniPaths } from "./agent.ts";
+import { agentCgroups, cniPaths } from "./agent.ts";
 import type { Invocation } from "./commands.ts";
 import { dockerNetwork } from "./dockernetwork.ts";
 import { stopMode } from "./processes.ts";
@@ -32,7 +32,8 @@ export async function runDown({ values }: Invocation): Promise<number> {
   await progress.stage("take away links, routes and rules", () => cleanupNetwork(hostExec));
   await progress.stage("unmount volumes and remove cgroups", async () => {
     for (const mount of mountsBelow(dataDir)) await hostExec(["umount", "--lazy", mount]);
-    if (purge) removeCgroups();
+    // A machine that cannot limit pods has none to remove.
+    for (const directory of agentDirs) await Promise.resolve().then(() => agentCgroups(directory).removeAll()).catch(() => undefined);
   });
   if (purge) await progress.stage(`delete ${dataDir}`, async () => purgeData(dataDir));
   process.stderr.write(purge ? "minik8s is gone from this machine\n" : `minik8s is down; its data is kept in ${dataDir}\n`);
@@ -48,19 +49,4 @@ function purgeData(dataDir: string): void {
 function mountsBelow(directory: string): string[] {
   const points = readFileSync("/proc/self/mounts", "utf8").split("\n").map((line) => line.split(" ")[1] ?? "");
   return points.filter((point) => point.startsWith(`${directory}/`)).toSorted((a, b) => b.length - a.length);
-}
-
-/** Removes the kubepods tree of every hierarchy; a cgroup that still has processes stays. */
-function removeCgroups(): void {
-  const roots = ["/sys/fs/cgroup", ...readdirSync("/sys/fs/cgroup", { withFileTypes: true }).filter((entry) => entry.isDirectory()).map(({ name }) => join("/sys/fs/cgroup", name))];
-  for (const root of roots) for (const name of ["kubepods", "kubepods.slice"]) if (existsSync(join(root, name))) removeTree(join(root, name));
-}
-
-function removeTree(path: string): void {
-  for (const entry of readdirSync(path, { withFileTypes: true })) if (entry.isDirectory()) removeTree(join(path, entry.name));
-  try {
-    rmdirSync(path);
-  } catch {
-    // Another node on this machine still uses it.
-  }
 }

@@ -1,7 +1,7 @@
 // What every container runtime promises the kubelet, as tests; each implementation runs them.
 // Bringing a runtime up, and an image that holds busybox, is the caller's.
 import { afterAll, beforeAll, describe, expect, setDefaultTimeout, test } from "bun:test";
-import { mkdtempSync, readFileSync, renameSync, rmSync } from "node:fs";
+import { existsSync, mkdtempSync, readdirSync, readFileSync, renameSync, rmdirSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { PassThrough, Writable } from "node:stream";
@@ -41,6 +41,7 @@ export function runtimeSuite(name: string, create: () => Promise<RuntimeUnderTes
       }
       rmSync(logs, { recursive: true, force: true });
       await under.dispose();
+      if (under.real) removeCgroups();
     });
 
     let serial = 0;
@@ -295,6 +296,22 @@ export function runtimeSuite(name: string, create: () => Promise<RuntimeUnderTes
       await until(async () => (await under.runtime.pods.stats()).some((stats) => stats.id === id && stats.timestampMs > 0));
     });
   });
+}
+
+/** What the sandboxes' common parent leaves in each hierarchy. */
+function removeCgroups(): void {
+  for (const parent of ["", ...directories("/sys/fs/cgroup")].map((name) => join("/sys/fs/cgroup", name, "minik8s-suite"))) removeTree(parent);
+}
+
+/** Files of a cgroup go with it. */
+function removeTree(path: string): void {
+  if (!existsSync(path)) return;
+  for (const name of directories(path)) removeTree(join(path, name));
+  rmdirSync(path);
+}
+
+function directories(path: string): string[] {
+  return readdirSync(path, { withFileTypes: true }).filter((entry) => entry.isDirectory()).map(({ name }) => name);
 }
 
 /** A sandbox without network of its own, so that no CNI is needed. */
