@@ -141,6 +141,7 @@ export type SecurityContext = Wire<k8s.V1SecurityContext>;
 export type PodSecurityContext = Wire<k8s.V1PodSecurityContext>;
 export type ResourceRequirements = Wire<k8s.V1ResourceRequirements>;
 export type Affinity = Wire<k8s.V1Affinity>;
+export type NodeAffinity = Wire<k8s.V1NodeAffinity>;
 export type NodeSelector = Wire<k8s.V1NodeSelector>;
 export type NodeSelectorTerm = Wire<k8s.V1NodeSelectorTerm>;
 export type NodeSelectorRequirement = Wire<k8s.V1NodeSelectorRequirement>;

@@ -1,15 +1,16 @@
 // What can be configured about scheduling: profiles with their plugins and weights, backoffs, how many nodes to look at.
 // Defaults are upstream's; reading a KubeSchedulerConfiguration file happens elsewhere.
 import type { Client } from "../../api/client/client.ts";
+import type { NodeAffinity } from "../../api/types.ts";
 import type { Clock } from "../../lib/clock.ts";
 import type { EnabledPlugin, Plugin } from "./framework.ts";
 import { schedulingGates } from "./plugins/gates.ts";
 import { imageLocality } from "./plugins/imagelocality.ts";
-import { interPodAffinity } from "./plugins/interpodaffinity.ts";
+import { interPodAffinity, type InterPodAffinityArgs } from "./plugins/interpodaffinity.ts";
 import { nodeAffinity, nodeName, nodePorts, nodeUnschedulable, taintToleration } from "./plugins/node.ts";
-import { balancedAllocation, nodeResourcesFit } from "./plugins/resources.ts";
+import { balancedAllocation, nodeResourcesFit, type FitArgs } from "./plugins/resources.ts";
 import { DEFAULT_PREEMPTION, type PreemptionArgs } from "./preemption.ts";
-import { podTopologySpread, SYSTEM_DEFAULTS, type SpreadArgs } from "./plugins/spread.ts";
+import { podTopologySpread, SYSTEM_DEFAULTS, type DefaultConstraint, type SpreadArgs } from "./plugins/spread.ts";
 import { volumeBinding } from "./plugins/volumebinding.ts";
 import { nodeVolumeLimits } from "./plugins/volumelimits.ts";
 import { volumeRestrictions } from "./plugins/volumerestrictions.ts";
@@ -45,25 +46,36 @@ export interface PluginContext {
 /** How long volumes may take to be bound; upstream's default. */
 const BIND_TIMEOUT_MS = 600_000;
 
+/** What plugins can be told; upstream's defaults where left out. */
+export interface PluginArgs {
+  readonly nodeResourcesFit?: FitArgs | undefined;
+  readonly balancedResources?: readonly string[] | undefined;
+  readonly interPodAffinity?: InterPodAffinityArgs | undefined;
+  readonly spreadDefaults?: readonly DefaultConstraint[] | undefined;
+  readonly addedAffinity?: NodeAffinity | undefined;
+  readonly bindTimeoutMs?: number | undefined;
+}
+
 const filtering = (plugin: Plugin, weight = 0): EnabledPlugin => ({ plugin, weight, filters: true });
 
 /** Upstream's plugins in upstream's order, with its weights. */
-export function defaultPlugins(context: PluginContext): EnabledPlugin[] {
+export function defaultPlugins(context: PluginContext, args: PluginArgs = {}): EnabledPlugin[] {
+  const { defaultSelector, volumes, client, clock } = context;
   return [
     filtering(schedulingGates),
     filtering(nodeUnschedulable),
     filtering(nodeName),
     filtering(taintToleration, 3),
-    filtering(nodeAffinity, 2),
+    filtering(nodeAffinity(args.addedAffinity), 2),
     filtering(nodePorts),
-    filtering(nodeResourcesFit(), 1),
-    filtering(volumeRestrictions(context.volumes)),
-    filtering(nodeVolumeLimits(context.volumes)),
-    filtering(volumeBinding({ volumes: context.volumes, client: context.client, clock: context.clock, bindTimeoutMs: BIND_TIMEOUT_MS })),
-    filtering(volumeZone(context.volumes)),
-    filtering(podTopologySpread({ defaults: SYSTEM_DEFAULTS, isSystemDefault: true, defaultSelector: context.defaultSelector }), 2),
-    filtering(interPodAffinity(), 2),
-    filtering(balancedAllocation(), 1),
+    filtering(nodeResourcesFit(args.nodeResourcesFit), 1),
+    filtering(volumeRestrictions(volumes)),
+    filtering(nodeVolumeLimits(volumes)),
+    filtering(volumeBinding({ volumes, client, clock, bindTimeoutMs: args.bindTimeoutMs ?? BIND_TIMEOUT_MS })),
+    filtering(volumeZone(volumes)),
+    filtering(podTopologySpread({ defaults: args.spreadDefaults ?? SYSTEM_DEFAULTS, isSystemDefault: !args.spreadDefaults, defaultSelector }), 2),
+    filtering(interPodAffinity(args.interPodAffinity), 2),
+    filtering(balancedAllocation(args.balancedResources), 1),
     filtering(imageLocality, 1),
   ];
 }

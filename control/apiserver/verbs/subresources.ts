@@ -54,6 +54,8 @@ function bound(engine: Engine, { kind, name }: ResourceRequest, { pod, body, nod
   if (annotations) pod.metadata.annotations = { ...pod.metadata.annotations, ...annotations };
   const now = timestamp(engine.clock.now());
   const conditions = ((pod["status"]?.conditions ?? []) as { type: string }[]).filter(({ type }) => type !== "PodScheduled");
-  pod["status"] = { ...pod["status"], conditions: [...conditions, { type: "PodScheduled", status: "True", lastProbeTime: null, lastTransitionTime: now }] };
+  // The room that was promised is taken: a nomination left behind would mislead whoever sizes the cluster.
+  const { nominatedNodeName: _promised, ...status } = (pod["status"] ?? {}) as AnyObject;
+  pod["status"] = { ...status, conditions: [...conditions, { type: "PodScheduled", status: "True", lastProbeTime: null, lastTransitionTime: now }] };
   return pod;
 }

@@ -1,5 +1,7 @@
 // The plugins that look at one node's own words: unschedulable, its name, its taints, its labels, its ports.
+import type { NodeAffinity } from "../../../api/types.ts";
 import { unresolvable, unschedulable, type ClusterEvent, type Plugin } from "../framework.ts";
+import { compileNodeAffinity, type SelectableNode } from "../nodeaffinity.ts";
 import type { NodeState } from "../nodestate.ts";
 import type { PodInfo } from "../podinfo.ts";
 import { tolerates, untoleratedTaint } from "../tolerations.ts";
@@ -9,6 +11,7 @@ const UNSCHEDULABLE = unresolvable("NodeUnschedulable", "node(s) were unschedula
 const OTHER_NAME = unresolvable("NodeName", "node(s) didn't match the requested node name");
 const TAINTED = unresolvable("TaintToleration", "node(s) had untolerated taint(s)");
 const NO_AFFINITY = unresolvable("NodeAffinity", "node(s) didn't match Pod's node affinity/selector");
+const NOT_ENFORCED = unresolvable("NodeAffinity", "node(s) didn't match scheduler-enforced node affinity");
 const NO_PORTS = unschedulable("NodePorts", "node(s) didn't have free ports for the requested pod ports");
 
 /** Cordoned nodes take only pods that tolerate it. */
@@ -50,29 +53,35 @@ export const taintToleration: Plugin = {
   },
 };
 
-/** nodeSelector and node affinity. */
-export const nodeAffinity: Plugin = {
-  name: "NodeAffinity",
-  filterNode: ({ shape }, node) => (shape.affinity.required && !shape.affinity.required(node) ? NO_AFFINITY : undefined),
-  prepareFilter: ({ shape }) => {
-    const { nodeNames } = shape.affinity;
-    if (!nodeNames) return undefined;
-    return nodeNames.size > 0 ? { nodeNames } : { reject: unresolvable("NodeAffinity", "pod affinity terms conflict") };
-  },
-  nodeScore: {
-    applies: ({ shape }) => shape.affinity.preferred.length > 0,
-    score: ({ shape }, node) => shape.affinity.preferred.reduce((sum, term) => sum + (term.matches(node) ? term.weight : 0), 0),
-    normalize: "highest",
-  },
-  hint: {
-    on: ["NodeAdd", "NodeUpdate", "PodUpdate"],
-    helps: (event, pod) => {
-      const matches = pod.shape.affinity.required ?? (() => true);
-      if (event.type === "NodeUpdate") return matches(event.node) && !matches(event.old);
-      return event.type === "NodeAdd" ? matches(event.node) : isOwnUpdate(event, pod);
+/** nodeSelector and node affinity; `added` is what the configuration demands and wishes of every pod besides. */
+export function nodeAffinity(added?: NodeAffinity): Plugin {
+  const { required: enforced, preferred: wished } = compileNodeAffinity({ containers: [], ...(added && { affinity: { nodeAffinity: added } }) });
+  return {
+    name: "NodeAffinity",
+    filterNode: ({ shape }, node) => {
+      if (enforced && !enforced(node)) return NOT_ENFORCED;
+      return shape.affinity.required && !shape.affinity.required(node) ? NO_AFFINITY : undefined;
     },
-  },
-};
+    prepareFilter: ({ shape }) => {
+      const { nodeNames } = shape.affinity;
+      if (!nodeNames) return undefined;
+      return nodeNames.size > 0 ? { nodeNames } : { reject: unresolvable("NodeAffinity", "pod affinity terms conflict") };
+    },
+    nodeScore: {
+      applies: ({ shape }) => shape.affinity.preferred.length + wished.length > 0,
+      score: ({ shape }, node) => [...wished, ...shape.affinity.preferred].reduce((sum, term) => sum + (term.matches(node) ? term.weight : 0), 0),
+      normalize: "highest",
+    },
+    hint: {
+      on: ["NodeAdd", "NodeUpdate", "PodUpdate"],
+      helps: (event, pod) => {
+        const matches = (node: SelectableNode): boolean => (enforced?.(node) ?? true) && (pod.shape.affinity.required?.(node) ?? true);
+        if (event.type === "NodeUpdate") return matches(event.node) && !matches(event.old);
+        return event.type === "NodeAdd" ? matches(event.node) : isOwnUpdate(event, pod);
+      },
+    },
+  };
+}
 
 /** Host ports are free. */
 export const nodePorts: Plugin = {
