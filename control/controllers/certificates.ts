@@ -41,7 +41,7 @@ class CertificateController {
   readonly #queue: WorkQueue;
 
   constructor({ informers, clientFor, clock, settings }: ControllerDeps) {
-    this.#client = clientFor(NAME);
+    this.#client = clientFor("certificate-controller");
     this.#clock = clock;
     this.#sign = settings.signCertificate;
     this.#requests = informers.for<CertificateSigningRequest>(CSR);

@@ -17,7 +17,8 @@ export const CONTROLLER_ROLES: Readonly<Record<string, readonly string[]>> = {
   "certificate-controller": [
     "delete,get,list,watch certificates.k8s.io certificatesigningrequests",
     "update certificates.k8s.io certificatesigningrequests/approval certificatesigningrequests/status",
-    "approve certificates.k8s.io signers = kubernetes.io/kube-apiserver-client-kubelet",
+    // Serving certificates too: here the controller itself checks that a node asks for its own addresses.
+    "approve certificates.k8s.io signers = kubernetes.io/kube-apiserver-client-kubelet kubernetes.io/kubelet-serving",
     "sign certificates.k8s.io signers = kubernetes.io/kube-apiserver-client kubernetes.io/kube-apiserver-client-kubelet kubernetes.io/kubelet-serving kubernetes.io/legacy-unknown",
     "create authorization.k8s.io subjectaccessreviews",
     EVENTS,
