@@ -58,6 +58,13 @@ export function findProcesses(commandArguments: readonly string[]): number[] {
     .map(Number);
 }
 
+/** Process ids of a process's children, their children and so on. */
+export function descendantsOf(pid: number): number[] {
+  const parents = readdirSync("/proc").filter((name) => /^\d+$/.test(name)).map((name) => [Number(name), Number(/^\d+ \(.*\) \S (\d+)/s.exec(readOrEmpty(`/proc/${name}/stat`))?.[1])] as const);
+  const below = (parent: number): number[] => parents.filter(([, its]) => its === parent).flatMap(([child]) => [child, ...below(child)]);
+  return below(pid);
+}
+
 /** Whether a process exists and is not a zombie. */
 export function isAlive(pid: number): boolean {
   const stat = readOrEmpty(`/proc/${pid}/stat`);

@@ -172,6 +172,11 @@ export async function endProcess(pid: number, clock: Clock): Promise<void> {
   }
 }
 
+/** Ends a process without asking it; succeeds when it is gone already. */
+export function killProcess(pid: number): void {
+  signal(pid, "SIGKILL");
+}
+
 function signal(pid: number, name: "SIGTERM" | "SIGKILL"): void {
   try {
     process.kill(pid, name);

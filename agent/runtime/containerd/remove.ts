@@ -5,8 +5,8 @@ import { dirname } from "node:path";
 import type { Clock } from "../../../lib/clock.ts";
 import type { Exec } from "../../../lib/exec.ts";
 import { CriClient } from "./cri.ts";
-import { findProcesses } from "./machine.ts";
-import { containerdPaths, endProcess } from "./private.ts";
+import { descendantsOf, findProcesses } from "./machine.ts";
+import { containerdPaths, endProcess, killProcess } from "./private.ts";
 
 /** Removes every pod and then the containerd of `dataDir`; succeeds when nothing is there. `purge` deletes its files too. */
 export async function removePrivateContainerd(options: { readonly dataDir: string; readonly purge: boolean; readonly exec: Exec; readonly clock: Clock }): Promise<void> {
@@ -14,8 +14,11 @@ export async function removePrivateContainerd(options: { readonly dataDir: strin
   const daemons = findProcesses(["--config", paths.config]);
   if (daemons.length > 0) await removePods(paths.socket).catch(() => undefined);
   for (const pid of daemons) await endProcess(pid, options.clock);
-  // A shim outlives the daemon when its pod could not be removed; ending it ends its containers.
-  for (const pid of findProcesses(["-address", paths.socket])) await endProcess(pid, options.clock);
+  // A shim outlives the daemon when its pod could not be removed, and its containers outlive the shim.
+  for (const pid of findProcesses(["-address", paths.socket])) {
+    for (const child of descendantsOf(pid)) killProcess(child);
+    await endProcess(pid, options.clock);
+  }
   for (const mount of mountsBelow(paths.directory)) await options.exec(["umount", "--lazy", mount]);
   rmSync(paths.socket, { force: true });
   rmSync(paths.state, { recursive: true, force: true });

@@ -63,6 +63,19 @@ test("a containerd that was killed comes back, its containers untouched, and tel
   stop.abort();
 });
 
+test("taking it down ends containers also when containerd itself is dead", async () => {
+  const config = aSandbox({ uid: "orphan", logDirectory: join(dataDir, "logs") });
+  const sandbox = await runtime.pods.runSandbox(config);
+  const id = await runtime.pods.createContainer(sandbox, aContainer({ image: IMAGE, command: ["/bin/sh", "-c", "sleep 987654"] }), config);
+  await runtime.pods.startContainer(id);
+  expect(findProcesses(["sleep", "987654"]).length).toBe(1);
+  await runtime.close();
+  process.kill(daemon() as number, "SIGKILL");
+  await removePrivateContainerd({ dataDir, purge: false, exec: hostExec, clock: systemClock });
+  expect(findProcesses(["sleep", "987654"])).toEqual([]);
+  runtime = await open();
+});
+
 test("taking it down leaves no process and no mount", async () => {
   await removePrivateContainerd({ dataDir, purge: false, exec: hostExec, clock: systemClock });
   expect([daemon(), findProcesses(["-address", containerdPaths(dataDir).socket])]).toEqual([undefined, []]);
