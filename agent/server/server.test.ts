@@ -49,6 +49,7 @@ describe("who may enter", () => {
 describe("pages", () => {
   test("health, pods and what providers give", async () => {
     expect(await (await get("/healthz")).text()).toBe("ok");
+    expect(await (await get("/healthz/syncloop")).text()).toBe("ok");
     expect(await (await get("/pods/")).json()).toMatchObject({ kind: "PodList", items: [{ metadata: { name: "web" } }] });
     expect(await (await get("/configz")).json()).toEqual({ kubeletconfig: {} });
     expect(await (await get("/metrics")).text()).toBe("up 1\n");

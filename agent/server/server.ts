@@ -13,6 +13,7 @@ import { isWebSocketRequest } from "../websocket/connection.ts";
 import { AccessDenied, admit, type NodeAuthority } from "./access.ts";
 import { type LogSink, responseSink, serveContainerLogs, webSocketSink } from "./container-logs.ts";
 import { type NodePods, NodeRequestError, readySandbox, runningContainer } from "./containers.ts";
+import { serveNodeLogs } from "./node-logs.ts";
 import { servePortForward } from "./port-forward.ts";
 import { serveAttach, serveExec, wantedStreams } from "./remote-command.ts";
 import { refuse, type Upgrade } from "./upgrade.ts";
@@ -43,6 +44,8 @@ export interface NodeServerOptions {
 
 /** As upstream's streamingConnectionIdleTimeout. */
 const IDLE_STREAM_MS = 4 * 60 * 60_000;
+/** Upstream's names; that the server answers is what they say. */
+const ALWAYS_HEALTHY = { ping: () => undefined, log: () => undefined, syncloop: () => undefined };
 const EXEC_TIMEOUT_MS = 10 * 60_000;
 const MAX_RUN_BYTES = 16 << 20;
 const PROMETHEUS_TEXT = "text/plain; version=0.0.4; charset=utf-8";
@@ -135,6 +138,7 @@ export class NodeServer implements Component {
     if (root === "containerLogs") return this.#serveLogs(rest, searchParams, responseSink(response));
     if (root === "run" && request.method === "POST") return this.#serveRun(rest, searchParams, response);
     if (["exec", "attach", "portForward"].includes(root)) throw new NodeRequestError(400, "Upgrade request required");
+    if (root === "logs") return serveNodeLogs(rest.join("/"), response);
     if (root === "healthz") return this.#serveHealth(rest[0], response);
     if (root === "pods" || root === "runningpods") return sendJson(response, { kind: "PodList", apiVersion: "v1", metadata: {}, items: this.#options.pods.list() });
     const page = this.#options.pages[pathname.replace(/(.)\/$/, "$1")];
@@ -180,7 +184,7 @@ export class NodeServer implements Component {
   }
 
   #serveHealth(check: string | undefined, response: ServerResponse): void {
-    const checks = Object.entries(this.#options.health).filter(([name]) => check === undefined || check === "" || name === check);
+    const checks = Object.entries({ ...ALWAYS_HEALTHY, ...this.#options.health }).filter(([name]) => check === undefined || check === "" || name === check);
     if (check && checks.length === 0) throw new NodeRequestError(404, "404 page not found\n");
     const failed = checks.flatMap(([name, run]) => (run() === undefined ? [] : [`[-]${name} failed: reason withheld\n`]));
     if (failed.length > 0) throw new NodeRequestError(500, `${failed.join("")}healthz check failed\n`);
