@@ -78,6 +78,10 @@ describe("objects sent as protobuf", () => {
     expect(() => decoder.decode(sent.subarray(0, sent.length - 2), POD)).toThrow("unexpected EOF");
   });
 
+  test("custom resources have no such form", () => {
+    expect(() => decoder.decode(envelope("example.com/v1", "Widget", message()), { group: "example.com", version: "v1", kind: "Widget" })).toThrow("the body of the request was in an unknown format");
+  });
+
   test("every built-in kind, and all it is made of, has numbers for all of its fields", () => {
     const definitions = new Definitions();
     const seen = new Set<string>();

@@ -1,6 +1,6 @@
 // Reads objects that clients send as protobuf, into the JSON form everything else works with.
 // Types come from the schema, numbers from the tables beside this file; replies are never written in this form.
-import { badRequest } from "../errors.ts";
+import { badRequest, unsupportedMediaType } from "../errors.ts";
 import { parseApiVersion, type GroupVersionKind } from "../kinds.ts";
 import type { FieldData } from "../schema/data.ts";
 import { Definitions, definitionName } from "../schema/node.ts";
@@ -20,8 +20,9 @@ export class ProtobufDecoder {
 
   constructor(private readonly definitions: Definitions = new Definitions()) {}
 
-  /** The object in JSON form, `kind` and `apiVersion` as sent (or as expected, when not sent); throws 400 for anything unreadable. */
+  /** The object in JSON form, `kind` and `apiVersion` as sent (or as expected, when not sent); throws 400 for anything unreadable, 415 for kinds that have no such form. */
   decode(body: Buffer, expected: GroupVersionKind): Plain {
+    if (!this.definitions.has(definitionName(expected))) throw unsupportedMediaType("the body of the request was in an unknown format - accepted media types include: application/json, application/yaml");
     if (!body.subarray(0, 4).equals(MAGIC)) throw badRequest("provided data does not appear to be a protobuf message, expected prefix [107 56 115 0]");
     try {
       return this.#envelope(new Reader(body, 4), expected);

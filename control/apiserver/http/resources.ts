@@ -231,19 +231,23 @@ async function deleteOptions(engine: Engine, exchange: Exchange, query: Query): 
   const grace = query.get("gracePeriodSeconds");
   const propagationPolicy = query.get("propagationPolicy");
   const orphan = query.get("orphanDependents");
-  return { ...(grace !== null && { gracePeriodSeconds: Number(grace) }), ...(propagationPolicy !== null && { propagationPolicy }), ...(orphan !== null && { orphanDependents: isTrue(orphan) }) };
+  return { ...(grace !== null && { gracePeriodSeconds: integer(grace) }), ...(propagationPolicy !== null && { propagationPolicy }), ...(orphan !== null && { orphanDependents: isTrue(orphan) }) };
 }
 
 function listOptions(query: Query): ListRequest {
   const text = (name: string): string | undefined => query.get(name) ?? undefined;
   const limit = query.get("limit");
-  if (limit !== null && limit !== "" && !/^-?\d+$/.test(limit)) throw badRequest(`strconv.ParseInt: parsing ${JSON.stringify(limit)}: invalid syntax`);
   const initial = query.get("sendInitialEvents");
   return {
     labelSelector: text("labelSelector"), fieldSelector: text("fieldSelector"), resourceVersion: text("resourceVersion"),
-    resourceVersionMatch: text("resourceVersionMatch"), continue: text("continue"), limit: limit ? Number(limit) : undefined,
+    resourceVersionMatch: text("resourceVersionMatch"), continue: text("continue"), limit: limit ? integer(limit) : undefined,
     sendInitialEvents: initial === null ? undefined : isTrue(initial),
   };
+}
+
+function integer(text: string): number {
+  if (!/^-?\d{1,18}$/.test(text)) throw badRequest(`strconv.ParseInt: parsing ${JSON.stringify(text)}: invalid syntax`);
+  return Number(text);
 }
 
 function isDryRun(values: readonly string[]): boolean {

@@ -108,6 +108,12 @@ describe("create", () => {
     expect(reply.headers.get("warning")).toContain('duplicate field \\"data.a\\"');
   });
 
+  test("protobuf is read, as kubectl sends it, and answered in JSON", async () => {
+    const body = Buffer.from("6b3873000a0f0a02763112094e616d657370616365121b0a130a03666f6f12001a0022002a0032003800420012001a020a001a002200", "hex");
+    const reply = await call(server, "POST", "/api/v1/namespaces", { body, headers: { "content-type": "application/vnd.kubernetes.protobuf", accept: "application/vnd.kubernetes.protobuf,application/json" } });
+    expect([reply.status, reply.headers.get("content-type"), reply.body.metadata.name]).toEqual([201, "application/json", "foo"]);
+  });
+
   test("YAML is read and written", async () => {
     const reply = await call(server, "POST", MAPS, { body: "metadata:\n  name: x\ndata:\n  a: 'yes'\n", headers: { "content-type": "application/yaml", accept: "application/yaml" } });
     expect([reply.status, reply.headers.get("content-type")]).toEqual([201, "application/yaml"]);
