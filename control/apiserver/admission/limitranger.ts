@@ -51,7 +51,8 @@ function fillIn(pod: Pod, limits: readonly Limit[]): void {
   }
   const spec = pod.spec as PodSpec;
   const notes = [
-    ...spec.containers.flatMap((container) => fillContainer(container, "container", { requests, limits: maxima })),
+    // Validation, which asks for containers, comes later.
+    ...((spec.containers as Container[] | undefined) ?? []).flatMap((container) => fillContainer(container, "container", { requests, limits: maxima })),
     ...(spec.initContainers ?? []).flatMap((container) => fillContainer(container, "init container", { requests, limits: maxima })),
   ];
   if (notes.length > 0) pod.metadata.annotations = { ...pod.metadata.annotations, [ANNOTATION]: `LimitRanger plugin set: ${notes.join("; ")}` };

@@ -58,7 +58,7 @@ async function accountOf(attributes: Attributes, client: Client, name: string): 
 function mountToken(spec: PodSpec): void {
   const existing = spec.volumes?.find(({ name }) => name.startsWith(VOLUME_PREFIX));
   const name = existing?.name ?? `${VOLUME_PREFIX}${suffix()}`;
-  const needsMount = [...(spec.initContainers ?? []), ...spec.containers].filter(({ volumeMounts }) => !volumeMounts?.some(({ mountPath }) => mountPath === MOUNT_PATH));
+  const needsMount = [...(spec.initContainers ?? []), ...((spec.containers as Container[] | undefined) ?? [])].filter(({ volumeMounts }) => !volumeMounts?.some(({ mountPath }) => mountPath === MOUNT_PATH));
   for (const container of needsMount) container.volumeMounts = [...(container.volumeMounts ?? []), { name, readOnly: true, mountPath: MOUNT_PATH }];
   if (!existing && needsMount.length > 0) spec.volumes = [...(spec.volumes ?? []), tokenVolume(name)];
 }

@@ -150,11 +150,17 @@ async function serveDeleteCollection({ engine, exchange, call, request, view }: 
 function requestOf(exchange: Exchange, { target, query, user }: Call, kind: KindInfo): ResourceRequest {
   const agent = String(exchange.request.headers["user-agent"] ?? "");
   const manager = query.get("fieldManager");
-  if (manager !== null && manager.length > 128) throw invalid({ group: "meta.k8s.io", kind: "CreateOptions" }, "", [field.tooLong("fieldManager", 128)]);
+  if (manager !== null) requireManager(manager);
   return {
     verb: target.verb, kind, namespace: target.namespace, name: target.name, subresource: target.subresource, user,
     dryRun: isDryRun(query.getAll("dryRun")), fieldManager: manager || managerOf(agent), warnings: exchange.warnings,
   };
+}
+
+function requireManager(manager: string): void {
+  const gk = { group: "meta.k8s.io", kind: "CreateOptions" };
+  if (manager.length > 128) throw invalid(gk, "", [field.tooLong("fieldManager", 128)]);
+  if (/[^\p{L}\p{M}\p{N}\p{P}\p{S} ]/u.test(manager)) throw invalid(gk, "", [field.invalid("fieldManager", manager, "should only contain printable characters")]);
 }
 
 /** What comes before the slash in the User-Agent names the manager when the client does not. */
@@ -211,7 +217,8 @@ function bodyKind(raw: AnyObject, gvk: SubresourceInfo["gvk"]): SubresourceInfo[
 /** A body may leave kind and apiVersion out; what it says must be what the URL means. */
 function requireKind(raw: AnyObject, gvk: { group: string; version: string; kind: string }, isSubresource: boolean): void {
   const expected = apiVersionOf(gvk);
-  const { kind = gvk.kind, apiVersion = expected } = raw;
+  const { kind = gvk.kind, apiVersion = expected } = raw as { kind?: unknown; apiVersion?: unknown };
+  if (typeof kind !== "string" || typeof apiVersion !== "string") throw badRequest("couldn't get version/kind; json parse error: json: cannot unmarshal into Go struct field .apiVersion of type string");
   if (kind === gvk.kind && (apiVersion === expected || (isSubresource && apiVersion === "policy/v1beta1"))) return;
   if (kind === gvk.kind) throw badRequest(`the API version in the data (${apiVersion}) does not match the expected API version (${expected})`);
   throw badRequest(`${kind} in version ${JSON.stringify(apiVersion.split("/").at(-1))} cannot be handled as a ${gvk.kind}: converting (${apiVersion}, Kind=${kind}) to (${expected}, Kind=${gvk.kind}): unknown conversion`);
@@ -224,9 +231,10 @@ async function deleteOptions(engine: Engine, exchange: Exchange, query: Query): 
   const body = await readBody(request);
   if (body.length > 0) {
     const format = inputOf(request.headers["content-type"]);
-    const options = (format === "protobuf" ? protobufObject(engine, body, DELETE_OPTIONS) : parseBody(body, format)) as DeleteOptions & { kind?: string };
-    if (options?.kind && options.kind !== "DeleteOptions") throw badRequest(`decoded object cannot be converted to DeleteOptions: ${options.kind}`);
-    return options ?? {};
+    const raw = (format === "protobuf" ? protobufObject(engine, body, DELETE_OPTIONS) : parseBody(body, format)) as AnyObject | null;
+    if (raw?.kind && raw.kind !== "DeleteOptions") throw badRequest(`decoded object cannot be converted to DeleteOptions: ${raw.kind}`);
+    // Every group version has DeleteOptions of its own; all are the same.
+    return engine.codec.decode(DELETE_OPTIONS, { ...raw, kind: "DeleteOptions", apiVersion: "meta.k8s.io/v1" }, "Ignore").object as unknown as DeleteOptions;
   }
   const grace = query.get("gracePeriodSeconds");
   const propagationPolicy = query.get("propagationPolicy");

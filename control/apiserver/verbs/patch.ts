@@ -1,5 +1,5 @@
 // PATCH: the four ways to say what should change, each turned into a transform of the current object.
-import { ApiError, badRequest, unsupportedMediaType } from "../../../api/errors.ts";
+import { ApiError, badRequest, notFound, unsupportedMediaType } from "../../../api/errors.ts";
 import { apiVersionOf } from "../../../api/kinds.ts";
 import type { PatchType } from "../../../api/client/client.ts";
 import { jsonPatch, mergePatch } from "../../../api/schema/json-patch.ts";
@@ -35,7 +35,12 @@ export function patchTypeOf(contentType: string): PatchType {
 /** Patches one object; server-side apply creates it when it does not exist. */
 export async function patch(engine: Engine, request: ResourceRequest, change: PatchRequest): Promise<UpdateResult> {
   if (change.type === "apply") return apply(engine, request, change);
-  return update(engine, request, { unconditional: true, transform: async (current) => patched(engine, request, { ...change, current: current as AnyObject }) });
+  const transform = async (current: AnyObject | undefined): Promise<AnyObject> => {
+    // Kinds that a PUT may create are not created by patching nothing.
+    if (!current) throw notFound(request.kind, request.name);
+    return patched(engine, request, { ...change, current });
+  };
+  return update(engine, request, { unconditional: true, transform });
 }
 
 async function patched(engine: Engine, { kind, name, warnings }: ResourceRequest, { type, body, current, fieldValidation }: PatchRequest & { current: AnyObject }): Promise<AnyObject> {
