@@ -8,6 +8,7 @@ import { deploymentController } from "./deployment/deployment.ts";
 import { endpointsController } from "./endpoints/endpoints.ts";
 import { endpointSliceController } from "./endpoints/endpointslice.ts";
 import { garbageCollector } from "./garbagecollector/garbagecollector.ts";
+import { jobController } from "./job/job.ts";
 import { namespaceController } from "./namespace.ts";
 import { nodeIpamController } from "./node/ipam.ts";
 import { nodeLifecycleController } from "./node/lifecycle.ts";
@@ -37,6 +38,7 @@ export const CONTROLLERS: Readonly<Record<string, ControllerFactory>> = {
   "replicaset-controller": replicaSetController,
   "replicationcontroller-controller": replicationControllerController,
   "daemonset-controller": daemonSetController,
+  "job-controller": jobController,
   "statefulset-controller": statefulSetController,
 };
 

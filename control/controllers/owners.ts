@@ -56,6 +56,8 @@ export interface Claim<T extends KubeObject> {
   readonly kind: KindInfo;
   readonly matcher: LabelMatcher;
   readonly candidates: readonly Stored<T>[];
+  /** Put on what is adopted and taken off what is released. */
+  readonly finalizer?: string;
 }
 
 /** The candidates the owner controls, after adopting matching orphans and releasing what no longer matches. */
@@ -97,22 +99,24 @@ function recheck<T extends KubeObject>({ client, owner, ownerKind }: Claim<T>): 
   return () => (verdict ??= ask());
 }
 
-async function adopt<T extends KubeObject>({ client, kind, owner, ownerKind }: Claim<T>, object: Stored<T>): Promise<Stored<T> | undefined> {
+async function adopt<T extends KubeObject>({ client, kind, owner, ownerKind, finalizer }: Claim<T>, object: Stored<T>): Promise<Stored<T> | undefined> {
   const ownerReferences = [...(object.metadata.ownerReferences ?? []), newControllerRef(ownerKind, owner)];
-  return patchOwners({ client, kind, object, ownerReferences });
+  const finalizers = finalizer === undefined ? undefined : [...new Set([...(object.metadata.finalizers ?? []), finalizer])];
+  return patchMetadata({ client, kind, object, change: { ownerReferences, ...(finalizers && { finalizers }) } });
 }
 
-async function release<T extends KubeObject>({ client, kind, owner }: Claim<T>, object: Stored<T>): Promise<void> {
+async function release<T extends KubeObject>({ client, kind, owner, finalizer }: Claim<T>, object: Stored<T>): Promise<void> {
   const ownerReferences = (object.metadata.ownerReferences ?? []).filter((reference) => reference.uid !== owner.metadata.uid);
-  await patchOwners({ client, kind, object, ownerReferences });
+  const finalizers = finalizer === undefined ? undefined : object.metadata.finalizers?.filter((other) => other !== finalizer);
+  await patchMetadata({ client, kind, object, change: { ownerReferences, ...(finalizers && { finalizers }) } });
 }
 
 /** Carries UID and revision, so that neither a namesake nor a newer state is patched; undefined when it is gone. */
-async function patchOwners<T extends KubeObject>(options: { client: Client; kind: KindInfo; object: Stored<T>; ownerReferences: readonly OwnerReference[] }): Promise<Stored<T> | undefined> {
-  const { client, kind, object, ownerReferences } = options;
+async function patchMetadata<T extends KubeObject>(options: { client: Client; kind: KindInfo; object: Stored<T>; change: object }): Promise<Stored<T> | undefined> {
+  const { client, kind, object, change } = options;
   const { name, namespace, uid, resourceVersion } = object.metadata;
   try {
-    return await client.patch<T>(kind, { name, namespace }, { metadata: { uid, resourceVersion, ownerReferences } }, { type: "merge" });
+    return await client.patch<T>(kind, { name, namespace }, { metadata: { uid, resourceVersion, ...change } }, { type: "merge" });
   } catch (error) {
     if (isNotFound(error)) return undefined;
     throw error;

@@ -1,0 +1,224 @@
+// Runs pods until a Job's work is done, counting each end exactly once.
+// Where the Job stands is `assess.ts`'s business, what to do `plan.ts`'s, the accounts `tracking.ts`'s.
+import type { Client } from "../../../api/client/client.ts";
+import { keyOf, type Informer, type Key } from "../../../api/client/informer.ts";
+import type { EventRecorder } from "../../../api/client/recorder.ts";
+import { WorkQueue } from "../../../api/client/workqueue.ts";
+import { runWorkers } from "../../../api/client/workers.ts";
+import { isConflict, isNotFound } from "../../../api/errors.ts";
+import { matcherOf } from "../../../api/selectors.ts";
+import type { Job, JobStatus, Pod, Stored } from "../../../api/types.ts";
+import type { Clock } from "../../../lib/clock.ts";
+import { LruMap } from "../../../lib/lru.ts";
+import { findCondition } from "../conditions.ts";
+import { controllerOf, type Controller, type ControllerDeps } from "../controller.ts";
+import { JOB, POD } from "../kinds.ts";
+import { claim, controllerRefOf, indexByController, ownedAndOrphans, ownedBy, resolveController } from "../owners.ts";
+import { createPod, deletePod, isNamespaceTerminating, slowStart } from "../podcontrol.ts";
+import { isReady } from "../pods.ts";
+import { isSame } from "../template.ts";
+import { PendingWrites } from "../writes.ts";
+import { assess, hasTracking, isFinishedJob, newCondition, specOf, TRACKING_FINALIZER, untilDeadline, type Assessment } from "./assess.ts";
+import { NO_FAILURES, type Failures } from "./backoff.ts";
+import { planJob, type JobPlan } from "./plan.ts";
+import { finish, noteEnded, settle, type PassResult } from "./tracking.ts";
+
+const NAME = "job-controller";
+const OURS = "kubernetes.io/job-controller";
+const MAX_RECORDS = 10_000;
+
+export function jobController(deps: ControllerDeps): Controller {
+  return new JobController(deps).controller;
+}
+
+class JobController {
+  readonly controller: Controller;
+  readonly #client: Client;
+  readonly #recorder: EventRecorder;
+  readonly #clock: Clock;
+  readonly #jobs: Informer<Job>;
+  readonly #pods: Informer<Pod>;
+  readonly #queue: WorkQueue;
+  /** Pods that may hold a finalizer nobody will take off any more. */
+  readonly #orphans: WorkQueue;
+  readonly #pendingPods: PendingWrites;
+  readonly #pendingJobs: PendingWrites;
+  readonly #failures = new LruMap<string, Failures>(MAX_RECORDS);
+
+  constructor(deps: ControllerDeps) {
+    this.#client = deps.clientFor(NAME);
+    this.#recorder = deps.recorderFor(NAME);
+    this.#clock = deps.clock;
+    this.#jobs = deps.informers.for<Job>(JOB);
+    this.#pods = deps.informers.for<Pod>(POD);
+    this.#queue = new WorkQueue({ clock: deps.clock, backoff: { baseMs: 100, maxMs: 60_000 } });
+    this.#orphans = new WorkQueue({ clock: deps.clock });
+    this.#pendingPods = new PendingWrites(deps.clock, this.#pods.lister);
+    this.#pendingJobs = new PendingWrites(deps.clock, this.#jobs.lister);
+    indexByController(this.#pods);
+    this.#listen();
+    this.controller = controllerOf({
+      name: NAME, queue: this.#queue, informers: deps.informers, reconcile: (key) => this.#reconcile(key),
+      beside: (signal) => runWorkers({ name: `${NAME} orphans`, queue: this.#orphans, workers: 1, signal, reconcile: (key) => this.#releaseOrphan(key) }),
+    });
+  }
+
+  #listen(): void {
+    const changed = (job: Stored<Job>): void => {
+      this.#pendingJobs.observed(keyOf(job), job);
+      this.#queue.add(keyOf(job));
+    };
+    this.#jobs.addHandler({
+      add: changed, update: changed,
+      delete: (job) => {
+        this.#failures.delete(job.metadata.uid);
+        for (const pod of ownedBy(this.#pods, job.metadata.uid)) this.#orphans.add(keyOf(pod));
+      },
+    });
+    this.#pods.addHandler({
+      add: (pod) => this.#podChanged(pod, false),
+      update: (pod, old) => {
+        if (controllerRefOf(old)?.uid !== controllerRefOf(pod)?.uid) this.#podChanged(old, false);
+        this.#podChanged(pod, pod.metadata.deletionTimestamp !== undefined && old.metadata.deletionTimestamp === undefined);
+      },
+      delete: (pod) => this.#podChanged(pod, true),
+    });
+  }
+
+  #podChanged(pod: Stored<Pod>, isGoing: boolean): void {
+    const job = resolveController(this.#jobs, pod);
+    if (job) {
+      this.#pendingPods.observed(keyOf(job), pod, isGoing);
+      this.#queue.add(keyOf(job));
+    }
+    if (hasTracking(pod) && (!job || isFinishedJob(job))) this.#orphans.add(keyOf(pod));
+    if (controllerRefOf(pod)) return;
+    for (const other of this.#jobs.lister.inNamespace(pod.metadata.namespace ?? "")) {
+      if (matcherOf(other.spec?.selector).matches(pod.metadata.labels)) this.#queue.add(keyOf(other));
+    }
+  }
+
+  async #reconcile(key: Key): Promise<void> {
+    const job = this.#jobs.lister.get(key);
+    if (!job || isFinishedJob(job) || (job.spec?.managedBy ?? OURS) !== OURS) return;
+    if (this.#pendingPods.isBehind(key) || this.#pendingJobs.isBehind(key)) return this.#queue.addAfter(key, 1000);
+    const pods = await claim({ client: this.#client, owner: job, ownerKind: JOB, kind: POD, matcher: matcherOf(job.spec?.selector), candidates: ownedAndOrphans(this.#pods, job), finalizer: TRACKING_FINALIZER });
+    const assessment = assess(job, pods, { before: this.#failures.get(job.metadata.uid) ?? NO_FAILURES, now: this.#clock.now() });
+    const plan = planJob(assessment);
+    const { result, failure } = await this.#apply(key, assessment, plan);
+    await this.#account(key, assessment, result);
+    const waits = [plan.waitMs, untilDeadline(job, assessment.now)].filter((ms) => ms !== undefined && ms > 0) as number[];
+    if (waits.length > 0) this.#queue.addAfter(key, Math.min(...waits));
+    if (failure !== undefined) throw failure;
+  }
+
+  async #apply(key: Key, assessment: Assessment, plan: JobPlan): Promise<{ result: PassResult; failure: unknown }> {
+    const { job, active, ready, terminating, verdict } = assessment;
+    const deletions = await Promise.allSettled(plan.delete.map((pod) => this.#delete(key, job, pod, plan.forgetsDeleted)));
+    const deleted = plan.delete.filter((_, index) => deletions[index]?.status === "fulfilled");
+    const by = { client: this.#client, recorder: this.#recorder, kind: JOB, owner: job };
+    const created = await slowStart(plan.create.length, async (index) => {
+      this.#pendingPods.wrote(key, await createPod(by, plan.create[index] as Pod));
+    });
+    const nowActive = active.length - deleted.length + created.succeeded;
+    const isComplete = verdict === undefined && this.#isComplete(assessment, nowActive);
+    const done = isComplete ? newCondition(assessment.now, { type: "SuccessCriteriaMet", reason: "CompletionsReached", message: "Reached expected number of succeeded pods" }) : undefined;
+    const result: PassResult = {
+      active: nowActive, ready: ready - deleted.filter((pod) => isReady(pod)).length, terminating: terminating + deleted.length,
+      verdict: deleted.length < plan.delete.length ? undefined : (verdict ?? done),
+      isManaged: verdict === undefined && !isComplete && !job.metadata.deletionTimestamp,
+    };
+    const error = isNamespaceTerminating(created.error) ? undefined : created.error;
+    return { result, failure: deletions.find((outcome) => outcome.status === "rejected")?.reason ?? error };
+  }
+
+  #isComplete({ job, succeeded }: Assessment, active: number): boolean {
+    const { completions } = specOf(job);
+    return active === 0 && !job.metadata.deletionTimestamp && (completions === undefined ? succeeded > 0 : succeeded >= completions);
+  }
+
+  // Whose pod, and whether its end is to be counted.
+  async #delete(key: Key, job: Stored<Job>, pod: Stored<Pod>, forgets: boolean): Promise<void> {
+    const released = forgets ? ((await this.#release(key, pod)) ?? pod) : pod;
+    this.#pendingPods.deleted(key, released);
+    try {
+      await deletePod({ client: this.#client, recorder: this.#recorder, kind: JOB, owner: job }, released);
+    } catch (error) {
+      this.#pendingPods.observed(key, released, true);
+      throw error;
+    }
+    const cached = this.#pods.lister.get(keyOf(pod));
+    if (!cached || cached.metadata.deletionTimestamp) this.#pendingPods.observed(key, released, true);
+  }
+
+  /** Note, release, count, conclude: in this order, so that a crash at any point loses and doubles nothing. */
+  async #account(key: Key, assessment: Assessment, result: PassResult): Promise<void> {
+    const { job } = assessment;
+    const { status, release, final } = noteEnded(assessment, result);
+    const noted = await this.#writeStatus(key, job, status);
+    this.#failures.set(job.metadata.uid, assessment.failures);
+    this.#saySuspended(job, status);
+    const outcomes = await Promise.allSettled(release.map((pod) => this.#release(key, pod)));
+    const held = new Set(assessment.pods.filter((pod) => hasTracking(pod) && !release.some((other, index) => other === pod && outcomes[index]?.status === "fulfilled")).map((pod) => pod.metadata.uid));
+    const counted = settle(noted.status ?? {}, held);
+    const finished = finish(counted, final);
+    await this.#writeStatus(key, noted, finished ?? counted);
+    if (finished && final) this.#sayFinished(job, finished, final);
+    const failed = outcomes.find((outcome) => outcome.status === "rejected");
+    if (failed) throw failed.reason;
+  }
+
+  /** Takes the finalizer off; undefined when the pod is gone. */
+  async #release(key: Key | undefined, pod: Stored<Pod>): Promise<Stored<Pod> | undefined> {
+    const { name, namespace, uid, resourceVersion } = pod.metadata;
+    if (!hasTracking(pod)) return pod;
+    const finalizers = pod.metadata.finalizers?.filter((finalizer) => finalizer !== TRACKING_FINALIZER);
+    try {
+      const released = await this.#client.patch<Pod>(POD, { name, namespace }, { metadata: { uid, resourceVersion, finalizers } }, { type: "merge" });
+      if (key !== undefined && !released.metadata.deletionTimestamp) this.#pendingPods.wrote(key, released);
+      return released;
+    } catch (error) {
+      if (isNotFound(error)) return undefined;
+      if (!isConflict(error)) throw error;
+    }
+    // The list of finalizers is replaced as a whole: on a newer pod it has to be read again.
+    const latest = await this.#client.get<Pod>(POD, { name, namespace }).catch(() => undefined);
+    return latest?.metadata.uid === uid ? this.#release(key, latest) : undefined;
+  }
+
+  async #releaseOrphan(key: Key): Promise<void> {
+    const pod = this.#pods.lister.get(key);
+    if (!pod || !hasTracking(pod)) return;
+    const reference = controllerRefOf(pod);
+    if (reference && reference.kind !== "Job") return;
+    const job = resolveController(this.#jobs, pod);
+    if (job && ((job.spec?.managedBy ?? OURS) !== OURS || !isFinishedJob(job))) return;
+    await this.#release(undefined, pod);
+  }
+
+  async #writeStatus(key: Key, job: Stored<Job>, status: JobStatus): Promise<Stored<Job>> {
+    if (isSame(withoutZeros(job.status ?? {}), withoutZeros(status))) return job;
+    const written = await this.#client.update<Job>(JOB, { ...job, status }, { subresource: "status" });
+    this.#pendingJobs.wrote(key, written);
+    return written;
+  }
+
+  #saySuspended(job: Stored<Job>, status: JobStatus): void {
+    const before = findCondition(job.status?.conditions, "Suspended")?.status;
+    const after = findCondition(status.conditions, "Suspended")?.status;
+    if (after === before) return;
+    if (after === "True") this.#recorder.event(job, "Normal", "Suspended", "Job suspended");
+    else if (before === "True") this.#recorder.event(job, "Normal", "Resumed", "Job resumed");
+  }
+
+  #sayFinished(job: Stored<Job>, status: JobStatus, final: { type: string; reason?: string | undefined; message?: string | undefined }): void {
+    if (final.type !== "Complete") return this.#recorder.event(job, "Warning", final.reason ?? "", final.message ?? "");
+    const { completions } = specOf(job);
+    if (completions !== undefined && (status.succeeded ?? 0) > completions) this.#recorder.event(job, "Warning", "TooManySucceededPods", "Too many succeeded pods running after completion count reached");
+    this.#recorder.event(job, "Normal", "Completed", "Job completed");
+  }
+}
+
+function withoutZeros(status: object): object {
+  return Object.fromEntries(Object.entries(status).filter(([, value]) => value !== 0));
+}
