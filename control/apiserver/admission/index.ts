@@ -6,7 +6,9 @@ import { namespaceLifecycle } from "./lifecycle.ts";
 import { limitRanger } from "./limitranger.ts";
 import { nodeRestriction } from "./noderestriction.ts";
 import type { AdmissionPlugin } from "./plugin.ts";
+import { podSecurity } from "./podsecurity/plugin.ts";
 import { priority } from "./priority.ts";
+import { resourceQuota } from "./quota.ts";
 import { serviceAccount } from "./serviceaccount.ts";
 import { defaultStorageClass, persistentVolumeClaimResize, storageObjectInUseProtection } from "./storage.ts";
 import { defaultTolerationSeconds, taintNodesByCondition } from "./tolerations.ts";
@@ -20,9 +22,10 @@ export interface AdmissionOptions {
 /** All plugins that are on by default. */
 export function createAdmission({ authorizer, beforeQuota = [] }: AdmissionOptions): AdmissionPlugin[] {
   return [
-    namespaceLifecycle(), limitRanger(), serviceAccount(), nodeRestriction(), taintNodesByCondition(),
+    namespaceLifecycle(), limitRanger(), serviceAccount(), nodeRestriction(), taintNodesByCondition(), podSecurity(),
     priority(), defaultTolerationSeconds(), defaultStorageClass(), storageObjectInUseProtection(), persistentVolumeClaimResize(),
     runtimeClass(), ...certificatePlugins(authorizer), defaultIngressClass(),
     ...beforeQuota,
+    resourceQuota(),
   ];
 }

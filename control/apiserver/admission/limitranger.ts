@@ -3,7 +3,7 @@ import { compareQuantities, milliValue, parseQuantity, ZERO } from "../../../api
 import type { Client } from "../../../api/client/client.ts";
 import { builtinKind } from "../../../api/registry.ts";
 import type { Container, LimitRange, PersistentVolumeClaim, Pod, PodSpec } from "../../../api/types.ts";
-import { aggregateResources, type ResourceList } from "../kinds/pod/aggregate.ts";
+import { aggregateResources, type ResourceList } from "../../../api/podresources.ts";
 import { isOn, joined, refuse } from "./attributes.ts";
 import type { AdmissionPlugin, Attributes } from "./plugin.ts";
 

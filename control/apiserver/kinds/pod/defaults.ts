@@ -1,6 +1,6 @@
 // Defaults that only a pod itself gets, not a template: requests from limits, service links, host ports.
 import type { Container, Pod, PodSpec } from "../../../../api/types.ts";
-import { aggregateResources, type ResourceList } from "./aggregate.ts";
+import { aggregateResources, type ResourceList } from "../../../../api/podresources.ts";
 import { defaultPodSpec } from "./spec-defaults.ts";
 
 /** Sets what a pod implies. Idempotent; mutates. */

@@ -6,7 +6,7 @@ import { warnOfDottedName } from "../validation/warnings.ts";
 import { defaultPod } from "./defaults.ts";
 import { keepIdentity } from "./identity.ts";
 import { podPrinter } from "./printer.ts";
-import { qosClass } from "./qos.ts";
+import { qosClass } from "../../../../api/qos.ts";
 import { keepAllButResources } from "./resize.ts";
 import { validateEphemeralContainers, validateResize } from "./validate/doors.ts";
 import { validatePod, validatePodCreate } from "./validate/pod.ts";

@@ -3,7 +3,7 @@ import { field, type FieldError } from "../../../../../api/errors.ts";
 import type { Container, Pod, PodSpec, ResourceRequirements } from "../../../../../api/types.ts";
 import { describeDifference } from "../../validation/diff.ts";
 import { isEqual } from "../../validation/values.ts";
-import { qosClass } from "../qos.ts";
+import { qosClass } from "../../../../../api/qos.ts";
 import { validatePod } from "./pod.ts";
 
 const MIRROR = "kubernetes.io/config.mirror";

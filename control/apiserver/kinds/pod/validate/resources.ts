@@ -3,7 +3,7 @@ import { field, type FieldError } from "../../../../../api/errors.ts";
 import { compareQuantities, parseQuantity } from "../../../../../api/quantity.ts";
 import type { Container, PodSpec, ResourceRequirements } from "../../../../../api/types.ts";
 import { checkAmount, checkContainerResourceName, checkPodResourceName, isHugePages, isOvercommitAllowed } from "../../core/resources.ts";
-import { aggregateResources } from "../aggregate.ts";
+import { aggregateResources } from "../../../../../api/podresources.ts";
 import type { PodContext } from "./context.ts";
 
 type NameCheck = typeof checkContainerResourceName;

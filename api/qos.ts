@@ -1,6 +1,6 @@
 // The quality-of-service class of a pod, as its requests and limits imply.
-import { parseQuantity } from "../../../../api/quantity.ts";
-import type { PodSpec } from "../../../../api/types.ts";
+import { parseQuantity } from "./quantity.ts";
+import type { PodSpec } from "./types.ts";
 
 const COMPUTE = ["cpu", "memory"] as const;
 type Totals = Map<string, bigint>;

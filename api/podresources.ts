@@ -1,6 +1,6 @@
 // What the containers of a pod need together: those that run at once, or the hungriest step of starting up.
-import { addQuantities, compareQuantities, formatQuantity, parseQuantity } from "../../../../api/quantity.ts";
-import type { PodSpec } from "../../../../api/types.ts";
+import { addQuantities, compareQuantities, formatQuantity, parseQuantity } from "./quantity.ts";
+import type { PodSpec } from "./types.ts";
 
 export type ResourceList = Record<string, string>;
 
@@ -42,4 +42,13 @@ function raise(total: ResourceList, list: ResourceList): void {
     const sofar = total[name];
     if (sofar === undefined || compareQuantities(parseQuantity(amount), parseQuantity(sofar)) > 0) total[name] = amount;
   }
+}
+
+/** What a pod as a whole asks for: pod-level resources where given, else its containers', with the overhead of its runtime. */
+export function podResources(spec: PodSpec, side: "requests" | "limits"): ResourceList {
+  const total = aggregateResources(spec, side);
+  for (const [name, amount] of Object.entries(spec.resources?.[side] ?? {})) if (name === "cpu" || name === "memory" || name.startsWith("hugepages-")) total[name] = amount;
+  // A limit that nobody set does not come into being by overhead.
+  for (const [name, amount] of Object.entries(spec.overhead ?? {})) if (side === "requests" || total[name] !== undefined) addResources(total, { [name]: amount });
+  return total;
 }
