@@ -1,6 +1,6 @@
 import { afterEach, beforeEach, describe, expect, test } from "bun:test";
 import { builtinKind } from "../../../../api/registry.ts";
-import type { AnyObject, Namespace, Pod, PodSpec, Stored } from "../../../../api/types.ts";
+import type { Namespace, Pod, PodSpec, Stored } from "../../../../api/types.ts";
 import { aPod, create, POD, refusal, startKindServer } from "../../kinds/testing.ts";
 import { call, type TestServer } from "../../testing.ts";
 import { describe as describeViolations, evaluate } from "./evaluate.ts";
