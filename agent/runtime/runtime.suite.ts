@@ -41,7 +41,7 @@ export function runtimeSuite(name: string, create: () => Promise<RuntimeUnderTes
       }
       rmSync(logs, { recursive: true, force: true });
       await under.dispose();
-      if (under.real) removeCgroups();
+      if (under.real) removeSuiteCgroups();
     });
 
     let serial = 0;
@@ -298,8 +298,8 @@ export function runtimeSuite(name: string, create: () => Promise<RuntimeUnderTes
   });
 }
 
-/** What the sandboxes' common parent leaves in each hierarchy. */
-function removeCgroups(): void {
+/** Removes what the common parent of `aSandbox`'s sandboxes leaves in each hierarchy. */
+export function removeSuiteCgroups(): void {
   for (const parent of ["", ...directories("/sys/fs/cgroup")].map((name) => join("/sys/fs/cgroup", name, "minik8s-suite"))) removeTree(parent);
 }
 

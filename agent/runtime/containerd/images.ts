@@ -47,7 +47,9 @@ export class CriImages implements ImageService {
   }
 
   async load(tarPath: string): Promise<void> {
-    await this.#ctr(["images", "import", "--snapshotter", this.#options.snapshotter, tarPath]);
+    const { snapshotter } = this.#options;
+    // overlayfs is the default; newer versions of ctr do not take the flag together with others.
+    await this.#ctr(["images", "import", ...(snapshotter === "overlayfs" ? [] : ["--snapshotter", snapshotter]), tarPath]);
   }
 
   /** Keeps a present image from garbage collection. */

@@ -2,7 +2,7 @@
 // Choosing and starting one is `../create.ts`.
 import { type Clock, systemClock } from "../../../lib/clock.ts";
 import { type Exec, hostExec } from "../../../lib/exec.ts";
-import type { Runtime } from "../runtime.ts";
+import { type Runtime, RuntimeError } from "../runtime.ts";
 import { CriClient } from "./cri.ts";
 import { CriEvents } from "./events.ts";
 import { CriImages } from "./images.ts";
@@ -34,7 +34,7 @@ export class CriRuntime implements Runtime {
       return new CriRuntime(cri, await cri.call<WireVersion>("version", {}, { timeoutMs: 10_000 }), options);
     } catch (error) {
       cri.close();
-      throw error;
+      throw new RuntimeError("Unavailable", `nothing answers CRI on ${options.socketPath} (${(error as Error).message.split("\n")[0]}); is its CRI plugin enabled, and the runtime running?`, { cause: error });
     }
   }
 

@@ -6,7 +6,7 @@ import { hostExec } from "../../../lib/exec.ts";
 import { busyboxImage } from "../busybox-image.ts";
 import { createRuntime } from "../create.ts";
 import type { Runtime } from "../runtime.ts";
-import { aContainer, aSandbox } from "../runtime.suite.ts";
+import { aContainer, aSandbox, removeSuiteCgroups } from "../runtime.suite.ts";
 import { findProcesses, isAlive } from "./machine.ts";
 import { containerdPaths } from "./private.ts";
 import { removePrivateContainerd } from "./remove.ts";
@@ -36,6 +36,7 @@ afterAll(async () => {
   await runtime.close();
   await removePrivateContainerd({ dataDir, purge: true, exec: hostExec, clock: systemClock });
   rmSync(dataDir, { recursive: true, force: true });
+  removeSuiteCgroups();
 });
 
 test("a new agent adopts the running containerd and its containers", async () => {

@@ -7,8 +7,8 @@ import type Docker from "dockerode";
 import { type Clock, systemClock } from "../../../lib/clock.ts";
 import { canLowerOomScore } from "../containerd/machine.ts";
 import { pauseImage, pauseImageName } from "../pause/image.ts";
-import type { Runtime } from "../runtime.ts";
-import { ask, connectDocker } from "./engine.ts";
+import { type Runtime, RuntimeError } from "../runtime.ts";
+import { ask, connectDocker, messageOf } from "./engine.ts";
 import { DockerEvents } from "./events.ts";
 import { DockerImages } from "./images.ts";
 import { DockerLogs } from "./logs.ts";
@@ -32,6 +32,10 @@ interface EngineInfo {
   readonly CgroupDriver: string;
 }
 
+function notAnswering(socketPath: string, error: unknown): RuntimeError {
+  return new RuntimeError("Unavailable", `Docker does not answer on ${socketPath} (${messageOf(error)}); start it with: systemctl start docker`, { cause: error });
+}
+
 const MIN_OOM_SCORE = -1000;
 
 /** Runtime on one Docker engine. `connect` makes it. */
@@ -48,7 +52,7 @@ export class DockerRuntime implements Runtime {
   /** Rejects with RuntimeError when no engine answers; adopts what runs, and brings the sandbox image. */
   static async connect(options: DockerRuntimeOptions): Promise<DockerRuntime> {
     const docker = connectDocker(options.socketPath);
-    const info = (await ask("Unavailable", () => docker.info())) as EngineInfo;
+    const info = (await docker.info().catch((error: unknown) => Promise.reject(notAnswering(options.socketPath, error)))) as EngineInfo;
     const runtime = new DockerRuntime(docker, info, options);
     await runtime.#loadPauseImage();
     if (options.adopt === false) return runtime;

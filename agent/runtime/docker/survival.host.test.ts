@@ -3,7 +3,7 @@ import { mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { busyboxImage } from "../busybox-image.ts";
 import { parseLogEntry } from "../cri-log.ts";
-import { aContainer, aSandbox } from "../runtime.suite.ts";
+import { aContainer, aSandbox, removeSuiteCgroups } from "../runtime.suite.ts";
 import type { SandboxAttachment, SandboxNetwork } from "./networks.ts";
 import { removeDockerPods } from "./remove.ts";
 import { DockerRuntime } from "./runtime.ts";
@@ -34,6 +34,7 @@ beforeAll(async () => {
 afterAll(async () => {
   await runtime.close();
   await engine.stop();
+  removeSuiteCgroups();
 });
 
 test("what is printed while no agent runs is in the log once, after the next one has come", async () => {
