@@ -4,7 +4,7 @@ import { afterEach } from "bun:test";
 import { FakeClock } from "../../lib/clock.ts";
 import type { Pod } from "../../api/types.ts";
 import { FakeApi } from "./fakes.ts";
-import { createScheduler, type SchedulerOptions } from "./scheduler.ts";
+import { createScheduler, type Scheduler, type SchedulerOptions } from "./scheduler.ts";
 
 /** One recorded event. */
 export interface Seen {
@@ -17,14 +17,15 @@ let stop = new AbortController();
 afterEach(() => stop.abort());
 
 /** Starts a scheduler that ends with the test. */
-export function start(options: Partial<SchedulerOptions> = {}): { api: FakeApi; clock: FakeClock; events: Seen[] } {
+export function start(options: Partial<SchedulerOptions> = {}): { api: FakeApi; clock: FakeClock; events: Seen[]; scheduler: Scheduler } {
   stop = new AbortController();
   const api = new FakeApi();
   const clock = new FakeClock(1_800_000_000_000);
   const events: Seen[] = [];
   const recorder: SchedulerOptions["recorder"] = { event: (object, _type, reason, message) => void events.push({ object: (object as Pod).metadata.name ?? "", reason, message }) };
-  createScheduler({ client: api.client, informers: api, recorder, clock, random: () => 0.99, ...options }).start(stop.signal);
-  return { api, clock, events };
+  const scheduler = createScheduler({ client: api.client, informers: api, recorder, clock, random: () => 0.99, ...options });
+  scheduler.start(stop.signal);
+  return { api, clock, events, scheduler };
 }
 
 /** Lets slices, bindings and their events run. */

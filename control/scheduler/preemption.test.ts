@@ -124,7 +124,7 @@ describe("preemption", () => {
   });
 
   test("waits for a victim that takes its time, and keeps the room from lesser pods", async () => {
-    const { api } = start();
+    const { api, events } = start();
     api.put(NODE, aNode("a"));
     running(api, "slow", { node: "a", cpu: "4" });
     api.client.delete = async (_kind, name) => {
@@ -136,6 +136,7 @@ describe("preemption", () => {
     await settle();
     expect(api.deleted).toEqual(["slow"]);
     expect(api.pod("default/high").status?.nominatedNodeName).toBe("a");
+    expect(events.filter((e) => e.object === "high")).toHaveLength(1);
     api.put(POD, aPod("lesser", { cpu: "2", spec: { priority: 50 } }));
     await settle();
     api.remove(POD, "default/slow");

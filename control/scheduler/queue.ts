@@ -13,6 +13,8 @@ export interface QueuedPod {
   /** When it came to the place in the queue it has, and its turn among those of the same instant. */
   since: number;
   turn: number;
+  /** When it first came. */
+  readonly firstSeen: number;
   attempts: number;
   unschedulableCount: number;
   errorCount: number;
@@ -28,8 +30,6 @@ export interface QueueOptions {
   readonly cluster: Cluster;
   /** The plugins that judge this pod, by its profile. */
   pluginsOf(info: PodInfo): readonly Plugin[];
-  /** Pods no event may bring back for now. */
-  isHeld?(info: PodInfo): boolean;
   readonly initialBackoffMs: number;
   readonly maxBackoffMs: number;
   /** Called whenever a pod may have become ready. */
@@ -47,6 +47,8 @@ export class SchedulingQueue {
   /** Pods taken out and not yet placed or given back. */
   readonly #inFlight = new Map<string, QueuedPod>();
 
+  /** Pods no event may bring back for now, and whether one would have. */
+  readonly #held = new Map<string, boolean>();
   #turns = 0;
 
   constructor(private readonly options: QueueOptions) {}
@@ -60,7 +62,7 @@ export class SchedulingQueue {
   put(info: PodInfo): void {
     const known = this.#find(info.uid);
     if (!known) {
-      this.#admit({ info, since: 0, turn: 0, attempts: 0, unschedulableCount: 0, errorCount: 0, readyAt: 0, rejectedBy: new Set(), gate: undefined });
+      this.#admit({ info, since: 0, turn: 0, firstSeen: this.#now(), attempts: 0, unschedulableCount: 0, errorCount: 0, readyAt: 0, rejectedBy: new Set(), gate: undefined });
       return;
     }
     const old = known.info;
@@ -79,6 +81,7 @@ export class SchedulingQueue {
     this.#active.remove(uid);
     this.#backoff.remove(uid);
     this.#waiting.remove(uid);
+    this.#held.delete(uid);
     this.#inFlight.delete(uid);
   }
 
@@ -141,14 +144,26 @@ export class SchedulingQueue {
         const hint = this.#hintOf(name, queued.info);
         // All pods of a group share the plugin: one that does not listen spares looking at the rest.
         if (name !== "" && !hint?.on.includes(event.type)) break;
-        if (!helped.has(queued) && !this.options.isHeld?.(queued.info) && (!hint || hint.helps(event, queued.info, this.options.cluster))) helped.add(queued);
+        if (!helped.has(queued) && (!hint || hint.helps(event, queued.info, this.options.cluster))) helped.add(queued);
       }
     }
-    for (const queued of helped) {
-      this.#waiting.remove(queued.info.uid);
-      this.#comeBack(queued);
-    }
+    for (const queued of helped) this.#wakeOne(queued);
     if (helped.size > 0) this.options.onReady();
+  }
+
+  /** From now on events do not bring the pod back, until it is released. */
+  hold(uid: string): void {
+    this.#held.set(uid, false);
+  }
+
+  /** Events bring the pod back again; one that came meanwhile does so now. */
+  release(uid: string): void {
+    const wasHelped = this.#held.get(uid);
+    this.#held.delete(uid);
+    const queued = this.#waiting.get(uid);
+    if (!wasHelped || !queued) return;
+    this.#wakeOne(queued);
+    this.options.onReady();
   }
 
   /** Tries these pods again now, whatever they wait for. */
@@ -208,10 +223,19 @@ export class SchedulingQueue {
     const event: ClusterEvent = { type: "PodUpdate", pod: queued.info, old };
     const names = [...queued.rejectedBy];
     const isHelped = names.length === 0 || names.some((name) => this.#hintOf(name, queued.info)?.helps(event, queued.info, this.options.cluster));
-    if (!isHelped || this.options.isHeld?.(queued.info)) return;
-    this.#waiting.remove(queued.info.uid);
-    this.#comeBack(queued);
+    if (!isHelped) return;
+    this.#wakeOne(queued);
     this.options.onReady();
+  }
+
+  #wakeOne(queued: QueuedPod): void {
+    const { uid } = queued.info;
+    if (this.#held.has(uid)) {
+      this.#held.set(uid, true);
+      return;
+    }
+    this.#waiting.remove(uid);
+    this.#comeBack(queued);
   }
 
   #hintOf(name: string, info: PodInfo): Plugin["hint"] {

@@ -15,6 +15,7 @@ import { Cycle, type Diagnosis } from "./cycle.ts";
 import { makeRoom } from "./evict.ts";
 import { fitErrorMessage, NO_NODES, truncateNote } from "./message.ts";
 import type { Plugin, Reservation } from "./framework.ts";
+import { SchedulerMetrics } from "./metrics.ts";
 import type { NodeState } from "./nodestate.ts";
 import { Nominator } from "./nominations.ts";
 import { OwnerSelectors } from "./owners.ts";
@@ -35,6 +36,8 @@ export interface SchedulerOptions {
 }
 
 export interface Scheduler {
+  /** Its numbers in Prometheus' text form, under upstream's names. */
+  metrics(): string;
   /** Schedules from when the informers are synced until the signal aborts. Asks for its informers when created, not here. */
   start(signal: AbortSignal): void;
 }
@@ -50,6 +53,7 @@ const log = logger("scheduler");
 export function createScheduler(options: SchedulerOptions): Scheduler {
   const core = new SchedulerCore(options);
   return {
+    metrics: () => core.metrics(),
     start: (signal) => {
       core.run(signal).catch((err: unknown) => log.error({ err }, "the scheduler stopped"));
     },
@@ -68,8 +72,7 @@ class SchedulerCore {
   readonly #profiles: ReadonlyMap<string, ActiveProfile>;
   readonly #queue: SchedulingQueue;
   readonly #budgets: Informer<PodDisruptionBudget>;
-  /** Pods room is being made for right now. */
-  readonly #preempting = new Set<string>();
+  readonly #metrics = new SchedulerMetrics();
   #bindings = 0;
   #wake: (() => void) | undefined;
 
@@ -82,7 +85,6 @@ class SchedulerCore {
     this.#queue = new SchedulingQueue({
       clock, cluster: this.#cluster,
       pluginsOf: (info) => this.#profileOf(info.pod)?.all ?? [],
-      isHeld: (info) => this.#preempting.has(info.uid),
       initialBackoffMs: config.podInitialBackoffMs ?? 1_000, maxBackoffMs: config.podMaxBackoffMs ?? 10_000,
       onReady: () => this.#wake?.(),
     });
@@ -101,6 +103,10 @@ class SchedulerCore {
       else await this.#idle(signal);
       this.#queue.flushForgotten();
     }
+  }
+
+  metrics(): string {
+    return this.#metrics.text(this.#queue.sizes);
   }
 
   #makeProfiles(context: PluginContext): Map<string, ActiveProfile> {
@@ -148,8 +154,14 @@ class SchedulerCore {
     const profile = this.#profileOf(info.pod);
     if (!profile) return this.#queue.done(info.uid);
     if (this.#cluster.nodes.length === 0) return this.#reject(queued, { message: NO_NODES, plugins: new Set() });
+    const begin = performance.now();
     const decision = profile.cycle.decide(info);
-    if ("failed" in decision) return this.#unschedulable(queued, profile, decision.failed);
+    const seconds = (performance.now() - begin) / 1000;
+    if ("failed" in decision) {
+      this.#metrics.attempted(profile.profile.schedulerName, "unschedulable", seconds);
+      return this.#unschedulable(queued, profile, decision.failed);
+    }
+    this.#metrics.attempted(profile.profile.schedulerName, "scheduled", seconds);
     this.#cluster.place(info, decision.node.name, true);
     this.#nominator.remove(info.uid);
     void this.#bind(queued, decision.node, decision.reservations);
@@ -177,12 +189,13 @@ class SchedulerCore {
     const { client, recorder, clock } = this.options;
     const displaced = this.#nominator.all(node.name).filter((other) => other.priority < info.priority);
     for (const other of displaced) this.#nominator.remove(other.uid);
-    this.#preempting.add(info.uid);
+    this.#metrics.preempted(victims.length);
+    this.#queue.hold(info.uid);
     try {
       await makeRoom({ client, recorder, clock, preemptor: info, nodeName: node.name, victims, displaced });
     } finally {
-      this.#preempting.delete(info.uid);
-      this.#queue.activate([info.uid, ...displaced.map((other) => other.uid)]);
+      this.#queue.release(info.uid);
+      this.#queue.activate(displaced.map((other) => other.uid));
     }
   }
 
@@ -212,6 +225,7 @@ class SchedulerCore {
     try {
       await bind(this.options.client, info, node.name);
       this.#queue.done(info.uid);
+      this.#metrics.placed(queued.attempts, (this.options.clock.now() - queued.firstSeen) / 1000);
       const { namespace, name } = info.pod.metadata;
       this.options.recorder.event(info.pod, "Normal", "Scheduled", `Successfully assigned ${namespace}/${name} to ${node.name}`);
     } catch (err) {
@@ -226,6 +240,7 @@ class SchedulerCore {
   /** The room goes back to others; the pod rests and is tried again, unless it is gone. */
   #bindFailed(queued: QueuedPod, node: NodeState, { err, message }: { err: unknown; message: string }): void {
     const { info } = queued;
+    this.#metrics.attempted(info.pod.spec?.schedulerName ?? "default-scheduler", "error", 0);
     if (this.#cluster.placement(info.uid)?.isAssumed) {
       this.#cluster.remove(info.uid);
       this.#queue.wake({ type: "AssignedPodDelete", pod: info, node });
