@@ -1,7 +1,8 @@
 // Who is asking: certificates first, then bearer tokens of every kind, then nobody.
 // A credential that is offered and bad is refused; only the absence of any makes somebody anonymous.
-import { unauthorized } from "../../../api/errors.ts";
+import { ApiError, unauthorized } from "../../../api/errors.ts";
 import type { Clock } from "../../../lib/clock.ts";
+import { logger } from "../../../lib/log.ts";
 import type { UserInfo } from "../request.ts";
 import type { Authenticator, Credentials } from "./auth.ts";
 import { bootstrapTokenUser } from "./bootstraptoken.ts";
@@ -9,6 +10,8 @@ import type { Lookup } from "./lookup.ts";
 import { TokenError, type ServiceAccountTokens, type TokenUser } from "./serviceaccount.ts";
 import { authenticated } from "./user.ts";
 import { CertificateAuthenticator } from "./x509.ts";
+
+const log = logger("auth");
 
 export interface AuthenticatorOptions {
   /** PEM of the authorities client certificates may come from. */
@@ -82,8 +85,10 @@ function required(found: TokenUser | undefined): UserInfo {
   return authenticated(found.user);
 }
 
+/** Whatever kept a token from being checked, it was not found good. */
 function refused(error: unknown): never {
-  throw error instanceof TokenError ? unauthorized() : error;
+  if (!(error instanceof TokenError) && !(error instanceof ApiError)) log.warn({ err: error }, "a bearer token could not be checked");
+  throw unauthorized();
 }
 
 function meantFor(found: TokenUser, audiences: readonly string[]): TokenUser {
