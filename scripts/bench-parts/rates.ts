@@ -57,9 +57,10 @@ export async function createMany(count: number, create: (index: number) => Promi
   }));
 }
 
-/** Makes a namespace for one measurement and returns its name. */
+/** Makes a namespace for one measurement and returns its name once pods can be made in it. */
 export async function namespaceFor(control: Control, name: string): Promise<string> {
   await control.client.create<Namespace>(builtinKind("", "v1", "Namespace"), { metadata: { name } });
+  while (!(await control.client.get(builtinKind("", "v1", "ServiceAccount"), { namespace: name, name: "default" }).catch(() => undefined))) await Bun.sleep(5);
   return name;
 }
 
