@@ -16,6 +16,8 @@ export interface Control {
   /** A cluster admin's bearer token, for load generators that take headers only. */
   readonly token: string;
   readonly readyMs: number;
+  /** Another client with a connection of its own; the caller closes it. */
+  connect(): HttpClient;
   serviceAccountMs(): Promise<number>;
   idle(forMs: number): Promise<{ memoryMB: number; cpuPercent: number }>;
   memoryMB(): number;
@@ -36,6 +38,7 @@ export async function startControl(binary: string, directory: string): Promise<C
   const token = await adminToken(client);
   return {
     url, client, token, readyMs,
+    connect: () => new HttpClient(loadKubeconfig(join(directory, "admin.conf"))),
     serviceAccountMs: () => serviceAccount,
     idle: (forMs) => idle(child.pid, forMs),
     memoryMB: () => memoryMB(child.pid),
