@@ -29,6 +29,8 @@ export interface Call {
   readonly target: ResourceTarget;
   readonly query: Query;
   readonly user: UserInfo;
+  /** Throws 403 unless the user may do this with the same target. */
+  authorize(verb: string): Promise<void>;
   /** Ends long requests when the server stops. */
   readonly stopping: AbortSignal;
 }
@@ -97,7 +99,7 @@ async function serveCreate(step: Step): Promise<void> {
 }
 
 async function serveUpdate(step: Step): Promise<void> {
-  const { engine, exchange, request, view, sub } = step;
+  const { engine, exchange, call, request, view, sub } = step;
   const body = await bodyObject(step);
   if (sub?.name === "scale") return replyObject(exchange, 200, await updateScale(engine, request, () => body as unknown as Scale), view.output);
   requireSameName(body, request.name);
@@ -110,7 +112,7 @@ async function serveUpdate(step: Step): Promise<void> {
     first = undefined;
     return object;
   };
-  const { entry, created } = await update(engine, request, { transform });
+  const { entry, created } = await update(engine, request, { transform, mustMayCreate: () => call.authorize("create") });
   replyEntry(exchange, created ? 201 : 200, entry, view);
 }
 
@@ -126,7 +128,7 @@ async function servePatch({ engine, exchange, call, request, view, sub }: Step):
   const fieldManager = type === "apply" ? (call.query.get("fieldManager") ?? "") : request.fieldManager;
   const fieldValidation = fieldValidationOf(call.query);
   const repeated = type === "apply" && fieldValidation !== "Ignore" ? repeatedKeys(raw.toString()) : undefined;
-  const { entry, created } = await patch(engine, { ...request, fieldManager }, { type, body, force: isTrue(call.query.get("force")), fieldValidation, repeated });
+  const { entry, created } = await patch(engine, { ...request, fieldManager }, { type, body, force: isTrue(call.query.get("force")), fieldValidation, repeated, mustMayCreate: () => call.authorize("create") });
   replyEntry(exchange, created ? 201 : 200, entry, view);
 }
 

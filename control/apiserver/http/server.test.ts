@@ -90,6 +90,15 @@ describe("may they", () => {
     expect((await call(server, "GET", "/metrics", as("user:bob"))).body["message"]).toBe('forbidden: User "bob" cannot get path "/metrics"');
   });
 
+  test("applying what does not exist takes the right to create it", async () => {
+    const apply = (): ReturnType<typeof call> => call(server, "PATCH", `${MAPS}/new?fieldManager=m`, { body: '{"kind":"ConfigMap","apiVersion":"v1","metadata":{"name":"new"}}', headers: { authorization: "Bearer user:bob", "content-type": "application/apply-patch+yaml" } });
+    allow = ({ verb }) => verb === "patch";
+    expect((await apply()).body["message"]).toBe('configmaps "new" is forbidden: User "bob" cannot create resource "configmaps" in API group "" in the namespace "default"');
+    allow = ({ verb }) => verb === "patch" || verb === "create";
+    expect([(await apply()).status, (await apply()).status]).toEqual([201, 200]);
+    allow = () => false;
+  });
+
   test("what does not exist is forbidden to those who may not know", async () => {
     expect((await call(server, "GET", "/apis/secret.io/v1/things", as("user:bob"))).status).toBe(403);
   });

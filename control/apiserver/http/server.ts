@@ -141,7 +141,8 @@ export class HttpServer {
     await authorize(authorizer, user, { target, method });
     if (target.type === "path") return serveDocument(exchange, documents, { path, query });
     if (connect?.handles(target)) return connect.request(exchange, { target, query, user });
-    await serveResource(engine, exchange, { target, query, user, stopping: this.#stopping.signal });
+    const authorizeVerb = (verb: string): Promise<void> => authorize(authorizer, user, { target: { ...target, verb }, method });
+    await serveResource(engine, exchange, { target, query, user, authorize: authorizeVerb, stopping: this.#stopping.signal });
   }
 
   async #userOf(request: Request): ReturnType<typeof authenticate> {

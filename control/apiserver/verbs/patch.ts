@@ -16,6 +16,8 @@ export interface PatchRequest {
   readonly body: unknown;
   readonly force?: boolean | undefined;
   readonly fieldValidation: FieldValidation;
+  /** Throws unless the user may also create (server-side apply of what does not exist). */
+  readonly mustMayCreate?: (() => Promise<void>) | undefined;
   /** What to say of keys that an applied configuration spells twice. */
   readonly repeated?: string | undefined;
 }
@@ -61,7 +63,7 @@ function namesVersion(body: unknown, type: PatchType): boolean {
   return (body as { path?: string; op?: string }[]).some(({ path, op }) => path === "/metadata/resourceVersion" && op !== "test");
 }
 
-async function apply(engine: Engine, request: ResourceRequest, { body, force, fieldValidation, repeated }: PatchRequest): Promise<UpdateResult> {
+async function apply(engine: Engine, request: ResourceRequest, { mustMayCreate, body, force, fieldValidation, repeated }: PatchRequest): Promise<UpdateResult> {
   const { kind, name, namespace, fieldManager, subresource, warnings } = request;
   if (fieldManager === "") throw new ApiError(422, "Invalid", 'PatchOptions.meta.k8s.io "" is invalid: fieldManager: Required value: is required for apply patch', { group: "meta.k8s.io", kind: "PatchOptions", causes: [{ reason: "FieldValueRequired", message: "Required value: is required for apply patch", field: "fieldManager" }] });
   // Taken as it is: decoding would fill in fields that the configuration does not name, and so does not claim.
@@ -81,7 +83,7 @@ async function apply(engine: Engine, request: ResourceRequest, { body, force, fi
     if (repeated !== undefined && !warnings.includes(repeated)) warnings.push(repeated);
     return merged;
   };
-  return update(engine, request, { transform, mayCreate: true, managesFields: true, unconditional: true });
+  return update(engine, request, { transform, mayCreate: true, managesFields: true, unconditional: true, mustMayCreate });
 }
 
 /** Checks the name of an object against the URL, filling it in when the object has none. */

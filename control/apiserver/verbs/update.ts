@@ -29,6 +29,8 @@ export interface UpdateRequest {
   readonly trackedAs?: string | undefined;
   /** Writes even where the caller gave no version and the kind demands one (patches). */
   readonly unconditional?: boolean | undefined;
+  /** Throws unless the user may also create, which an update of nothing amounts to. */
+  readonly mustMayCreate?: (() => Promise<void>) | undefined;
   /** Was admitted under another name (a binding); admission does not see it again. */
   readonly admitted?: boolean | undefined;
 }
@@ -62,6 +64,7 @@ async function createInstead(engine: Engine, request: ResourceRequest, change: U
   const { kind, name } = request;
   const strategy = engine.strategies.for(kind);
   if (request.subresource !== "" || !(change.mayCreate || strategy.allowCreateOnUpdate)) throw notFound(kind, name);
+  await change.mustMayCreate?.();
   const object = await change.transform(undefined);
   const { uid } = object.metadata;
   if (uid) throw uidConflict(kind, name, { wanted: uid, found: "" });
