@@ -29,6 +29,8 @@ export interface KindInfo extends GroupVersionKind {
   readonly subresources: Readonly<Record<string, SubresourceInfo>>;
   /** Where objects are stored when it is not this row: the same object served under two group-versions. */
   readonly storedAs?: { readonly group: string; readonly version: string };
+  /** Added at run time: what is stored may be of another version or older than the schema, and is made what is served when read. */
+  readonly isCustom?: boolean;
 }
 
 /** What a row may say beyond its name; everything left out is derived. */

@@ -9,6 +9,7 @@ import { NodeConnector, type NodeCredentials } from "../control/apiserver/connec
 import type { DocumentSource } from "../control/apiserver/http/documents.ts";
 import { ProtobufDecoder } from "../api/protobuf/decode.ts";
 import { createAdmission } from "../control/apiserver/admission/index.ts";
+import { CustomResources } from "../control/apiserver/extensions/crd/definitions.ts";
 import { createStrategies } from "../control/apiserver/kinds/index.ts";
 import type { UserInfo } from "../control/apiserver/request.ts";
 import { createAuth, type Auth } from "../control/apiserver/auth/create.ts";
@@ -54,7 +55,9 @@ export function controlUser(name: string): UserInfo {
 export function buildApiServer({ values, store, pki, signal, advertise }: ApiOptions): Api {
   const clock = systemClock;
   const kinds = new KindRegistry();
-  const codec = new SchemaCodec(new SchemaEngine());
+  const schema = new SchemaEngine();
+  const codec = new SchemaCodec(schema);
+  const customResources = new CustomResources({ kinds, schema });
   const issuer = `https://kubernetes.default.svc.${values["cluster-domain"]}`;
   const serviceCidrs = (values["service-cidr"] as string).split(",");
   const serving = pki.leaf("apiserver");
@@ -68,7 +71,8 @@ export function buildApiServer({ values, store, pki, signal, advertise }: ApiOpt
   const server = createApiServer({
     store, kinds, clock,
     codec, protobuf: new ProtobufDecoder(),
-    strategies: createStrategies({ serviceCidrs }),
+    strategies: createStrategies({ serviceCidrs, custom: customResources.strategyFor }),
+    extensions: [customResources],
     admission: createAdmission({ authorizer: auth.authorizer, beforeQuota: auth.admission }),
     postHandlers: auth.postHandlers,
     http: {

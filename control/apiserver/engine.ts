@@ -30,6 +30,12 @@ export interface Engine {
   readonly postHandlers?: Readonly<Record<string, PostHandler>> | undefined;
 }
 
+/** A part of the API server that goes on by itself, such as what serves custom resources. */
+export interface Extension {
+  /** Called before anything is served; what it awaits, the start of the server awaits. */
+  start(engine: Engine, signal: AbortSignal): void | Promise<void>;
+}
+
 /** Answers one POST that is not stored; `body` is decoded and private. */
 export type PostHandler = (request: ResourceRequest, body: AnyObject) => Promise<unknown> | unknown;
 

@@ -9,7 +9,7 @@ import { Caches } from "./cache/caches.ts";
 import type { HistoryBounds } from "./cache/history.ts";
 import { plainCodec, type Codec } from "./codec.ts";
 import type { DocumentSource } from "./http/documents.ts";
-import { LOOPBACK_USER, type Engine, type PostHandler } from "./engine.ts";
+import { LOOPBACK_USER, type Engine, type Extension, type PostHandler } from "./engine.ts";
 import { Discovery } from "./http/discovery.ts";
 import type { HealthCheck } from "./http/health.ts";
 import { Metrics } from "./http/metrics.ts";
@@ -31,6 +31,8 @@ export interface ApiServerDeps {
   readonly postHandlers?: Readonly<Record<string, PostHandler>>;
   /** Reads protobuf bodies. */
   readonly protobuf?: Engine["protobuf"];
+  /** Started in order before anything is served. */
+  readonly extensions?: readonly Extension[];
   readonly historyBounds?: HistoryBounds;
   /** Left out: no HTTP, the in-process client only. */
   readonly http?: HttpOptions;
@@ -94,6 +96,7 @@ export function createApiServer(deps: ApiServerDeps): ApiServer {
     const caches = await Caches.start({ store: deps.store, clock, signal: running.signal, bounds: deps.historyBounds });
     const { strategies = PLAIN_STRATEGIES, codec = plainCodec, admission = [], postHandlers, protobuf } = deps;
     engine = { store: deps.store, caches, kinds, strategies, codec, admission, clock, client: loopback, postHandlers, protobuf };
+    for (const extension of deps.extensions ?? []) await extension.start(engine, running.signal);
     if (!deps.http) return;
     http = httpServer(engine, deps.http);
     port = await http.listen(deps.http.port, deps.http.host);

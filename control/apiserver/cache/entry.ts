@@ -38,6 +38,11 @@ export class Entry {
     return this.#views.get(name) as T;
   }
 
+  /** A representation that was made before. */
+  seen<T>(name: string): T | undefined {
+    return this.#views?.get(name) as T | undefined;
+  }
+
   #publish(object: AnyObject): Stored<AnyObject> {
     if (this.revision === 0) delete object.metadata.resourceVersion;
     else object.metadata.resourceVersion = String(this.revision);

@@ -3,6 +3,7 @@
 import { createHash } from "node:crypto";
 import { apiVersionOf, type KindInfo, type SubresourceInfo } from "../../../api/kinds.ts";
 import type { KindRegistry } from "../../../api/registry.ts";
+import { compareVersions } from "../extensions/crd/schema.ts";
 
 /** Groups in the order upstream lists them; others follow by name. */
 const GROUP_ORDER = [
@@ -84,6 +85,7 @@ export class Discovery {
     const kindsOf = Map.groupBy(this.kinds.all(), apiVersionOf);
     const versions = [...kindsOf.values()].map((kinds) => ({ group: kinds[0]?.group ?? "", version: kinds[0]?.version ?? "", kinds }));
     this.#groups = Map.groupBy(versions, ({ group }) => group);
+    for (const served of this.#groups.values()) served.sort((a, b) => compareVersions(a.version, b.version));
     return this.#groups;
   }
 }

@@ -71,7 +71,7 @@ const SERVERS: Readonly<Record<string, (step: Step) => Promise<void> | void>> = 
 };
 
 async function serveGet({ engine, exchange, call, request, view, sub }: Step): Promise<void> {
-  if (sub?.name === "scale") return replyObject(exchange, 200, getScale(engine, request), view.output);
+  if (sub?.name === "scale") return replyObject(exchange, 200, await getScale(engine, request), view.output);
   replyEntry(exchange, 200, await get(engine, request, call.query.get("resourceVersion") ?? undefined), view);
 }
 

@@ -86,6 +86,16 @@ export interface Strategy<T = AnyObject> extends UpdateRules<T> {
   readonly scale?: { replicas(o: T): number; statusReplicas(o: T): number; selector(o: T): string; setReplicas(o: T, n: number): void };
   /** Converts between this served version and the stored one, for kinds with `storedAs`. */
   readonly convert?: { toStored(object: AnyObject): AnyObject; fromStored(object: AnyObject): AnyObject };
+  /** The same for kinds added at run time, several objects at once, because a webhook may have to be asked. */
+  readonly conversion?: Conversion;
+}
+
+/** Between what is stored and what is served of a kind added at run time. Objects given are shared, those returned private or the ones given. */
+export interface Conversion {
+  /** Another one whenever the outcome for the same object could be another. */
+  readonly key: string;
+  fromStored(objects: readonly AnyObject[]): readonly AnyObject[] | Promise<readonly AnyObject[]>;
+  toStored(object: AnyObject): AnyObject | Promise<AnyObject>;
 }
 
 /** Finds the strategy of a kind; every kind has one, the default one doing nothing special. */

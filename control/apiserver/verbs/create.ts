@@ -13,7 +13,7 @@ import type { Strategy } from "../kinds/strategy.ts";
 import { validateMetadata } from "../metadata.ts";
 import { generateName } from "../names.ts";
 import type { ResourceRequest } from "../request.ts";
-import { represent, toStored } from "./convert.ts";
+import { makeReady, represent, toStored } from "./convert.ts";
 
 const NAME_ATTEMPTS = 8;
 
@@ -28,7 +28,9 @@ export async function create(engine: Engine, request: ResourceRequest, object: A
   for (let attempt = 1; ; attempt++) {
     const candidate = isGenerated ? { ...object, metadata: { ...metadata, name: generateName(metadata.generateName as string) } } : object;
     try {
-      return represent(engine, kind, await createOnce(engine, request, candidate, managed));
+      const entry = await createOnce(engine, request, candidate, managed);
+      await makeReady(engine, kind, [entry]);
+      return represent(engine, kind, entry);
     } catch (error) {
       if (!isGenerated || !(error instanceof ApiError) || error.reason !== "AlreadyExists") throw error;
       if (attempt === NAME_ATTEMPTS) throw new ApiError(409, "AlreadyExists", `${groupResourceOf(kind)} "${candidate.metadata.name}" already exists, the server was not able to generate a unique name for the object`, { ...error.details, retryAfterSeconds: 1 });
@@ -108,7 +110,7 @@ async function store(engine: Engine, request: ResourceRequest, strategy: Strateg
 }
 
 async function insert(engine: Engine, { kind, dryRun }: ResourceRequest, served: AnyObject): Promise<Entry> {
-  const object = toStored(engine, kind, served);
+  const object = await toStored(engine, kind, served);
   const { name = "", namespace = "" } = object.metadata;
   const cache = cacheOf(engine, kind);
   if (cache.get(namespace, name)) throw alreadyExists(kind, name);

@@ -12,7 +12,7 @@ import { cloneJson, encodeObject, equalJson } from "../json.ts";
 import { resourceOf, storedKind, storeKey } from "../keys.ts";
 import type { Strategy } from "../kinds/strategy.ts";
 import type { ResourceRequest } from "../request.ts";
-import { represent } from "./convert.ts";
+import { makeReady, represent } from "./convert.ts";
 
 export interface DeleteResult {
   readonly entry: Entry;
@@ -34,6 +34,7 @@ export async function deleteObject(engine: Engine, request: ResourceRequest, opt
     const entry = cacheOf(engine, kind).get(namespace, name);
     if (!entry) throw notFound(kind, name);
     requirePreconditions(kind, entry, options);
+    await makeReady(engine, kind, [entry]);
     const admission = review(engine, attributesOf(request, "DELETE", { oldObject: represent(engine, kind, entry).object, options: { kind: "DeleteOptions", apiVersion: "meta.k8s.io/v1", ...options } as unknown as AnyObject }));
     try {
       await admission.admit();

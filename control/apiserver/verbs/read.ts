@@ -5,7 +5,7 @@ import type { Entry } from "../cache/entry.ts";
 import { cacheOf, type Engine } from "../engine.ts";
 import type { ResourceRequest } from "../request.ts";
 import { decodeContinue, encodeContinue } from "./continue.ts";
-import { represent } from "./convert.ts";
+import { isConverted, makeReady, represent } from "./convert.ts";
 import { parseSelection } from "./selection.ts";
 
 export interface ListRequest {
@@ -32,6 +32,7 @@ export async function get(engine: Engine, { kind, namespace, name }: ResourceReq
   if (resourceVersion && resourceVersion !== "0") await waitFor(engine, parseVersion(resourceVersion));
   const entry = cacheOf(engine, kind).get(namespace, name);
   if (!entry) throw notFound(kind, name);
+  await makeReady(engine, kind, [entry]);
   return represent(engine, kind, entry);
 }
 
@@ -50,7 +51,8 @@ export async function list(engine: Engine, request: ResourceRequest, options: Li
   try {
     const page = cache.list({ selection, limit, after: token?.after, at: at === engine.caches.revision ? undefined : at });
     const next = page.next && encodeContinue({ revision, after: page.next }, selection.namespace);
-    const entries = kind.storedAs ? page.entries.map((entry) => represent(engine, kind, entry)) : page.entries;
+    await makeReady(engine, kind, page.entries);
+    const entries = isConverted(kind) ? page.entries.map((entry) => represent(engine, kind, entry)) : page.entries;
     return { entries, revision, continue: next, remaining: page.remaining };
   } catch (error) {
     if (token && isExpired(error)) throw expiredToken(encodeContinue({ revision: -1, after: token.after }, selection.namespace));

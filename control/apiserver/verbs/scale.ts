@@ -4,14 +4,15 @@ import type { AnyObject, Scale } from "../../../api/types.ts";
 import { cacheOf, type Engine } from "../engine.ts";
 import type { Strategy } from "../kinds/strategy.ts";
 import type { ResourceRequest } from "../request.ts";
-import { represent } from "./convert.ts";
+import { makeReady, represent } from "./convert.ts";
 import { requireSameName } from "./patch.ts";
 import { update } from "./update.ts";
 
 /** The Scale of one object. */
-export function getScale(engine: Engine, { kind, namespace, name }: ResourceRequest): Scale {
+export async function getScale(engine: Engine, { kind, namespace, name }: ResourceRequest): Promise<Scale> {
   const entry = cacheOf(engine, kind).get(namespace, name);
   if (!entry) throw notFound(kind, name);
+  await makeReady(engine, kind, [entry]);
   return scaleOf(represent(engine, kind, entry).object, engine.strategies.for(kind));
 }
 

@@ -13,7 +13,7 @@ import { resourceOf, storedKind, storeKey } from "../keys.ts";
 import type { Strategy, UpdateRules } from "../kinds/strategy.ts";
 import { isSameBut, validateMetadata, validateMetadataUpdate } from "../metadata.ts";
 import type { ResourceRequest } from "../request.ts";
-import { fromStored, represent, toStored } from "./convert.ts";
+import { fromStored, makeReady, represent, toStored } from "./convert.ts";
 import { create, requireNamespaceMatch, uidConflict } from "./create.ts";
 
 /** How the new object comes from the current one, of which it gets a private copy; undefined when it does not exist. */
@@ -49,10 +49,13 @@ export async function update(engine: Engine, request: ResourceRequest, change: U
   for (let attempt = 0; ; attempt++) {
     const current = cacheOf(engine, kind).get(namespace, name);
     if (!current) return createInstead(engine, request, change);
-    const next = await change.transform(fromStored(engine, kind, current.object));
+    await makeReady(engine, kind, [current]);
+    const next = await change.transform(fromStored(engine, kind, current));
     const isConditional = requireVersion(request, strategy, { next, current, unconditional: change.unconditional === true });
     try {
-      return { entry: represent(engine, kind, await updateOnce(engine, request, { next, current, change })), created: false };
+      const entry = await updateOnce(engine, request, { next, current, change });
+      await makeReady(engine, kind, [entry]);
+      return { entry: represent(engine, kind, entry), created: false };
     } catch (error) {
       if (!(error instanceof WriteConflict)) throw error;
       if (isConditional || attempt >= ATTEMPTS) throw modifiedConflict(kind, name);
@@ -92,7 +95,7 @@ function requireVersion({ kind, name }: ResourceRequest, strategy: Strategy, { n
 
 async function updateOnce(engine: Engine, request: ResourceRequest, { next, current, change }: Step): Promise<Entry> {
   const { kind, subresource, fieldManager } = request;
-  const old = kind.storedAs ? represent(engine, kind, current).object : current.object;
+  const old = represent(engine, kind, current).object;
   const strategy = engine.strategies.for(kind);
   requireNamespaceMatch(request, next);
   next.kind = kind.kind;
@@ -165,7 +168,7 @@ async function replace(engine: Engine, request: ResourceRequest, { next, old, cu
   if (isUnchanged(next, old)) return current;
   const giveBack = request.subresource === "" ? await strategy.allocate?.(next, old, strategyContext(engine, request)) : undefined;
   try {
-    const stored = toStored(engine, kind, next);
+    const stored = await toStored(engine, kind, next);
     const entry = isFinished(stored, current.object) ? await remove(engine, request, { stored, current }) : await write(engine, request, { stored, current });
     if (dryRun) await giveBack?.();
     else if (request.subresource === "" && strategy.afterUpdate) await strategy.afterUpdate(next, old, strategyContext(engine, request));

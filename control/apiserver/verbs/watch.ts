@@ -1,12 +1,12 @@
 // WATCH: the current state or the past first, then every change as it happens, then a bookmark now and then.
 // Transports give a sink; what they do with events (bytes, objects) is theirs.
-import { field, gone, invalid, type ApiError, type FieldError } from "../../../api/errors.ts";
+import { field, gone, internalError, invalid, type ApiError, type FieldError } from "../../../api/errors.ts";
 import type { Delivery } from "../cache/event.ts";
 import type { Selection } from "../cache/selection.ts";
 import type { Sink } from "../cache/watchers.ts";
 import { cacheOf, type Engine } from "../engine.ts";
 import type { ResourceRequest } from "../request.ts";
-import { represent } from "./convert.ts";
+import { isConverted, makeReady, represent } from "./convert.ts";
 import { parseVersion } from "./read.ts";
 import { replay } from "./replay.ts";
 import { parseSelection } from "./selection.ts";
@@ -90,11 +90,23 @@ function toSink(sink: WatchSink): Sink {
 }
 
 function representing(engine: Engine, { kind }: ResourceRequest, sink: WatchSink): WatchSink {
-  if (!kind.storedAs) return sink;
+  if (!isConverted(kind)) return sink;
+  let waiting: Promise<void> | undefined;
+  // What a webhook converts comes late; what follows must not overtake it.
+  const inOrder = (act: () => void, ready?: Promise<void>): void => {
+    if (!waiting && !ready) return act();
+    const mine = Promise.all([waiting, ready]).then(act, (error: unknown) => sink.fail(internalError(error))).finally(() => {
+      if (waiting === mine) waiting = undefined;
+    });
+    waiting = mine;
+  };
   return {
-    events: (deliveries) => sink.events(deliveries.map((delivery) => ({ ...delivery, entry: represent(engine, kind, delivery.entry) }))),
-    bookmark: (revision, initial) => sink.bookmark(revision, initial),
-    fail: (error) => sink.fail(error),
+    events: (deliveries) => inOrder(
+      () => sink.events(deliveries.map((delivery) => ({ ...delivery, entry: represent(engine, kind, delivery.entry) }))),
+      makeReady(engine, kind, deliveries.map(({ entry }) => entry)),
+    ),
+    bookmark: (revision, initial) => inOrder(() => sink.bookmark(revision, initial)),
+    fail: (error) => inOrder(() => sink.fail(error)),
   };
 }
 

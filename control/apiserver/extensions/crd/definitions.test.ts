@@ -1,0 +1,151 @@
+import { afterAll, beforeAll, describe, expect, test } from "bun:test";
+import { KindRegistry } from "../../../../api/registry.ts";
+import { SchemaCodec } from "../../../../api/schema/codec.ts";
+import { SchemaEngine } from "../../../../api/schema/engine.ts";
+import type { AnyObject } from "../../../../api/types.ts";
+import { createStrategies } from "../../kinds/index.ts";
+import { call, startTestServer, type TestServer } from "../../testing.ts";
+import { CustomResources } from "./definitions.ts";
+
+let server: TestServer;
+
+async function aServer(): Promise<TestServer> {
+  const kinds = new KindRegistry();
+  const schema = new SchemaEngine();
+  const custom = new CustomResources({ kinds, schema });
+  return startTestServer({ kinds, codec: new SchemaCodec(schema), strategies: createStrategies({ serviceCidrs: ["10.96.0.0/16"], custom: custom.strategyFor }), extensions: [custom], http: true });
+}
+
+const CRDS = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions";
+
+function aCrd(plural: string, version: Record<string, unknown> = {}, spec: Record<string, unknown> = {}): AnyObject {
+  const singular = plural.slice(0, -1);
+  return {
+    apiVersion: "apiextensions.k8s.io/v1", kind: "CustomResourceDefinition", metadata: { name: `${plural}.example.com` },
+    spec: {
+      group: "example.com", scope: "Namespaced", names: { plural, kind: singular[0]?.toUpperCase() + singular.slice(1) },
+      versions: [{ name: "v1", served: true, storage: true, schema: { openAPIV3Schema: { type: "object", properties: { spec: { type: "object", properties: { replicas: { type: "integer" } } }, status: { type: "object", "x-kubernetes-preserve-unknown-fields": true } } } }, ...version }],
+      ...spec,
+    },
+  };
+}
+
+async function define(crd: AnyObject): Promise<string> {
+  const made = await call(server, "POST", CRDS, { body: crd });
+  expect(made.text).toContain('"CustomResourceDefinition"');
+  expect(made.status).toBe(201);
+  await until(async () => (await call(server, "GET", `${CRDS}/${crd.metadata.name}`)).body["status"]?.conditions?.some((condition: AnyObject) => condition["type"] === "Established" && condition["status"] === "True"));
+  return `/apis/example.com/v1/namespaces/default/${crd["spec"].names.plural}`;
+}
+
+async function until(holds: () => Promise<boolean>): Promise<void> {
+  for (let attempt = 0; attempt < 200; attempt++) {
+    if (await holds()) return;
+    await Bun.sleep(10);
+  }
+  throw new Error("it never came true");
+}
+
+function anObject(kind: string, fields: Record<string, unknown>, name = "one"): AnyObject {
+  return { apiVersion: "example.com/v1", kind, metadata: { name }, ...fields };
+}
+
+beforeAll(async () => {
+  server = await aServer();
+});
+afterAll(() => server.stop());
+
+describe("a custom resource", () => {
+  test("is served, found in discovery and stored like any other once its definition is established", async () => {
+    const path = await define(aCrd("foos", {}, { names: { plural: "foos", kind: "Foo", shortNames: ["fo"] } }));
+    expect((await call(server, "POST", path, { body: anObject("Foo", { spec: { replicas: 1 } }) })).status).toBe(201);
+    expect((await call(server, "GET", `${path}/one`)).body["spec"]).toEqual({ replicas: 1 });
+    const resources = await call(server, "GET", "/apis/example.com/v1");
+    expect(resources.body["resources"][0]).toMatchObject({ name: "foos", singularName: "foo", shortNames: ["fo"], kind: "Foo" });
+  });
+
+  test("of a wrong type is refused in upstream's words", async () => {
+    const path = await define(aCrd("bars"));
+    const { status, body } = await call(server, "POST", path, { body: anObject("Bar", { spec: { replicas: "many" } }) });
+    expect(status).toBe(422);
+    expect(body["message"]).toBe('Bar.example.com "one" is invalid: spec.replicas: Invalid value: "string": spec.replicas in body must be of type integer: "string"');
+  });
+
+  test("has status and scale apart from the rest", async () => {
+    const path = await define(aCrd("sets", { subresources: { status: {}, scale: { specReplicasPath: ".spec.replicas", statusReplicasPath: ".status.replicas" } } }));
+    await call(server, "POST", path, { body: anObject("Set", { spec: { replicas: 2 }, status: { replicas: 9 } }) });
+    expect((await call(server, "GET", `${path}/one`)).body["status"]).toBeUndefined();
+    const patched = await call(server, "PATCH", `${path}/one/status`, { body: { status: { replicas: 2 }, spec: { replicas: 7 } }, headers: { "content-type": "application/merge-patch+json" } });
+    expect(patched.body["spec"]).toEqual({ replicas: 2 });
+    const scaled = await call(server, "PATCH", `${path}/one/scale`, { body: { spec: { replicas: 5 } }, headers: { "content-type": "application/merge-patch+json" } });
+    expect(scaled.body).toMatchObject({ spec: { replicas: 5 }, status: { replicas: 2 } });
+    expect((await call(server, "GET", `${path}/one`)).body["spec"]).toEqual({ replicas: 5 });
+  });
+
+  test("gets the defaults its schema has today, though it was stored before", async () => {
+    const crd = aCrd("olds");
+    const path = await define(crd);
+    await call(server, "POST", path, { body: anObject("Old", { spec: {} }) });
+    const patch = [{ op: "add", path: "/spec/versions/0/schema/openAPIV3Schema/properties/spec/properties/replicas/default", value: 4 }];
+    expect((await call(server, "PATCH", `${CRDS}/${crd.metadata.name}`, { body: patch, headers: { "content-type": "application/json-patch+json" } })).status).toBe(200);
+    expect((await call(server, "GET", `${path}/one`)).body["spec"]).toEqual({ replicas: 4 });
+  });
+
+  test("is read in every version that is served", async () => {
+    const versions = ["v1", "v2"].map((name) => ({ name, served: true, storage: name === "v1", schema: { openAPIV3Schema: { type: "object", "x-kubernetes-preserve-unknown-fields": true } } }));
+    const path = await define(aCrd("twins", {}, { versions }));
+    await call(server, "POST", path, { body: anObject("Twin", { data: 1 }) });
+    const { body } = await call(server, "GET", `${path.replace("/v1/", "/v2/")}/one`);
+    expect(body).toMatchObject({ apiVersion: "example.com/v2", data: 1 });
+  });
+
+  test("shows the columns its definition asks for", async () => {
+    const path = await define(aCrd("cols", { additionalPrinterColumns: [{ name: "Replicas", type: "integer", jsonPath: ".spec.replicas" }] }));
+    await call(server, "POST", path, { body: anObject("Col", { spec: { replicas: 3 } }) });
+    const { body } = await call(server, "GET", path, { headers: { accept: "application/json;as=Table;g=meta.k8s.io;v=v1" } });
+    expect(body["columnDefinitions"].map(({ name }: AnyObject) => name)).toEqual(["Name", "Replicas"]);
+    expect(body["rows"][0].cells).toEqual(["one", 3]);
+  });
+
+  test("is selected by the fields its definition offers", async () => {
+    const path = await define(aCrd("picks", { selectableFields: [{ jsonPath: ".spec.replicas" }] }));
+    for (const replicas of [1, 2]) await call(server, "POST", path, { body: anObject("Pick", { spec: { replicas } }, `n${replicas}`) });
+    const { body } = await call(server, "GET", `${path}?fieldSelector=spec.replicas%3D2`);
+    expect(body["items"].map(({ metadata }: AnyObject) => metadata.name)).toEqual(["n2"]);
+    expect((await call(server, "GET", `${path}?fieldSelector=spec.other%3D2`)).body["message"]).toBe("field label not supported: spec.other");
+  });
+
+  test("goes with its definition", async () => {
+    const crd = aCrd("gones");
+    const path = await define(crd);
+    await call(server, "POST", path, { body: anObject("Gone", {}) });
+    await call(server, "DELETE", `${CRDS}/${crd.metadata.name}`);
+    await until(async () => (await call(server, "GET", `${CRDS}/${crd.metadata.name}`)).status === 404);
+    expect((await call(server, "GET", path)).status).toBe(404);
+    await define(crd);
+    expect((await call(server, "GET", `${path}/one`)).status).toBe(404);
+  });
+});
+
+describe("a definition", () => {
+  test("whose schema is not structural is refused", async () => {
+    const { status, body } = await call(server, "POST", CRDS, { body: aCrd("loose", { schema: { openAPIV3Schema: { type: "object", properties: { spec: {} } } } }) });
+    expect(status).toBe(422);
+    expect(body["message"]).toContain("spec.versions[0].schema.openAPIV3Schema.properties[spec].type: Required value: must not be empty for specified object fields");
+  });
+
+  test("is called as its resources are", async () => {
+    const crd = aCrd("misnamed");
+    crd.metadata.name = "other.example.com";
+    expect((await call(server, "POST", CRDS, { body: crd })).body["message"]).toContain('must be spec.names.plural+"."+spec.group');
+  });
+
+  test("with a name that is taken is not established", async () => {
+    await define(aCrd("firsts", {}, { names: { plural: "firsts", kind: "First" } }));
+    await call(server, "POST", CRDS, { body: aCrd("seconds", {}, { names: { plural: "seconds", kind: "First", listKind: "SecondList" } }) });
+    await until(async () => ((await call(server, "GET", `${CRDS}/seconds.example.com`)).body["status"]?.conditions ?? []).length > 0);
+    const { body } = await call(server, "GET", `${CRDS}/seconds.example.com`);
+    expect(body["status"].conditions[0]).toMatchObject({ type: "NamesAccepted", status: "False", reason: "KindConflict", message: '"First" is already in use' });
+    expect((await call(server, "GET", "/apis/example.com/v1/seconds")).status).toBe(404);
+  });
+});
