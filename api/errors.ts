@@ -135,6 +135,16 @@ export const isApiError = (error: unknown, code: number): error is ApiError => e
 export const isNotFound = (error: unknown): boolean => isApiError(error, 404);
 export const isConflict = (error: unknown): boolean => error instanceof ApiError && error.reason === "Conflict";
 export const isAlreadyExists = (error: unknown): boolean => error instanceof ApiError && error.reason === "AlreadyExists";
+
+/** The answer, or undefined when what was asked for does not exist; any other error is thrown on. */
+export async function orAbsent<T>(call: Promise<T>): Promise<T | undefined> {
+  try {
+    return await call;
+  } catch (error) {
+    if (isNotFound(error)) return undefined;
+    throw error;
+  }
+}
 export const isExpired = (error: unknown): boolean => isApiError(error, 410);
 
 function withDetail(head: string, detail: string): string {

@@ -3,8 +3,10 @@
 import { logger } from "../../lib/log.ts";
 import { certificateController } from "./certificates.ts";
 import { aborted, type Controller, type ControllerDeps } from "./controller.ts";
+import { cronJobController } from "./cronjob/cronjob.ts";
 import { daemonSetController } from "./daemonset/daemonset.ts";
 import { deploymentController } from "./deployment/deployment.ts";
+import { disruptionController } from "./disruption.ts";
 import { endpointsController } from "./endpoints/endpoints.ts";
 import { endpointSliceController } from "./endpoints/endpointslice.ts";
 import { garbageCollector } from "./garbagecollector/garbagecollector.ts";
@@ -17,6 +19,7 @@ import { taintEvictionController } from "./node/tainteviction.ts";
 import { replicaSetController, replicationControllerController } from "./replicaset.ts";
 import { rootCaPublisher, serviceAccountController } from "./serviceaccount.ts";
 import { statefulSetController } from "./statefulset/statefulset.ts";
+import { ttlAfterFinishedController } from "./ttlafterfinished.ts";
 
 /** Makes one controller; registers its informers. */
 export type ControllerFactory = (deps: ControllerDeps) => Controller;
@@ -39,6 +42,9 @@ export const CONTROLLERS: Readonly<Record<string, ControllerFactory>> = {
   "replicationcontroller-controller": replicationControllerController,
   "daemonset-controller": daemonSetController,
   "job-controller": jobController,
+  "cronjob-controller": cronJobController,
+  "ttl-after-finished-controller": ttlAfterFinishedController,
+  "disruption-controller": disruptionController,
   "statefulset-controller": statefulSetController,
 };
 

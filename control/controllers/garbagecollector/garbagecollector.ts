@@ -3,7 +3,7 @@
 import type { Client } from "../../../api/client/client.ts";
 import type { EventRecorder } from "../../../api/client/recorder.ts";
 import { WorkQueue } from "../../../api/client/workqueue.ts";
-import { isConflict, isNotFound } from "../../../api/errors.ts";
+import { isConflict, orAbsent } from "../../../api/errors.ts";
 import type { KubeObject, OwnerReference, Stored } from "../../../api/types.ts";
 import { LruMap } from "../../../lib/lru.ts";
 import { controllerOf, type Controller, type ControllerDeps } from "../controller.ts";
@@ -222,13 +222,4 @@ function policyOf({ metadata }: KubeObject): "Background" | "Foreground" | "Orph
 
 function describe({ apiVersion, kind, name, uid }: OwnerReference): string {
   return `${apiVersion}/${kind}, namespace: , name: ${name}, uid: ${uid}`;
-}
-
-async function orAbsent<T>(call: Promise<T>): Promise<T | undefined> {
-  try {
-    return await call;
-  } catch (error) {
-    if (isNotFound(error)) return undefined;
-    throw error;
-  }
 }

@@ -5,7 +5,7 @@ import { keyOf, type Informer, type Key } from "../../../api/client/informer.ts"
 import type { EventRecorder } from "../../../api/client/recorder.ts";
 import { WorkQueue } from "../../../api/client/workqueue.ts";
 import { runWorkers } from "../../../api/client/workers.ts";
-import { isConflict, isNotFound } from "../../../api/errors.ts";
+import { isConflict, isNotFound, orAbsent } from "../../../api/errors.ts";
 import { matcherOf } from "../../../api/selectors.ts";
 import type { Job, JobStatus, Pod, Stored } from "../../../api/types.ts";
 import type { Clock } from "../../../lib/clock.ts";
@@ -182,7 +182,7 @@ class JobController {
       if (!isConflict(error)) throw error;
     }
     // The list of finalizers is replaced as a whole: on a newer pod it has to be read again.
-    const latest = await this.#client.get<Pod>(POD, { name, namespace }).catch(() => undefined);
+    const latest = await orAbsent(this.#client.get<Pod>(POD, { name, namespace }));
     return latest?.metadata.uid === uid ? this.#release(key, latest) : undefined;
   }
 
