@@ -31,6 +31,12 @@ export class Entry {
     return (this.#object ??= this.#publish(JSON.parse((this.#bytes ?? Buffer.from(this.#stored as Uint8Array)).toString()) as AnyObject));
   }
 
+  /** Lets go of everything but the bytes: only history still knows this version. */
+  shrink(): void {
+    this.#object = undefined;
+    this.#views = undefined;
+  }
+
   /** Another representation of this version (an older API version, a conversion), made once per name. */
   view<T>(name: string, make: (entry: Entry) => T): T {
     this.#views ??= new Map();

@@ -78,6 +78,7 @@ export class ResourceCache {
   /** Tells watchers; called once per batch, after all caches took it. */
   dispatch(events: readonly CacheEvent[]): void {
     this.#watchers.dispatch(events);
+    for (const { previous } of events) previous?.shrink();
   }
 
   trim(nowMs: number): void {
