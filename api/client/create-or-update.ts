@@ -1,4 +1,4 @@
-// Bringing one object to a wanted state: created when absent, changed when it differs, left alone otherwise.
+// Bringing one object to a wanted state: created when absent, changed when it differs (or left as others made it).
 import { isAlreadyExists, isConflict, isNotFound } from "../errors.ts";
 import type { KindInfo } from "../kinds.ts";
 import type { KubeObject, Stored } from "../types.ts";
@@ -21,6 +21,18 @@ export async function createOrUpdate<T extends KubeObject>(client: Client, kind:
     } catch (error) {
       if (!isAlreadyExists(error)) throw error;
     }
+  }
+}
+
+/** Makes an object unless there is one, whoever made it. Asks first: a create that takes an address would be refused for the address. */
+export async function createIfAbsent<T extends KubeObject>(client: Client, kind: KindInfo, object: T): Promise<void> {
+  try {
+    await client.get<T>(kind, { name: object.metadata.name as string, namespace: object.metadata.namespace });
+  } catch (error) {
+    if (!isNotFound(error)) throw error;
+    await client.create<T>(kind, object).catch((reason: unknown) => {
+      if (!isAlreadyExists(reason)) throw reason;
+    });
   }
 }
 

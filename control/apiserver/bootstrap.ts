@@ -1,11 +1,9 @@
 // What every cluster contains from its first moment: namespaces, the API's own Service, classes of priority and of request.
 // Safe to repeat at every start: what is there and right is left alone. Default roles are the business of `auth/policy`.
 import type { Client } from "../../api/client/client.ts";
-import { createOrUpdate } from "../../api/client/create-or-update.ts";
-import { isAlreadyExists, isNotFound } from "../../api/errors.ts";
+import { createIfAbsent, createOrUpdate } from "../../api/client/create-or-update.ts";
 import { builtinKind } from "../../api/registry.ts";
-import type { KindInfo } from "../../api/kinds.ts";
-import type { AnyObject, Endpoints, EndpointSlice, KubeObject, Namespace, PriorityClass, Service } from "../../api/types.ts";
+import type { AnyObject, Endpoints, EndpointSlice, Namespace, PriorityClass, Service } from "../../api/types.ts";
 import { flowSchemas, priorityLevels } from "./flowcontrol.ts";
 
 const NAMESPACES = ["default", "kube-system", "kube-public", "kube-node-lease"];
@@ -71,17 +69,4 @@ function apiEndpointSlice({ advertiseAddress, port }: BootstrapOptions): Endpoin
     endpoints: [{ addresses: [advertiseAddress], conditions: { ready: true } }],
     ports: [{ name: "https", port, protocol: "TCP" }],
   };
-}
-
-/** Looks first: creating the `kubernetes` service again would be refused for its address, not for its name. */
-async function createIfAbsent<T extends KubeObject>(client: Client, kind: KindInfo, object: T): Promise<void> {
-  const { name = "", namespace } = object.metadata;
-  try {
-    await client.get<T>(kind, { name, namespace });
-  } catch (error) {
-    if (!isNotFound(error)) throw error;
-    await client.create<T>(kind, object).catch((reason: unknown) => {
-      if (!isAlreadyExists(reason)) throw reason;
-    });
-  }
 }

@@ -1,7 +1,7 @@
 // The Service that cluster DNS is known under: kube-system/kube-dns at the cluster's DNS address.
 // It has no selector and no endpoints, because every node answers on that address itself.
 import type { Client } from "../../api/client/client.ts";
-import { ApiError } from "../../api/errors.ts";
+import { createIfAbsent } from "../../api/client/create-or-update.ts";
 import { builtinKind } from "../../api/registry.ts";
 import type { Service } from "../../api/types.ts";
 
@@ -19,9 +19,5 @@ export function dnsService(dnsIp: string): Service {
 
 /** Creates the Service unless there is one, whoever made it; needs rights in kube-system. */
 export async function ensureDnsService(client: Client, dnsIp: string): Promise<void> {
-  try {
-    await client.create(builtinKind("", "v1", "Service"), dnsService(dnsIp));
-  } catch (error) {
-    if (!(error instanceof ApiError) || error.reason !== "AlreadyExists") throw error;
-  }
+  await createIfAbsent(client, builtinKind("", "v1", "Service"), dnsService(dnsIp));
 }
