@@ -104,6 +104,7 @@ export class ServiceAccountTokens {
 
   /** Whether a token claims to be one of ours, by its issuer alone. */
   claims(token: string): boolean {
+    if (this.#verified.get(token)) return true;
     const issuer = peekClaims(token)?.["iss"];
     return issuer === LEGACY_ISSUER || this.options.issuers.includes(issuer as string);
   }
