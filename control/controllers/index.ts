@@ -17,6 +17,7 @@ import { nodeLifecycleController } from "./node/lifecycle.ts";
 import { podGarbageCollector } from "./node/podgc.ts";
 import { taintEvictionController } from "./node/tainteviction.ts";
 import { replicaSetController, replicationControllerController } from "./replicaset.ts";
+import { resourceQuotaController } from "./resourcequota.ts";
 import { rootCaPublisher, serviceAccountController } from "./serviceaccount.ts";
 import { statefulSetController } from "./statefulset/statefulset.ts";
 import { ttlAfterFinishedController } from "./ttlafterfinished.ts";
@@ -45,6 +46,7 @@ export const CONTROLLERS: Readonly<Record<string, ControllerFactory>> = {
   "cronjob-controller": cronJobController,
   "ttl-after-finished-controller": ttlAfterFinishedController,
   "disruption-controller": disruptionController,
+  "resourcequota-controller": resourceQuotaController,
   "statefulset-controller": statefulSetController,
 };
 
