@@ -109,7 +109,7 @@ export class SchedulingQueue {
     const rested = this.#backoff.peek()?.readyAt ?? Infinity;
     const forgotten = (this.#waiting.oldest?.since ?? Infinity) + MAX_UNSCHEDULABLE_MS;
     const next = Math.min(rested, forgotten);
-    return next === Infinity ? undefined : next;
+    return next === Infinity ? undefined : Math.min(next, this.#now() + MAX_UNSCHEDULABLE_MS);
   }
 
   /** The pod was placed: its history ends. */
@@ -179,7 +179,8 @@ export class SchedulingQueue {
   /** Tries again what no event has helped for too long. */
   flushForgotten(): void {
     const now = this.#now();
-    for (let queued = this.#waiting.oldest; queued && queued.since + MAX_UNSCHEDULABLE_MS <= now; queued = this.#waiting.oldest) {
+    const isForgotten = ({ since }: QueuedPod): boolean => since + MAX_UNSCHEDULABLE_MS <= now || since > now;
+    for (let queued = this.#waiting.oldest; queued && isForgotten(queued); queued = this.#waiting.oldest) {
       this.#waiting.remove(queued.info.uid);
       this.#active.push(queued);
     }
@@ -259,7 +260,9 @@ export class SchedulingQueue {
 
   #moveRested(): void {
     const now = this.#now();
-    for (let next = this.#backoff.peek(); next && next.readyAt <= now; next = this.#backoff.peek()) {
+    // A rest that ends later than any rest can means that the clock was set back.
+    const isOver = ({ readyAt }: QueuedPod): boolean => readyAt <= now || readyAt > now + this.options.maxBackoffMs;
+    for (let next = this.#backoff.peek(); next && isOver(next); next = this.#backoff.peek()) {
       this.#backoff.pop();
       this.#active.push(next);
     }
