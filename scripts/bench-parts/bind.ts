@@ -2,7 +2,7 @@
 import { builtinKind } from "../../api/registry.ts";
 import type { Node, Pod } from "../../api/types.ts";
 import type { Control } from "./control.ts";
-import { aPod, createMany, namespaceFor } from "./rates.ts";
+import { aPod, createMany, h2load, namespaceFor } from "./rates.ts";
 
 const NODES = builtinKind("", "v1", "Node");
 const PODS = builtinKind("", "v1", "Pod");
@@ -17,7 +17,7 @@ export async function bindPods(control: Control): Promise<number> {
   const bound = countBound(control, namespace, aborter.signal);
   const begin = performance.now();
   const { schedulerName: _, ...spec } = aPod(namespace).spec!;
-  await createMany(POD_COUNT, () => control.client.create<Pod>(PODS, { ...aPod(namespace), spec }));
+  await h2load(control, { path: `/api/v1/namespaces/${namespace}/pods`, requests: POD_COUNT, body: { ...aPod(namespace), spec } });
   await bound;
   const seconds = (performance.now() - begin) / 1000;
   aborter.abort();
@@ -27,12 +27,10 @@ export async function bindPods(control: Control): Promise<number> {
 async function createNode(control: Control, index: number): Promise<void> {
   const name = `bench-node-${index}`;
   const amounts = { cpu: "32", memory: "256Gi", pods: "110", "ephemeral-storage": "100Gi" };
-  const node = await control.client.create<Node>(NODES, { metadata: { name, labels: { "kubernetes.io/hostname": name, "topology.kubernetes.io/zone": `zone-${index % 3}` } }, spec: {} });
+  await control.client.create<Node>(NODES, { metadata: { name, labels: { "kubernetes.io/hostname": name, "topology.kubernetes.io/zone": `zone-${index % 3}` } }, spec: {} });
   const now = new Date().toISOString().replace(/\.\d+/, "");
-  await control.client.update<Node>(NODES, {
-    ...node,
-    status: { ...node.status, capacity: amounts, allocatable: amounts, conditions: [{ type: "Ready", status: "True", reason: "KubeletReady", message: "kubelet is posting ready status", lastHeartbeatTime: now, lastTransitionTime: now }] },
-  }, { subresource: "status" });
+  const ready = { type: "Ready", status: "True", reason: "KubeletReady", message: "kubelet is posting ready status", lastHeartbeatTime: now, lastTransitionTime: now };
+  await control.client.patch<Node>(NODES, { name }, { status: { capacity: amounts, allocatable: amounts, conditions: [ready] } }, { type: "merge", subresource: "status" });
   // A new node carries the not-ready taint until the node lifecycle controller has seen it Ready.
   for (;;) {
     const current = await control.client.get<Node>(NODES, { name });

@@ -69,7 +69,7 @@ function aConfigMap(namespace: string): ConfigMap {
 }
 
 /** Requests a second; throws unless every one succeeded. */
-async function h2load(control: Control, { path, requests, body }: { path: string; requests: number; body?: unknown }): Promise<number> {
+export async function h2load(control: Control, { path, requests, body }: { path: string; requests: number; body?: unknown }): Promise<number> {
   const bodyFile = join(tmpdir(), `minik8s-bench-${process.pid}.json`);
   if (body) writeFileSync(bodyFile, JSON.stringify(body));
   const child = Bun.spawn(["h2load", "-c", String(CONNECTIONS), "-m", String(STREAMS), "-n", String(requests), "-H", `Authorization: Bearer ${control.token}`, "-H", "Content-Type: application/json", ...(body ? ["-d", bodyFile] : []), `${control.url}${path}`], { stdout: "pipe", stderr: "pipe" });
