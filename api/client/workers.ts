@@ -1,6 +1,6 @@
 // Workers that turn keys into reconciles: success forgets a key's failures, a throw tries it again later.
 import { logger } from "../../lib/log.ts";
-import { isAlreadyExists, isConflict } from "../errors.ts";
+import { isAlreadyExists, isConflict, isNotFound } from "../errors.ts";
 import type { WorkQueue } from "./workqueue.ts";
 
 export interface WorkersOptions {
@@ -44,6 +44,6 @@ async function work({ name, queue, reconcile, signal }: WorkersOptions): Promise
 }
 
 function report(controller: string, key: string, error: unknown): void {
-  if (isConflict(error) || isAlreadyExists(error)) log.debug({ controller, key, err: error }, "the cache was behind; trying again");
+  if (isConflict(error) || isAlreadyExists(error) || isNotFound(error)) log.debug({ controller, key, err: error }, "the cache was behind; trying again");
   else log.warn({ controller, key, err: error }, "reconcile failed; trying again");
 }

@@ -6,7 +6,7 @@ import { BackgroundEventRecorder } from "../../api/client/recorder.ts";
 import { builtinKind, KindRegistry } from "../../api/registry.ts";
 import { SchemaCodec } from "../../api/schema/codec.ts";
 import { SchemaEngine } from "../../api/schema/engine.ts";
-import type { ConfigMap, Deployment, Endpoints, EndpointSlice, Event, KubeObject, Node, Pod, ReplicaSet, Service, ServiceAccount, Stored } from "../../api/types.ts";
+import type { ConfigMap, DaemonSet, Deployment, Endpoints, EndpointSlice, Event, Job, KubeObject, Node, Pod, ReplicaSet, ResourceQuota, Service, ServiceAccount, StatefulSet, Stored } from "../../api/types.ts";
 import { systemClock } from "../../lib/clock.ts";
 import { ApiError, forbidden } from "../../api/errors.ts";
 import type { AdmissionPlugin } from "../apiserver/admission/plugin.ts";
@@ -15,7 +15,7 @@ import type { TestServer } from "../apiserver/testing.ts";
 import { becomes, eventually, pretendKubelet } from "./cluster.suite.ts";
 import type { ControllerDeps } from "./controller.ts";
 import { createControllers, runControllers } from "./index.ts";
-import { CONFIG_MAP, DEPLOYMENT, ENDPOINT_SLICE, ENDPOINTS, NAMESPACE, NODE, POD, REPLICA_SET, SERVICE, SERVICE_ACCOUNT } from "./kinds.ts";
+import { CONFIG_MAP, DAEMON_SET, DEPLOYMENT, ENDPOINT_SLICE, ENDPOINTS, JOB, NAMESPACE, NODE, POD, REPLICA_SET, RESOURCE_QUOTA, SERVICE, SERVICE_ACCOUNT, STATEFUL_SET } from "./kinds.ts";
 
 let server: TestServer;
 let client: Client;
@@ -110,6 +110,30 @@ describe("all controllers on the API server", () => {
 
   test("a node gets its range of addresses", async () => {
     await becomes(async () => (await client.get<Node>(NODE, { name: "n1" })).spec?.podCIDR, "10.244.0.0/24");
+  });
+
+  test("stateful sets, daemon sets, jobs and quotas do their work under the API's own rules", async () => {
+    const namespace = "work";
+    await client.create(NAMESPACE, { metadata: { name: namespace } });
+    const template = { metadata: { labels }, spec: { nodeName: "n1", containers: [{ name: "c", image: "i", resources: { requests: { cpu: "100m" } } }] } };
+    await client.create<ResourceQuota>(RESOURCE_QUOTA, { metadata: { name: "q", namespace }, spec: { hard: { pods: "20", "requests.cpu": "2" } } });
+    await client.create<StatefulSet>(STATEFUL_SET, { metadata: { name: "db", namespace }, spec: { replicas: 2, serviceName: "db", selector: { matchLabels: labels }, template } });
+    await becomes(async () => (await client.get<StatefulSet>(STATEFUL_SET, { namespace, name: "db" })).status?.readyReplicas, 2);
+    await client.create<DaemonSet>(DAEMON_SET, { metadata: { name: "agent", namespace }, spec: { selector: { matchLabels: { ds: "x" } }, template: { ...template, metadata: { labels: { ds: "x" } } } } });
+    await becomes(async () => (await client.get<DaemonSet>(DAEMON_SET, { namespace, name: "agent" })).status?.numberAvailable, 1);
+    await client.create<Job>(JOB, { metadata: { name: "once", namespace }, spec: { backoffLimit: 6, completions: 1, parallelism: 1, selector: { matchLabels: { job: "once" } }, template: { metadata: { labels: { job: "once" } }, spec: { ...template.spec, restartPolicy: "Never" } } } });
+    await becomes(async () => (await client.get<Job>(JOB, { namespace, name: "once" })).status?.active, 1);
+    await becomes(async () => (await client.get<ResourceQuota>(RESOURCE_QUOTA, { namespace, name: "q" })).status?.hard, { pods: "20", "requests.cpu": "2" });
+    const job = (await list<Pod>(POD, namespace)).find((pod) => pod.metadata.name.startsWith("once-")) as Stored<Pod>;
+    await client.patch(POD, { namespace, name: job.metadata.name }, { status: { phase: "Succeeded" } }, { type: "merge", subresource: "status" });
+    await eventually(async () => (await client.get<Job>(JOB, { namespace, name: "once" })).status?.conditions?.some(({ type }) => type === "Complete") ?? false);
+    await client.patch(STATEFUL_SET, { namespace, name: "db" }, { spec: { template: { spec: { containers: [{ name: "c", image: "j" }] } } } }, { type: "strategic" });
+    await eventually(async () => {
+      const { status } = await client.get<StatefulSet>(STATEFUL_SET, { namespace, name: "db" });
+      return status?.currentRevision === status?.updateRevision && status?.updatedReplicas === 2 && status?.readyReplicas === 2;
+    });
+    await client.delete(NAMESPACE, { name: namespace });
+    await eventually(async () => !(await client.list(NAMESPACE)).items.some((o) => o.metadata.name === namespace), "the namespace being gone");
   });
 
   test("at rest nothing is written", async () => {

@@ -100,7 +100,8 @@ class JobController {
 
   async #reconcile(key: Key): Promise<void> {
     const job = this.#jobs.lister.get(key);
-    if (!job || isFinishedJob(job) || (job.spec?.managedBy ?? OURS) !== OURS) return;
+    // Without a selector no pod would ever count as ours, and there would be no end of making them.
+    if (!job?.spec?.selector || isFinishedJob(job) || (job.spec?.managedBy ?? OURS) !== OURS) return;
     if (this.#pendingPods.isBehind(key) || this.#pendingJobs.isBehind(key)) return this.#queue.addAfter(key, 1000);
     const pods = await claim({ client: this.#client, owner: job, ownerKind: JOB, kind: POD, matcher: matcherOf(job.spec?.selector), candidates: ownedAndOrphans(this.#pods, job), finalizer: TRACKING_FINALIZER });
     const assessment = assess(job, pods, { before: this.#failures.get(job.metadata.uid) ?? NO_FAILURES, now: this.#clock.now() });

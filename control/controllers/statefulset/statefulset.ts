@@ -12,6 +12,7 @@ import { controllerOf, type Controller, type ControllerDeps } from "../controlle
 import { beyondLimit, deleteRevisions, snapshot, sortRevisions, templateOf, type Snapshot } from "../history.ts";
 import { CONTROLLER_REVISION, PERSISTENT_VOLUME_CLAIM, POD, STATEFUL_SET } from "../kinds.ts";
 import { claim, controllerRefOf, indexByController, ownedAndOrphans, resolveController } from "../owners.ts";
+import { isNamespaceTerminating } from "../podcontrol.ts";
 import { nextAvailability } from "../pods.ts";
 import { isSame } from "../template.ts";
 import { PendingWrites } from "../writes.ts";
@@ -90,7 +91,7 @@ class StatefulSetController {
     const deleted = steps.flatMap((step) => (step.type === "delete" ? [step.pod] : []));
     await this.#writeStatus(set, statusOf(situation, outcome.failure ? [] : deleted, collisionCount));
     await this.#truncateHistory(set, pods, { revisions, current, update });
-    if (outcome.failure) throw outcome.failure;
+    if (outcome.failure && !isNamespaceTerminating(outcome.failure)) throw outcome.failure;
     const wait = nextAvailability(pods, set.spec.minReadySeconds ?? 0, situation.now);
     if (wait !== undefined) this.#queue.addAfter(key, wait);
   }
@@ -158,7 +159,7 @@ class StatefulSetController {
       await this.#ownClaims(set, created);
       this.#say(set, "Create", pod);
     } catch (error) {
-      if (!isAlreadyExists(error)) this.#say(set, "Create", pod, error);
+      if (!isAlreadyExists(error) && !isNamespaceTerminating(error)) this.#say(set, "Create", pod, error);
       throw error;
     }
   }
