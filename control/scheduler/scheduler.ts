@@ -97,6 +97,7 @@ class SchedulerCore {
   /** Decides and binds until the signal aborts. */
   async run(signal: AbortSignal): Promise<void> {
     await this.options.informers.waitForSync(signal);
+    signal.addEventListener("abort", () => this.#wake?.(), { once: true });
     while (!signal.aborted) {
       this.#slice();
       if (this.#bindings < MAX_BINDINGS && this.#queue.hasNext) await new Promise((resolve) => setImmediate(resolve));
@@ -136,17 +137,14 @@ class SchedulerCore {
 
   /** Until a pod may be ready: by an event, a finished binding, or the end of a rest. */
   async #idle(signal: AbortSignal): Promise<void> {
+    if (signal.aborted) return;
+    const { clock } = this.options;
     const readyAt = this.#queue.nextReadyAt;
-    const timer = new AbortController();
-    const woken = new Promise<void>((resolve) => {
-      this.#wake = resolve;
-      signal.addEventListener("abort", () => resolve(), { signal: timer.signal, once: true });
-      if (signal.aborted) resolve();
-    });
-    const rested = readyAt === undefined ? [] : [this.options.clock.sleep(Math.max(1, readyAt - this.options.clock.now()), timer.signal)];
-    await Promise.race([woken, ...rested]);
+    const timer = readyAt === undefined ? undefined : new AbortController();
+    const woken = new Promise<void>((resolve) => (this.#wake = resolve));
+    await (timer ? Promise.race([woken, clock.sleep(Math.max(1, (readyAt ?? 0) - clock.now()), timer.signal)]) : woken);
     this.#wake = undefined;
-    timer.abort();
+    timer?.abort();
   }
 
   #scheduleOne(queued: QueuedPod): void {

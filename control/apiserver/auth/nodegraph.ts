@@ -139,7 +139,8 @@ function addVolume(pod: Stored<Pod>, volume: Volume, add: Add): void {
   add("persistentvolumeclaims", volume.persistentVolumeClaim?.claimName ?? (volume.ephemeral && `${pod.metadata.name}-${volume.name}`));
   add("secrets", volume.csi?.nodePublishSecretRef?.name);
   add("secrets", volume.azureFile?.secretName);
-  for (const source of [volume.cephfs, volume.cinder, volume.flexVolume, volume.rbd, volume.scaleIO, volume.iscsi, volume.storageos]) add("secrets", source?.secretRef?.name);
+  // Old kinds of storage all name their Secret alike.
+  for (const source of Object.values(volume)) if (typeof source === "object" && "secretRef" in source) add("secrets", source.secretRef?.name);
   for (const source of volume.projected?.sources ?? []) {
     add("secrets", source.secret?.name);
     add("configmaps", source.configMap?.name);
