@@ -10,6 +10,8 @@ import type { DocumentSource } from "../control/apiserver/http/documents.ts";
 import { ProtobufDecoder } from "../api/protobuf/decode.ts";
 import { createAdmission } from "../control/apiserver/admission/index.ts";
 import { CustomResources } from "../control/apiserver/extensions/crd/definitions.ts";
+import { webhookCaller } from "../control/apiserver/extensions/webhook/client.ts";
+import { mutatingWebhooks, validatingWebhooks } from "../control/apiserver/extensions/webhook/plugin.ts";
 import { createStrategies } from "../control/apiserver/kinds/index.ts";
 import type { UserInfo } from "../control/apiserver/request.ts";
 import { createAuth, type Auth } from "../control/apiserver/auth/create.ts";
@@ -68,12 +70,14 @@ export function buildApiServer({ values, store, pki, signal, advertise }: ApiOpt
     informers, clock, clientAuthorities: [pki.roots.authority.certPem], serviceAccountKeyPem: pki.roots.serviceAccountKeyPem,
     issuer,
   });
+  const engine = (): ApiServer["engine"] => (parts.server as ApiServer).engine;
+  const webhooks = { engine, call: webhookCaller(engine) };
   const server = createApiServer({
     store, kinds, clock,
     codec, protobuf: new ProtobufDecoder(),
     strategies: createStrategies({ serviceCidrs, custom: customResources.strategyFor }),
     extensions: [customResources],
-    admission: createAdmission({ authorizer: auth.authorizer, beforeQuota: auth.admission }),
+    admission: createAdmission({ authorizer: auth.authorizer, beforeQuota: [...auth.admission, mutatingWebhooks(webhooks), validatingWebhooks(webhooks)] }),
     postHandlers: auth.postHandlers,
     http: {
       host: values["bind-address"] as string,

@@ -5,6 +5,7 @@ import type { AddressInfo } from "node:net";
 import type { Duplex } from "node:stream";
 import type { TLSSocket } from "node:tls";
 import { logger } from "../../../lib/log.ts";
+import { admitConnection } from "../connect/admit.ts";
 import { ApiError } from "../../../api/errors.ts";
 import type { Authenticator, Authorizer, Credentials } from "../auth/auth.ts";
 import type { Engine } from "../engine.ts";
@@ -140,7 +141,10 @@ export class HttpServer {
     const user = await this.#userOf(exchange.request);
     await authorize(authorizer, user, { target, method });
     if (target.type === "path") return serveDocument(exchange, documents, { path, query });
-    if (connect?.handles(target)) return connect.request(exchange, { target, query, user });
+    if (connect?.handles(target)) {
+      await admitConnection(engine, { target, query, user });
+      return connect.request(exchange, { target, query, user });
+    }
     const authorizeVerb = (verb: string): Promise<void> => authorize(authorizer, user, { target: { ...target, verb }, method });
     await serveResource(engine, exchange, { target, query, user, authorize: authorizeVerb, stopping: this.#stopping.signal });
   }
@@ -171,6 +175,7 @@ export class HttpServer {
       const user = await this.#userOf(request);
       await authorize(authorizer, user, { target, method });
       if (target.type === "path" || !connect?.handles(target)) throw new ApiError(400, "BadRequest", "Upgrade request required");
+      await admitConnection(this.#deps.engine, { target, query, user });
       await connect.upgrade(request, socket, { target, query, user, head });
     } catch (error) {
       refuseUpgrade(socket, error);
