@@ -18,12 +18,13 @@ const TRANSFORMS = new Set(["Table", "PartialObjectMetadata", "PartialObjectMeta
 const MAX_REMEMBERED = 256;
 const remembered = new Map<string, Output>();
 
-/** Reads an Accept header; throws 406 when nothing in it can be served. */
-export function outputOf(accept: string | undefined): Output {
+/** Reads an Accept header; throws 406 when nothing in it can be served. What is not an object has no Table and no metadata. */
+export function outputOf(accept: string | undefined, isObject = true): Output {
   if (!accept || accept === "*/*" || accept === "application/json") return JSON_OUTPUT;
+  if (!isObject) return negotiate(accept, false);
   const known = remembered.get(accept);
   if (known) return known;
-  const output = negotiate(accept);
+  const output = negotiate(accept, true);
   if (remembered.size < MAX_REMEMBERED) remembered.set(accept, output);
   return output;
 }
@@ -44,14 +45,14 @@ export function mediaRanges(accept: string): MediaRange[] {
   return ranges.sort((a, b) => b.quality - a.quality);
 }
 
-function negotiate(accept: string): Output {
+function negotiate(accept: string, canTransform: boolean): Output {
   for (const { type, parameters } of mediaRanges(accept)) {
     const format = formatOf(type);
     if (!format) continue;
     const as = parameters["as"];
     if (as === undefined) return { ...JSON_OUTPUT, format, pretty: parameters["pretty"] === "1" };
     const version = parameters["v"] ?? "v1";
-    if (parameters["g"] !== "meta.k8s.io" || (version !== "v1" && version !== "v1beta1") || !TRANSFORMS.has(as)) continue;
+    if (!canTransform || parameters["g"] !== "meta.k8s.io" || (version !== "v1" && version !== "v1beta1") || !TRANSFORMS.has(as)) continue;
     return { format, as: as as NonNullable<Output["as"]>, version, pretty: false };
   }
   throw notAcceptable(`only the following media types are accepted: ${ACCEPTED.join(", ")}`);

@@ -49,11 +49,17 @@ export async function serveResource(engine: Engine, exchange: Exchange, call: Ca
   requireScope(request, target);
   requireVerb(request, sub);
   const accept = exchange.request.headers["accept"];
-  const view = viewOf(engine, sub ? { ...kind } : kind, { output: outputOf(accept), query });
+  const view = viewOf(engine, sub ? { ...kind } : kind, { output: outputOf(accept, isObject(engine, request, sub)), query });
   const step: Step = { engine, exchange, call, request, view, sub };
   const serve = SERVERS[target.verb];
   if (!serve) throw methodNotSupported(kind, target.verb);
   await serve(step);
+}
+
+/** Reviews, scales and actions are answered, not shown. */
+function isObject({ postHandlers }: Engine, { kind, verb }: ResourceRequest, sub: SubresourceInfo | undefined): boolean {
+  if (sub) return sub.gvk.kind === kind.kind;
+  return verb !== "create" || (postHandlers?.[kind.plural] === undefined && kind.verbs.includes("get"));
 }
 
 interface Step {
@@ -195,6 +201,8 @@ async function bodyObject({ engine, exchange, call, request, sub }: Step): Promi
   const { object, warnings } = engine.codec.decode(sub ? bodyKind(raw, gvk) : gvk, raw, mode, text);
   exchange.warnings.push(...warnings);
   object.metadata ??= {};
+  object.kind ??= gvk.kind;
+  object.apiVersion ??= apiVersionOf(gvk);
   return object;
 }
 

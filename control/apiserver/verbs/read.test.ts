@@ -177,6 +177,14 @@ describe("representations", () => {
     expect(only.body).toMatchObject({ code: 406, reason: "NotAcceptable", message: expect.stringContaining("only the following media types are accepted") });
   });
 
+  test("what is no object has no Table: who insists on one is told, who takes JSON too gets it", async () => {
+    const own = await startTestServer({ http: true, postHandlers: { selfsubjectaccessreviews: (_request, body) => body } });
+    const review = (accept: string): ReturnType<typeof call> => call(own, "POST", "/apis/authorization.k8s.io/v1/selfsubjectaccessreviews", { body: { spec: {} }, headers: { accept } });
+    expect((await review("application/json;as=Table;v=v1;g=meta.k8s.io")).status).toBe(406);
+    expect((await review("application/json;as=Table;v=v1;g=meta.k8s.io,application/json")).body.kind).toBe("SelfSubjectAccessReview");
+    await own.stop();
+  });
+
   test("pretty means pretty, and large replies are compressed for who wants it", async () => {
     expect((await call(server, "GET", `${MAPS}/b?pretty=true`)).text).toContain('\n  "metadata": {');
     await server.client.create<ConfigMap>(CONFIG_MAP, { metadata: { name: "big", namespace: "big" }, data: { v: "x".repeat(300_000) } });
