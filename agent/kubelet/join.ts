@@ -5,6 +5,7 @@ import { mkdir, readFile, writeFile } from "node:fs/promises";
 import { connect, type DetailedPeerCertificate } from "node:tls";
 import { dirname } from "node:path";
 import { parse } from "yaml";
+import { isApiError } from "../../api/errors.ts";
 import { HttpClient } from "../../api/client/http.ts";
 import { builtinKind } from "../../api/registry.ts";
 import type { ConfigMap } from "../../api/types.ts";
@@ -13,6 +14,7 @@ import { logger } from "../../lib/log.ts";
 import { identityPaths, RotatingCertificate } from "./identity.ts";
 
 const log = logger("join");
+const CSR = builtinKind("certificates.k8s.io", "v1", "CertificateSigningRequest");
 const CONFIG_MAP = builtinKind("", "v1", "ConfigMap");
 const CONNECT_TIMEOUT_MS = 10_000;
 
@@ -70,9 +72,13 @@ async function bootstrap({ server, token, signal }: JoinOptions, caPem: string, 
   if (token === "") throw new JoinError("this machine has not joined a cluster yet: run `minik8s token create` on the control plane and pass what it prints as --token");
   const client = new HttpClient({ server, caPem, token: () => token, userAgent: "minik8s-kubelet" });
   try {
+    // Asked first and without a body: a server may close the connection on a refused body before its answer is read.
+    await client.list(CSR, { limit: 1 }).catch((error: unknown) => {
+      if (isApiError(error, 401)) throw error;
+    });
     await certificate.renew(client, signal);
   } catch (error) {
-    if ((error as { code?: number }).code === 401) throw new JoinError("the join token is not valid (any more): make a new one with `minik8s token create` on the control plane", { cause: error });
+    if (isApiError(error, 401)) throw new JoinError("the join token is not valid (any more): make a new one with `minik8s token create` on the control plane", { cause: error });
     throw error;
   } finally {
     client.close();

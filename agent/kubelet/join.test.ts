@@ -1,0 +1,80 @@
+// Joining a cluster over HTTPS, against the real API server with a memory store.
+import { afterAll, beforeAll, expect, test } from "bun:test";
+import { createHash, X509Certificate } from "node:crypto";
+import { mkdtempSync, rmSync, statSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join as joinPath } from "node:path";
+import { builtinKind } from "../../api/registry.ts";
+import type { CertificateSigningRequest, Stored } from "../../api/types.ts";
+import type { Authenticator } from "../../control/apiserver/auth/auth.ts";
+import { selfSigned, startTestServer, type TestServer } from "../../control/apiserver/testing.ts";
+import { createAuthority, readRequest, signRequest } from "../../control/pki/certificates.ts";
+import { systemClock } from "../../lib/clock.ts";
+import { identityPaths, isValid, loadCertificate, renewalTime } from "./identity.ts";
+import { join, JoinError, type JoinOptions } from "./join.ts";
+
+const CSR = builtinKind("certificates.k8s.io", "v1", "CertificateSigningRequest");
+const TOKEN = "abcdef.0123456789abcdef";
+const dir = mkdtempSync(joinPath(tmpdir(), "kubelet-join-"));
+const stop = new AbortController();
+const tokenUser: Authenticator = { authenticate: ({ bearerToken }) => (bearerToken === TOKEN ? { name: "system:bootstrap:abcdef", groups: ["system:bootstrappers"] } : undefined) };
+let server: TestServer;
+let caSha256: string;
+let asked: string[] = [];
+
+/** Signs or denies every request it sees, as the cluster's controllers do. */
+async function controllers(signal: AbortSignal): Promise<void> {
+  const authority = await createAuthority("kubernetes", 86_400_000);
+  for await (const event of server.client.watch<CertificateSigningRequest>(CSR, { resourceVersion: "0", sendInitialEvents: true, signal })) {
+    if (event.type !== "ADDED") continue;
+    const csr = event.object as Stored<CertificateSigningRequest>;
+    const csrPem = Buffer.from(csr.spec.request, "base64").toString();
+    const names = await readRequest(csrPem);
+    asked.push(`${names.organizations.join()}/${names.commonName}`);
+    const isDenied = names.commonName.endsWith("unwanted");
+    const status = isDenied ? { conditions: [{ type: "Denied", status: "True", reason: "Policy", message: "not here" }] } : { certificate: Buffer.from(await signRequest(authority, csrPem, { usages: ["client auth"], lifetimeMs: 3_600_000 })).toString("base64") };
+    await server.client.patch(CSR, { name: csr.metadata.name }, { status }, { type: "merge", subresource: isDenied ? "approval" : "status" });
+  }
+}
+
+beforeAll(async () => {
+  server = await startTestServer({ http: { authenticators: [tokenUser], authorizer: { authorize: () => ({ allowed: true }) } } });
+  caSha256 = createHash("sha256").update(new X509Certificate((await selfSigned()).cert).raw).digest("hex");
+  void controllers(stop.signal).catch(() => undefined);
+});
+
+afterAll(async () => {
+  stop.abort();
+  await server.stop();
+  rmSync(dir, { recursive: true, force: true });
+});
+
+const options = (overrides: Partial<JoinOptions> = {}): JoinOptions => ({ server: server.url, token: TOKEN, caSha256, nodeName: "n1", nodeIp: "127.0.0.1", dataDir: joinPath(dir, overrides.nodeName ?? "n1"), clock: systemClock, signal: stop.signal, ...overrides });
+
+test("a node joins with the token, keeps its key to itself, and needs no token the next time", async () => {
+  const identity = await join(options());
+  expect(asked).toEqual(["system:nodes/system:node:n1"]);
+  expect(isValid(identity.client.current, Date.now())).toBe(true);
+  const path = identityPaths(joinPath(dir, "n1")).client;
+  expect(statSync(path).mode & 0o777).toBe(0o600);
+  expect(await loadCertificate(path)).toEqual(identity.client.current);
+  asked = [];
+  const again = await join(options({ token: "", caSha256: "" }));
+  expect(again.client.current).toEqual(identity.client.current);
+  expect(asked).toEqual([]);
+});
+
+test("a server of another authority, a wrong token and no token are each one clear refusal", async () => {
+  await expect(join(options({ nodeName: "n2", caSha256: "0".repeat(64) }))).rejects.toThrow("does not belong to the authority in the join token");
+  await expect(join(options({ nodeName: "n3", token: "abcdef.wrong" }))).rejects.toThrow("the join token is not valid (any more)");
+  await expect(join(options({ nodeName: "n4", token: "" }))).rejects.toBeInstanceOf(JoinError);
+  await expect(join(options({ nodeName: "unwanted" }))).rejects.toThrow("was denied: not here");
+});
+
+test("a certificate is renewed in the last third of its life", async () => {
+  const { certPem } = (await loadCertificate(identityPaths(joinPath(dir, "n1")).client)) ?? { certPem: "" };
+  const { validFromDate, validToDate } = new X509Certificate(certPem);
+  const life = validToDate.getTime() - validFromDate.getTime();
+  expect((renewalTime(certPem, 0) - validFromDate.getTime()) / life).toBeCloseTo(0.7);
+  expect((renewalTime(certPem, 1) - validFromDate.getTime()) / life).toBeCloseTo(0.9);
+});
