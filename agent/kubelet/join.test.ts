@@ -65,10 +65,11 @@ test("a node joins with the token, keeps its key to itself, and needs no token t
 });
 
 test("a server of another authority, a wrong token and no token are each one clear refusal", async () => {
-  await expect(join(options({ nodeName: "n2", caSha256: "0".repeat(64) }))).rejects.toThrow("does not belong to the authority in the join token");
-  await expect(join(options({ nodeName: "n3", token: "abcdef.wrong" }))).rejects.toThrow("the join token is not valid (any more)");
-  await expect(join(options({ nodeName: "n4", token: "" }))).rejects.toBeInstanceOf(JoinError);
-  await expect(join(options({ nodeName: "unwanted" }))).rejects.toThrow("was denied: not here");
+  const failure = (overrides: Partial<JoinOptions>): Promise<unknown> => join(options(overrides)).then(() => undefined, (error: unknown) => error);
+  expect(String(await failure({ nodeName: "n2", caSha256: "0".repeat(64) }))).toContain("does not belong to the authority in the join token");
+  expect(String(await failure({ nodeName: "n3", token: "abcdef.wrong" }))).toContain("the join token is not valid (any more)");
+  expect(await failure({ nodeName: "n4", token: "" })).toBeInstanceOf(JoinError);
+  expect(String(await failure({ nodeName: "unwanted" }))).toContain("was denied: not here");
 });
 
 test("a certificate is renewed in the last third of its life", async () => {
