@@ -7,6 +7,7 @@ import type { UserInfo } from "../request.ts";
 import type { Authenticator, Credentials } from "./auth.ts";
 import { bootstrapTokenUser } from "./bootstraptoken.ts";
 import type { Lookup } from "./lookup.ts";
+import type { SyncGate } from "./ready.ts";
 import { TokenError, type ServiceAccountTokens, type TokenUser } from "./serviceaccount.ts";
 import { authenticated } from "./user.ts";
 import { CertificateAuthenticator } from "./x509.ts";
@@ -19,6 +20,8 @@ export interface AuthenticatorOptions {
   readonly tokens: ServiceAccountTokens;
   readonly lookup: Lookup;
   readonly clock: Clock;
+  /** Closed while what tokens are bound to is not known yet. */
+  readonly gate: SyncGate;
   readonly staticTokens?: ReadonlyMap<string, UserInfo> | undefined;
   /** Any further kind of token, such as OIDC; undefined when the token is not of that kind. */
   readonly further?: ((token: string) => Promise<TokenUser | undefined>) | undefined;
@@ -44,11 +47,13 @@ export class TokenAuthenticator {
 /** Tries certificate, then token; undefined for a request that offers neither. */
 export class RequestAuthenticator implements Authenticator {
   readonly tokens: TokenAuthenticator;
+  readonly #gate: SyncGate;
   readonly #certificates: CertificateAuthenticator;
   readonly #audiences: readonly string[];
 
   constructor(options: AuthenticatorOptions) {
     this.tokens = new TokenAuthenticator(options);
+    this.#gate = options.gate;
     this.#certificates = new CertificateAuthenticator({ authorities: options.clientAuthorities, clock: options.clock });
     this.#audiences = options.tokens.audiences;
   }
@@ -57,7 +62,8 @@ export class RequestAuthenticator implements Authenticator {
     // A certificate that is not ours is no obstacle to a good token beside it: proxies present their own.
     const { user, isBad } = this.#byCertificate(credentials);
     if (user) return authenticated(user);
-    if (credentials.bearerToken) return this.#byToken(credentials.bearerToken);
+    const { bearerToken } = credentials;
+    if (bearerToken) return this.#gate.isOpen ? this.#byToken(bearerToken) : this.#gate.wait().then(() => this.#byToken(bearerToken));
     if (isBad) throw unauthorized();
     return undefined;
   }

@@ -2,16 +2,19 @@
 // Answers come from caches at once, so they cost about as much as the question.
 import { parseFieldSelector } from "../../../api/selectors.ts";
 import type { AccessRequest, Authorizer, Decision } from "./auth.ts";
+import type { SyncGate } from "./ready.ts";
 import { MASTERS } from "./user.ts";
 
 const MASTER: Decision = { allowed: true };
 
 /** Asks each in turn: the first to allow or deny decides, reasons of the others are kept for the refusal. */
 export class UnionAuthorizer implements Authorizer {
-  constructor(private readonly authorizers: readonly Authorizer[]) {}
+  /** Questions wait while the gate is closed; the answers of masters never do. */
+  constructor(private readonly authorizers: readonly Authorizer[], private readonly gate?: SyncGate) {}
 
   authorize(asked: AccessRequest): Decision | Promise<Decision> {
     if (asked.user.groups.includes(MASTERS)) return MASTER;
+    if (this.gate && !this.gate.isOpen) return this.gate.wait().then(() => this.#from(0, named(asked), []));
     return this.#from(0, named(asked), []);
   }
 

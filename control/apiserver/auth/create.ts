@@ -13,6 +13,7 @@ import { informerLookup } from "./lookup.ts";
 import { NodeAuthorizer } from "./node.ts";
 import { NodeGraph } from "./nodegraph.ts";
 import { RbacAuthorizer } from "./rbac.ts";
+import { SyncGate } from "./ready.ts";
 import { reviewHandlers, type ReviewHandler } from "./reviews.ts";
 import { ServiceAccountTokens, type TokenUser } from "./serviceaccount.ts";
 import { tokenRequestHandler } from "./tokenrequest.ts";
@@ -51,9 +52,10 @@ export function createAuth(options: AuthOptions): Auth {
   const lookup = informerLookup(informers);
   const keys = new TokenKeys(options.serviceAccountKeyPem, options.olderServiceAccountKeys);
   const tokens = new ServiceAccountTokens({ keys, issuers: [issuer], audiences, lookup, clock });
-  const authenticator = new RequestAuthenticator({ clientAuthorities: options.clientAuthorities, tokens, lookup, clock, staticTokens, further: furtherTokens });
+  const gate = new SyncGate(informers, clock);
+  const authenticator = new RequestAuthenticator({ clientAuthorities: options.clientAuthorities, tokens, lookup, clock, gate, staticTokens, further: furtherTokens });
   const rbac = new RbacAuthorizer(informers);
-  const authorizer = new UnionAuthorizer([new NodeAuthorizer(new NodeGraph(informers)), rbac]);
+  const authorizer = new UnionAuthorizer([new NodeAuthorizer(new NodeGraph(informers)), rbac], gate);
   return {
     authenticator, authorizer, tokens, keys,
     postHandlers: {
