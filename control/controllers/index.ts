@@ -1,14 +1,19 @@
 // Every controller of the control plane, in the order they are made and started.
 // Adding one: a file with a `(deps) => Controller` function, and a line here.
+import type { Informer, Informers } from "../../api/client/informer.ts";
+import type { KubeObject } from "../../api/types.ts";
 import { logger } from "../../lib/log.ts";
+import { bootstrapSignerController, tokenCleanerController } from "./bootstraptokens.ts";
 import { certificateController } from "./certificates.ts";
 import { aborted, type Controller, type ControllerDeps } from "./controller.ts";
+import { clusterRoleAggregationController } from "./clusterroleaggregation.ts";
 import { cronJobController } from "./cronjob/cronjob.ts";
 import { daemonSetController } from "./daemonset/daemonset.ts";
 import { deploymentController } from "./deployment/deployment.ts";
 import { disruptionController } from "./disruption.ts";
 import { endpointsController } from "./endpoints/endpoints.ts";
 import { endpointSliceController } from "./endpoints/endpointslice.ts";
+import { endpointSliceMirroringController } from "./endpoints/mirroring.ts";
 import { garbageCollector } from "./garbagecollector/garbagecollector.ts";
 import { jobController } from "./job/job.ts";
 import { namespaceController } from "./namespace.ts";
@@ -21,6 +26,7 @@ import { resourceQuotaController } from "./resourcequota.ts";
 import { rootCaPublisher, serviceAccountController } from "./serviceaccount.ts";
 import { statefulSetController } from "./statefulset/statefulset.ts";
 import { ttlAfterFinishedController } from "./ttlafterfinished.ts";
+import { pvcProtectionController, pvProtectionController } from "./volumeprotection.ts";
 
 /** Makes one controller; registers its informers. */
 export type ControllerFactory = (deps: ControllerDeps) => Controller;
@@ -30,6 +36,11 @@ export const CONTROLLERS: Readonly<Record<string, ControllerFactory>> = {
   "serviceaccount-controller": serviceAccountController,
   "root-ca-certificate-publisher-controller": rootCaPublisher,
   "certificatesigningrequest-signing-controller": certificateController,
+  "clusterrole-aggregation-controller": clusterRoleAggregationController,
+  "token-cleaner-controller": tokenCleanerController,
+  "bootstrap-signer-controller": bootstrapSignerController,
+  "persistentvolumeclaim-protection-controller": pvcProtectionController,
+  "persistentvolume-protection-controller": pvProtectionController,
   "namespace-controller": namespaceController,
   "node-ipam-controller": nodeIpamController,
   "node-lifecycle-controller": nodeLifecycleController,
@@ -38,6 +49,7 @@ export const CONTROLLERS: Readonly<Record<string, ControllerFactory>> = {
   "garbage-collector-controller": garbageCollector,
   "endpointslice-controller": endpointSliceController,
   "endpoints-controller": endpointsController,
+  "endpointslice-mirroring-controller": endpointSliceMirroringController,
   "deployment-controller": deploymentController,
   "replicaset-controller": replicaSetController,
   "replicationcontroller-controller": replicationControllerController,
@@ -58,7 +70,30 @@ export function createControllers(deps: ControllerDeps, enabled: readonly string
   const unknown = enabled.map((name) => name.replace(/^-/, "")).filter((name) => name !== "*" && !known.includes(name));
   if (unknown.length > 0) throw new Error(`unknown controller ${JSON.stringify(unknown[0])}; known are: ${known.join(", ")}`);
   const isEnabled = (name: string): boolean => !enabled.includes(`-${name}`) && (enabled.includes(name) || enabled.includes("*"));
-  return Object.entries(CONTROLLERS).filter(([name]) => isEnabled(name)).map(([, create]) => create(deps));
+  return Object.entries(CONTROLLERS).filter(([name]) => isEnabled(name)).map(([, create]) => create({ ...deps, informers: waitingForOwn(deps.informers) }));
+}
+
+/** The same caches, but whoever waits for them waits only for those it asked for: one that cannot be filled holds up nobody else. */
+function waitingForOwn(shared: Informers): Informers {
+  const asked = new Set<Informer<KubeObject>>();
+  return {
+    client: shared.client,
+    start: (signal) => shared.start(signal),
+    for: (kind, scope) => {
+      const informer = shared.for<KubeObject>(kind, scope);
+      asked.add(informer);
+      // The kind a caller asks with decides which type it gets.
+      return informer as never;
+    },
+    waitForSync: async (signal) => {
+      for (const informer of asked) await synced(informer, signal);
+    },
+  };
+}
+
+async function synced(informer: Informer<KubeObject>, signal: AbortSignal | undefined): Promise<void> {
+  const isDone = (): boolean => informer.synced || signal?.aborted === true;
+  while (!isDone()) await Bun.sleep(2);
 }
 
 /** Starts the caches and every controller; resolves when the signal aborted and all have ended. One that fails is started again. */
