@@ -71,7 +71,7 @@ export class Rig {
       client: this.api, informers: fakeInformers(this.api), runtime: this.#real?.runtime ?? this.runtime, clock: this.#clock,
       recorder: { event: (about, type, reason, message) => void this.events.push({ about, type, reason, message }) },
       cgroups: this.#real?.cgroups ?? noCgroups, mounter: this.#real?.mounter ?? noMounter, nodeName: "n1", nodeIp: "10.0.0.1",
-      dataDir: join(this.dir, "data"), podLogs: join(this.dir, "logs"), clusterDns: ["10.96.0.10"], clusterDomain: "cluster.local",
+      dataDir: join(this.dir, "data"), podLogs: join(this.dir, "logs", "pods"), clusterDns: ["10.96.0.10"], clusterDomain: "cluster.local",
     });
   }
 
@@ -83,6 +83,13 @@ export class Rig {
   /** The agent process goes away and comes back; runtime and API stay. */
   async restart(): Promise<void> {
     await this.kubelet.stop();
+    this.kubelet = this.#create();
+    await this.kubelet.start();
+  }
+
+  /** As `restart`, but without waiting for anything the old process was doing. */
+  async crash(): Promise<void> {
+    void this.kubelet.stop();
     this.kubelet = this.#create();
     await this.kubelet.start();
   }

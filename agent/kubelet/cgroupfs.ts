@@ -2,6 +2,7 @@
 // Names and limits are decided in `cgroups.ts`; containers' own cgroups are the runtime's.
 import { existsSync, readFileSync } from "node:fs";
 import { mkdir, readdir, readFile, rmdir, writeFile } from "node:fs/promises";
+import { availableParallelism } from "node:os";
 import { join } from "node:path";
 import type { Pod } from "../../api/types.ts";
 import { logger } from "../../lib/log.ts";
@@ -113,7 +114,10 @@ export class CgroupFs implements Cgroups {
     }
     // A pod's own cgroup passes controllers on too: containers stand below it.
     if (this.options.mounts.version === 2) await this.#delegate(path);
-    if (name.at(-1) === "besteffort") for (const { controller, file, value } of limitFiles({ cpuShares: 2 }, this.options.mounts.version).slice(0, 1)) await this.#write(controller, name, { file, value });
+    // All pods together against the rest of the machine, and those without a promise against the others.
+    const shares = name.length === 1 ? cpuShares(availableParallelism() * 1000) : name.at(-1) === "besteffort" ? cpuShares(0) : undefined;
+    const [cpu] = limitFiles({ cpuShares: shares ?? 0 }, this.options.mounts.version);
+    if (shares !== undefined && cpu) await this.#write(cpu.controller, name, cpu);
     this.#made.add(path);
   }
 

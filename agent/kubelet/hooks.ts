@@ -2,6 +2,7 @@
 // When to run them is `start.ts`'s and `kill.ts`'s business.
 import type { Container, LifecycleHandler } from "../../api/types.ts";
 import type { Clock } from "../../lib/clock.ts";
+import { unlessAborted } from "./interrupt.ts";
 import type { Streaming } from "../runtime/runtime.ts";
 
 /** The handler failed; the message may hold the container's output and is not for events. */
@@ -26,7 +27,9 @@ export async function runHook({ streaming, clock }: { streaming: Streaming; cloc
   const { exec, httpGet, sleep } = input.handler;
   if (exec) {
     const command = exec.command ?? [];
-    const { exitCode, output } = await streaming.execSync(input.containerId, command, { timeoutMs: EXEC_TIMEOUT_MS, maxBytes: MAX_OUTPUT_BYTES });
+    const result = await unlessAborted(streaming.execSync(input.containerId, command, { timeoutMs: EXEC_TIMEOUT_MS, maxBytes: MAX_OUTPUT_BYTES }), input.signal);
+    if (!result) return;
+    const { exitCode, output } = result;
     if (exitCode !== 0) throw new HookError(`Exec lifecycle hook ([${command.join(" ")}]) for Container "${input.container.name}" failed - error: command exited with ${exitCode}, message: ${JSON.stringify(output)}`);
     return;
   }

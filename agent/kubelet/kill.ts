@@ -4,6 +4,7 @@ import type { Container, Pod } from "../../api/types.ts";
 import { logger } from "../../lib/log.ts";
 import type { ContainerRecord } from "../runtime/runtime.ts";
 import { runHook } from "./hooks.ts";
+import { unlessAborted } from "./interrupt.ts";
 import { restoreSpec } from "./labels.ts";
 import { isSidecar, type ObservedPod } from "./observed.ts";
 import type { KillReason } from "./plan.ts";
@@ -65,8 +66,8 @@ export async function killContainer(node: NodeServices, victim: Victim, options:
   if (victim.turns && seconds > 0) await before(node, deadline, { work: victim.turns.turnOf(record.name), signal: options.signal });
   if (options.signal.aborted) return;
   const left = Math.max(MIN_GRACE_SECONDS, Math.ceil((deadline - node.clock.now()) / 1000));
-  await node.runtime.pods.stopContainer(record.id, left);
-  await node.cache.refreshContainer(record.id);
+  await unlessAborted(node.runtime.pods.stopContainer(record.id, left), options.signal);
+  if (!options.signal.aborted) await node.cache.refreshContainer(record.id);
 }
 
 async function runPreStop(node: NodeServices, victim: Victim, { container, deadline, signal }: { container: Container; deadline: number; signal: AbortSignal }): Promise<void> {

@@ -77,6 +77,7 @@ export function nodeServices(deps: KubeletDeps, sources: Sources): NodeServices 
     credentials: async (pod, image) => credentialsFor(image, await pullSecrets(sources.objects, pod), readText(join(deps.dataDir, "config.json"))),
     runtimeHandler: (pod) => sources.classes.handlerOf(pod),
     supportsRecursiveReadOnly: (pod) => sources.classes.featuresOf(pod)?.recursiveReadOnlyMounts ?? false,
+    supportsUserNamespaces: (pod) => sources.classes.featuresOf(pod)?.userNamespaces ?? false,
     withLastWords,
     statusTarget: (pod) => (isStatic(pod) ? sources.mirrorOf(pod) : pod),
   };

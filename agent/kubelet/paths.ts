@@ -1,9 +1,14 @@
 // Where a node keeps what belongs to a pod: one place for every path, laid out as upstream does.
-import { join } from "node:path";
+import { dirname, join } from "node:path";
 import type { Pod } from "../../api/types.ts";
 
 export class Paths {
   constructor(readonly dataDir: string, readonly podLogs: string) {}
+
+  /** Where log collectors look for links to all container logs: beside the pods' own. */
+  get containerLogs(): string {
+    return join(dirname(this.podLogs), "containers");
+  }
 
   get pods(): string {
     return join(this.dataDir, "pods");

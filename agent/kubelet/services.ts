@@ -54,6 +54,7 @@ export interface NodeServices {
   credentials(pod: Pod, image: string): Promise<readonly RegistryAuth[]>;
   runtimeHandler(pod: Pod): string;
   supportsRecursiveReadOnly(pod: Pod): boolean;
+  supportsUserNamespaces(pod: Pod): boolean;
   /** Adds an exited container's last words. */
   withLastWords(record: ContainerRecord): Promise<ContainerRecord>;
   /** The API object a pod's status belongs to: the mirror of a static pod; undefined while there is none. */

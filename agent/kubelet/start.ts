@@ -12,6 +12,7 @@ import { HookError, runHook } from "./hooks.ts";
 import { ImageError } from "./images.ts";
 import { killContainer } from "./kill.ts";
 import { restartCountOf } from "./labels.ts";
+import { linkLog } from "./loglinks.ts";
 import { containerMounts } from "./mounts.ts";
 import { latest, type ObservedPod } from "./observed.ts";
 import { containerRef } from "./recorder.ts";
@@ -70,6 +71,7 @@ export async function startContainer(node: NodeServices, input: StartInput): Pro
   }
   node.recorder.event(about, "Normal", "Started", "Container started");
   const record = await node.cache.refreshContainer(id);
+  if (record) await linkLog(node.paths, record);
   if (record && container.lifecycle?.postStart) await runPostStart(node, input, record);
 }
 

@@ -9,6 +9,7 @@ import { raise, type BackOff } from "./backoff.ts";
 import { containersOf, type WaitingReason } from "./containerstatus.ts";
 import type { ResizeState } from "./conditions.ts";
 import { podDns } from "./dns.ts";
+import { unlinkLog } from "./loglinks.ts";
 import { killContainer, killPod } from "./kill.ts";
 import { isSidecar, latest, nothingObserved, type ObservedPod } from "./observed.ts";
 import { plan, podLabel, type Action, type Plan } from "./plan.ts";
@@ -187,6 +188,7 @@ class Run {
     const { node, state } = this;
     if (replaces !== undefined) node.recorder.event(podRef(state.pod), "Normal", "SandboxChanged", "Pod sandbox changed, it will be killed and re-created.");
     try {
+      if (state.pod.spec?.hostUsers === false && !node.supportsUserNamespaces(state.pod)) throw new Error("can't set `spec.hostUsers: false`, runtime does not support user namespaces");
       const config = this.#sandboxConfig(attempt, true);
       const sandbox = await node.cache.refreshSandbox(await node.runtime.pods.runSandbox(config));
       if (!sandbox) throw new Error("the new sandbox is gone");
@@ -280,4 +282,5 @@ export async function removeContainer(node: NodeServices, id: string): Promise<v
   await node.runtime.pods.removeContainer(id);
   node.cache.forget(id);
   if (record?.logPath) await rm(record.logPath, { force: true });
+  if (record) await unlinkLog(node.paths, record);
 }

@@ -93,6 +93,8 @@ export class PodWorker {
   /** Something about the pod changed: look again. */
   poke(): void {
     this.#isDirty = true;
+    // A pod may take long to end, and meanwhile its containers end and become unready one by one.
+    if (this.#phase === "terminating") this.#publish();
     this.#wake?.();
   }
 
