@@ -26,7 +26,7 @@ interface Pending {
   readonly reject: (error: unknown) => void;
 }
 
-const DEFAULT_WINDOW: HistoryWindow = { maxChanges: 100_000, maxAgeMs: 10 * 60_000 };
+const DEFAULT_WINDOW: HistoryWindow = { maxChanges: 100_000, maxAgeMs: 5 * 60_000 };
 const COMPACT_EVERY_MS = 60_000;
 const COMPACT_STEP = 5_000;
 const log = logger("store");

@@ -69,8 +69,16 @@ export class NodeConnector implements Connector {
     const { request, response } = exchange;
     const answer = await this.#send(location, { method: request.method ?? "GET", headers: forwardedHeaders(request) }, (outgoing) => request.pipe(outgoing));
     const headers = Object.fromEntries(Object.entries(answer.headers).filter(([name, value]) => !HOP_HEADERS.has(name) && value !== undefined)) as Record<string, string | string[]>;
+    const prefix = proxyPrefix(String(request.url), location.path);
+    if (!String(answer.headers["content-type"] ?? "").startsWith("text/html") || answer.headers["content-encoding"]) {
+      if (typeof headers["location"] === "string") headers["location"] = withPrefix(headers["location"], prefix);
+      response.writeHead(answer.statusCode ?? 502, headers);
+      return copy(answer, response);
+    }
+    // A page that links to its own root must lead back here, not to the API server's root.
+    delete headers["content-length"];
     response.writeHead(answer.statusCode ?? 502, headers);
-    copy(answer, response);
+    response.end(rewriteLinks(await textOf(answer), prefix));
   }
 
   #send(location: Location, { method, headers }: { method: string; headers: Record<string, string | string[]> }, write: (outgoing: ClientRequest) => void): Promise<IncomingMessage> {
@@ -106,6 +114,24 @@ export class NodeConnector implements Connector {
     // Nodes are reached by address; what vouches for them is the authority, not the name.
     return ca === undefined ? { cert, key, rejectUnauthorized: false } : { cert, key, ca, rejectUnauthorized: true, checkServerIdentity: () => undefined };
   }
+}
+
+const LINK = /(\s(?:href|src|action|background|cite|longdesc|data|poster|formaction|manifest|icon)\s*=\s*)(["'])(\/(?!\/)[^"']*)\2/gi;
+
+/** What of the requested path comes before the part that was handed on. */
+function proxyPrefix(url: string, handedOn: string): string {
+  const path = url.split("?")[0] as string;
+  const rest = handedOn.split("?")[0] as string;
+  return path.endsWith(rest) ? path.slice(0, path.length - rest.length) : path.replace(/\/$/, "");
+}
+
+/** Absolute paths in a page's links, led through the proxy; links to elsewhere stay. */
+export function rewriteLinks(html: string, prefix: string): string {
+  return html.replaceAll(LINK, (_all, attribute: string, quote: string, path: string) => `${attribute}${quote}${withPrefix(path, prefix)}${quote}`);
+}
+
+function withPrefix(path: string, prefix: string): string {
+  return path.startsWith("/") && !path.startsWith("//") && !path.startsWith(`${prefix}/`) ? `${prefix}${path}` : path;
 }
 
 function upgradeHead(request: Request, { host, port, path }: Location): string {

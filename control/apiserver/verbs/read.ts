@@ -49,6 +49,8 @@ export async function list(engine: Engine, request: ResourceRequest, options: Li
   // The list and its revision are read in one go: no change can come in between.
   const revision = at ?? engine.caches.revision;
   try {
+    // Without the store's history nobody could tell this state from a changed one after a restart.
+    if (at !== undefined && at < engine.store.compactRevision) throw gone("The resourceVersion for the provided list is too old.");
     const page = cache.list({ selection, limit, after: token?.after, at: at === engine.caches.revision ? undefined : at });
     const next = page.next && encodeContinue({ revision, after: page.next }, selection.namespace);
     await makeReady(engine, kind, page.entries);

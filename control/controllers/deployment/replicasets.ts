@@ -43,17 +43,18 @@ export function oldestFirst<T extends Stored<ReplicaSet>>(sets: readonly T[]): T
 
 /** By the revision they carry, then as `oldestFirst`. */
 export function byRevision(sets: readonly Stored<ReplicaSet>[]): Stored<ReplicaSet>[] {
-  return oldestFirst(sets).sort((a, b) => revisionOf(a) - revisionOf(b));
+  return oldestFirst(sets).sort((a, b) => Number(revisionOf(a) - revisionOf(b)));
 }
 
-export function revisionOf(set: ReplicaSet): number {
-  const revision = Number(set.metadata.annotations?.[REVISION] ?? 0);
-  return Number.isSafeInteger(revision) ? revision : 0;
+/** A 64-bit number: whoever writes the annotation may use all of it. */
+export function revisionOf(set: ReplicaSet): bigint {
+  const text = set.metadata.annotations?.[REVISION] ?? "";
+  return /^\d{1,19}$/.test(text) ? BigInt(text) : 0n;
 }
 
 /** The revision the new set must at least have. */
-export function nextRevision(oldSets: readonly ReplicaSet[]): number {
-  return Math.max(0, ...oldSets.map(revisionOf)) + 1;
+export function nextRevision(oldSets: readonly ReplicaSet[]): bigint {
+  return oldSets.map(revisionOf).reduce((highest, revision) => (revision > highest ? revision : highest), 0n) + 1n;
 }
 
 /** `25%` of `total`, or the number itself. */
@@ -180,12 +181,12 @@ export function sizeAnnotations(deployment: Deployment): Record<string, string> 
 }
 
 /** The new set's annotations: the Deployment's own, its revision, and the revisions it had before. */
-export function newSetAnnotations(deployment: Deployment, current: Readonly<Record<string, string>>, revision: number): Record<string, string> {
+export function newSetAnnotations(deployment: Deployment, current: Readonly<Record<string, string>>, revision: bigint): Record<string, string> {
   const annotations = { ...current };
   for (const [key, value] of Object.entries(deployment.metadata.annotations ?? {})) if (!NOT_COPIED.has(key)) annotations[key] = value;
   const had = annotations[REVISION];
   if (had !== undefined && !/^\d+$/.test(had)) return annotations;
-  if (Number(had ?? 0) >= revision) return annotations;
+  if (BigInt(had ?? 0) >= revision) return annotations;
   annotations[REVISION] = String(revision);
   if (had !== undefined) annotations[REVISION_HISTORY] = appendHistory(annotations[REVISION_HISTORY], had);
   return annotations;

@@ -41,7 +41,7 @@ export const eventsEventStrategy = define<AnyObject>({
   ttlSeconds: () => HOUR_SECONDS,
   selectableFields(event) {
     const fields = fieldsOf(event["regarding"] ?? {}, toStored(event) as unknown as Event);
-    return Object.fromEntries(Object.entries(fields).map(([name, value]) => [name.replace("involvedObject.", "regarding."), value]));
+    return Object.fromEntries(Object.entries(fields).map(([name, value]) => [name.replace("involvedObject.", "regarding.").replace("reportingComponent", "reportingController"), value]));
   },
   printer: { columns: corePrinter.columns, cells: (object, now) => corePrinter.cells(toStored(object) as unknown as Event, now) } satisfies Printer<AnyObject>,
   convert: { toStored, fromStored },
