@@ -5,6 +5,8 @@ import { controllerRevisionStrategy, daemonSetStrategy } from "./apps/daemonset.
 import { deploymentStrategy } from "./apps/deployment.ts";
 import { replicaSetStrategy, replicationControllerStrategy } from "./apps/replicaset.ts";
 import { statefulSetStrategy } from "./apps/statefulset.ts";
+import { cronJobStrategy } from "./batch/cronjob.ts";
+import { jobStrategy } from "./batch/job.ts";
 import { certificateSigningRequestStrategy } from "./certificates/csr.ts";
 import { configMapStrategy } from "./core/configmap.ts";
 import { endpointsStrategy } from "./core/endpoints.ts";
@@ -16,6 +18,9 @@ import { nodeStrategy } from "./core/node.ts";
 import { secretStrategy } from "./core/secret.ts";
 import { bindingStrategy, componentStatusStrategy, leaseStrategy, podTemplateStrategy, serviceAccountStrategy } from "./core/small.ts";
 import { persistentVolumeClaimStrategy, persistentVolumeStrategy } from "./core/volumes.ts";
+import { ipAddressStrategy, serviceCIDRStrategy } from "./networking/addresses.ts";
+import { ingressClassStrategy, ingressStrategy } from "./networking/ingress.ts";
+import { networkPolicyStrategy } from "./networking/policy.ts";
 import { podStrategy } from "./pod/strategy.ts";
 import { clusterRoleBindingStrategy, clusterRoleStrategy, roleBindingStrategy, roleStrategy } from "./rbac/roles.ts";
 import { ClusterIPs } from "./service/cluster-ips.ts";
@@ -44,7 +49,8 @@ function builtIn({ serviceCidrs, nodePorts = NODE_PORTS }: StrategyOptions): rea
     podStrategy, podTemplateStrategy, bindingStrategy, createServiceStrategy({ clusterIPs: serviceCidrs.map(rangeOf), nodePorts }), endpointsStrategy, endpointSliceStrategy,
     configMapStrategy, secretStrategy, namespaceStrategy, nodeStrategy, serviceAccountStrategy, eventStrategy, eventsEventStrategy, leaseStrategy, componentStatusStrategy,
     persistentVolumeStrategy, persistentVolumeClaimStrategy, limitRangeStrategy, resourceQuotaStrategy,
-    deploymentStrategy, replicaSetStrategy, replicationControllerStrategy, daemonSetStrategy, statefulSetStrategy, controllerRevisionStrategy,
+    deploymentStrategy, replicaSetStrategy, replicationControllerStrategy, daemonSetStrategy, statefulSetStrategy, controllerRevisionStrategy, jobStrategy, cronJobStrategy,
+    ingressStrategy, ingressClassStrategy, networkPolicyStrategy, serviceCIDRStrategy, ipAddressStrategy,
     roleStrategy, clusterRoleStrategy, roleBindingStrategy, clusterRoleBindingStrategy, certificateSigningRequestStrategy,
   ];
 }

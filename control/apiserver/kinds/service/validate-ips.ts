@@ -2,13 +2,13 @@
 import { isIP } from "node:net";
 import { field, type FieldError } from "../../../../api/errors.ts";
 import type { ServiceSpec } from "../../../../api/types.ts";
+import { NOT_AN_IP } from "../validation/addresses.ts";
 import { familyOf } from "./cluster-ips.ts";
 import { isHeadless } from "./defaults.ts";
 
 const FAMILIES = ["IPv4", "IPv6"];
 const POLICIES = ["PreferDualStack", "RequireDualStack", "SingleStack"];
 const IPS = "spec.clusterIPs";
-export const NOT_AN_IP = "must be a valid IP address, (e.g. 10.9.8.7 or 2001:db8::ffff)";
 
 /** Whether the addresses, families and policy of a service agree with each other. */
 export function clusterIPErrors(spec: ServiceSpec, old: ServiceSpec | undefined): FieldError[] {

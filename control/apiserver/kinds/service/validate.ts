@@ -3,10 +3,11 @@ import { isIP } from "node:net";
 import { field, type FieldError } from "../../../../api/errors.ts";
 import type { Service, ServicePort, ServiceSpec } from "../../../../api/types.ts";
 import { parseCidr } from "../../../../lib/cidr.ts";
+import { NOT_AN_IP } from "../validation/addresses.ts";
 import { checkLabels } from "../validation/labels.ts";
 import { check, dnsLabel, dnsSubdomain, forPrefix, portName, portNumber, qualifiedName } from "../validation/names.ts";
 import { isExternallyAccessible, isHeadless, needsClusterIP, needsHealthCheck } from "./defaults.ts";
-import { clusterIPErrors, NOT_AN_IP } from "./validate-ips.ts";
+import { clusterIPErrors } from "./validate-ips.ts";
 
 const TYPES = ["ClusterIP", "ExternalName", "LoadBalancer", "NodePort"];
 const AFFINITIES = ["ClientIP", "None"];

@@ -16,6 +16,8 @@ const WILDCARD = `\\*\\.${SUBDOMAIN}`;
 const WILDCARD_PATTERN = new RegExp(`^${WILDCARD}$`);
 const SUBDOMAIN_UNDERSCORE = "[a-z0-9_]([-_a-z0-9]*[a-z0-9_])?(\\.[a-z0-9_]([-_a-z0-9]*[a-z0-9_])?)*";
 const SUBDOMAIN_UNDERSCORE_PATTERN = new RegExp(`^${SUBDOMAIN_UNDERSCORE}$`);
+const HTTP_PATH = "[A-Za-z0-9/\\-._~%!$&'()*+,;=:]+";
+const HTTP_PATH_PATTERN = new RegExp(`^${HTTP_PATH}$`);
 const LABEL_RULE = "a lowercase RFC 1123 label must consist of lower case alphanumeric characters or '-', and must start and end with an alphanumeric character";
 const LABEL_1035_RULE = "a DNS-1035 label must consist of lower case alphanumeric characters or '-', start with an alphabetic character, and end with an alphanumeric character";
 const SUBDOMAIN_RULE = "a lowercase RFC 1123 subdomain must consist of lower case alphanumeric characters, '-' or '.', and must start and end with an alphanumeric character";
@@ -86,6 +88,18 @@ export const pathSegment: NameRule = (value) => {
   const found = ["/", "%"].filter((part) => value.includes(part));
   return found.length === 0 ? NONE : found.map((part) => `may not contain '${part}'`);
 };
+
+/** Adds what is wrong with a controller's name: a domain, a slash and a path. */
+export function checkDomainPath(errors: FieldError[], path: string, value: string): void {
+  const [host = "", ...rest] = value.split("/");
+  const tail = rest.join("/");
+  if (value === "") errors.push(field.required(path));
+  else if (host === "" || tail === "") errors.push(field.invalid(path, value, 'must be a domain-prefixed path (such as "acme.io/foo")'));
+  else {
+    check(errors, path, host, dnsSubdomain);
+    if (!HTTP_PATH_PATTERN.test(tail)) errors.push(field.invalid(path, tail, patternSentence("Invalid path", HTTP_PATH)));
+  }
+}
 
 /** A name for `generateName` may end in a dash: what follows is not there yet. */
 export function forPrefix(rule: NameRule): (name: string, isPrefix: boolean) => readonly string[] {

@@ -70,3 +70,8 @@ function isNothing(value: unknown): boolean {
 function percentOf(value: IntOrString | undefined): number | undefined {
   return typeof value === "string" && /^[0-9]+%$/.test(value) ? Number(value.slice(0, -1)) : undefined;
 }
+
+/** An object that is wrong as a whole: upstream shows no value then. */
+export function wrong(path: string, detail: string): FieldError {
+  return { field: path, reason: "FieldValueInvalid", message: `Invalid value: ${detail}` };
+}

@@ -2,7 +2,7 @@
 import { isIP } from "node:net";
 import { field, type FieldError } from "../../../../../api/errors.ts";
 import type { PodSpec } from "../../../../../api/types.ts";
-import { NOT_AN_IP } from "../../service/validate-ips.ts";
+import { NOT_AN_IP } from "../../validation/addresses.ts";
 import { check, dnsLabel, dnsSubdomain, dnsSubdomainWithUnderscore } from "../../validation/names.ts";
 import { checkOneOf } from "../../validation/values.ts";
 

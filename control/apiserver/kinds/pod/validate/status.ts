@@ -2,7 +2,7 @@
 import { isIP } from "node:net";
 import { field, type FieldError } from "../../../../../api/errors.ts";
 import type { ContainerStatus, Pod } from "../../../../../api/types.ts";
-import { NOT_AN_IP } from "../../service/validate-ips.ts";
+import { NOT_AN_IP } from "../../validation/addresses.ts";
 import { check, dnsSubdomain, qualifiedName } from "../../validation/names.ts";
 import { checkImmutable } from "../../validation/values.ts";
 import { mirrorErrors } from "./update.ts";
