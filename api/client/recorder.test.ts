@@ -64,6 +64,16 @@ describe("the event recorder", () => {
     expect((await events()).some((event) => event.message === "heard")).toBe(true);
   });
 
+  test("an event that is dropped while nothing else is under way does not silence the recorder", async () => {
+    const { recorder, events } = recording();
+    for (let i = 0; i < 30; i++) {
+      recorder.event(pod("noisy"), "Warning", "Odd", String(i));
+      await recorder.flush();
+    }
+    recorder.event(pod("quiet"), "Normal", "Started", "x");
+    expect((await events()).some((event) => event.reason === "Started")).toBe(true);
+  });
+
   test("a server that refuses events hurts nobody", async () => {
     const { recorder, client } = recording();
     client.intercept = () => { throw new Error("down"); };

@@ -73,6 +73,8 @@ export class BackgroundEventRecorder implements EventRecorder {
   }
 
   async #sendAll(): Promise<void> {
+    // Never done before it is noted as begun: a first event that is dropped would leave the recorder silent for ever.
+    await Promise.resolve();
     for (let event = this.#queue.shift(); event; event = this.#queue.shift()) {
       const correlated = this.#correlator.correlate(event);
       if (correlated) await this.#send(correlated.event, correlated.isRepeat);
