@@ -31,10 +31,9 @@ export class Entry {
     return (this.#object ??= this.#publish(JSON.parse((this.#bytes ?? Buffer.from(this.#stored as Uint8Array)).toString()) as AnyObject));
   }
 
-  /** Lets go of everything but the bytes: only history still knows this version. */
+  /** Lets go of the parsed form: only history still knows this version. Views stay, for making one may take a webhook. */
   shrink(): void {
     this.#object = undefined;
-    this.#views = undefined;
   }
 
   /** Another representation of this version (an older API version, a conversion), made once per name. */
