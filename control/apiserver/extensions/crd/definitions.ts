@@ -18,7 +18,7 @@ import { publishedSchema } from "./publish.ts";
 import { customStrategy, kindOf } from "./resources.ts";
 import { compareVersions, crdOf, hasCondition, storageVersionOf, type Crd } from "./schema.ts";
 import { CLEANUP_FINALIZER, crdStrategy } from "./strategy.ts";
-import { NO_RULES, type Rules } from "./rules.ts";
+import { compileRules } from "./rules.ts";
 
 const log = logger("customresources");
 const CRD = builtinKind("apiextensions.k8s.io", "v1", "CustomResourceDefinition");
@@ -30,8 +30,6 @@ export interface DefinitionsDeps {
   readonly schema: SchemaEngine;
   /** Asks the webhook a definition names. */
   readonly converterOf?: (crd: Crd) => Converter | undefined;
-  /** Compiles the rules of a schema. */
-  readonly rulesOf?: (crd: Crd, version: Crd["spec"]["versions"][number]) => Rules;
 }
 
 interface Served {
@@ -95,7 +93,7 @@ export class CustomResources implements Extension {
     const rows = versions.map((version, index) => {
       const kind = kinds[index] as KindInfo;
       const conversion = customConversion({ crd, version, kind, storageVersion: storageVersionOf(crd).name, schema, converter });
-      return { version, kind, strategy: { ...customStrategy(crd, version, this.#deps.rulesOf?.(crd, version) ?? NO_RULES), conversion } };
+      return { version, kind, strategy: { ...customStrategy(crd, version, compileRules(version.schema?.openAPIV3Schema)), conversion } };
     });
     for (const kind of before?.kinds ?? []) if (!kinds.some((next) => next.version === kind.version)) this.#forget(kind);
     for (const { version, kind, strategy } of rows) {

@@ -7,6 +7,7 @@ import { nameColumn, printer, text } from "../../kinds/print/columns.ts";
 import { dnsSubdomainErrors } from "../../names.ts";
 import { parseJsonPath } from "./jsonpath.ts";
 import { hasCondition, storageVersionOf, type Crd, type CrdNames, type CrdVersion, type JsonSchema } from "./schema.ts";
+import { ruleErrors } from "./rules.ts";
 import { structuralErrors } from "./structural.ts";
 
 /** What empties a kind before its definition goes. */
@@ -74,9 +75,15 @@ function versionErrors(version: CrdVersion, path: string): FieldError[] {
   if (version.deprecationWarning !== undefined && !version.deprecated) errors.push(field.invalid(`${path}.deprecationWarning`, version.deprecationWarning, "can only be set for deprecated versions"));
   if (version.deprecationWarning === "") errors.push(field.invalid(`${path}.deprecationWarning`, "", "must not be an empty string"));
   if (!schema) errors.push(field.required(`${path}.schema.openAPIV3Schema`));
-  else errors.push(...structuralErrors(schema, `${path}.schema.openAPIV3Schema`));
+  else errors.push(...schemaErrors(schema, `${path}.schema.openAPIV3Schema`));
   version.additionalPrinterColumns?.forEach((column, index) => errors.push(...columnErrors(column as unknown as Record<string, string>, `${path}.additionalPrinterColumns[${index}]`)));
   return [...errors, ...scaleErrors(version, path), ...selectableErrors(version, schema, `${path}.selectableFields`)];
+}
+
+/** Rules are only looked at where the schema is sound. */
+function schemaErrors(schema: JsonSchema, path: string): FieldError[] {
+  const errors = structuralErrors(schema, path);
+  return errors.length > 0 ? errors : ruleErrors(schema, path);
 }
 
 function columnErrors(column: Readonly<Record<string, string>>, path: string): FieldError[] {
