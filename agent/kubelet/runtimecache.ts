@@ -93,8 +93,8 @@ export class RuntimeCache {
       return undefined;
     }
     const known = this.#containers.get(id);
-    // An exit is final, so its last words are read once.
-    const record = status.state !== "exited" ? status : known?.state === "exited" ? known : await this.enrich(status);
+    // An exit is final: its last words are read once, and an answer that was overtaken says nothing.
+    const record = known?.state === "exited" ? known : status.state === "exited" ? await this.enrich(status) : status;
     this.#containers.set(id, record);
     this.#changed(record.labels[POD_UID] ?? "", id);
     return record;

@@ -272,7 +272,7 @@ function containerOf(pod: Pod, { role, container }: Start): Container {
 async function pruneDead(node: NodeServices, observed: ObservedPod, name: string): Promise<void> {
   const last = latest(observed, name);
   for (const record of observed.containers) {
-    if (record.name === name && record.id !== last?.id && record.state === "exited") await removeContainer(node, record.id);
+    if (record.name === name && record.id !== last?.id && record.state !== "running") await removeContainer(node, record.id);
   }
 }
 
