@@ -28,7 +28,8 @@ async function run(command: Command, args: readonly string[]): Promise<number> {
     const invocation = parseFlags(command.flags, args);
     const { values } = invocation;
     const format = values["log-format"] ?? "auto";
-    configureLogging({ level: (values["log-level"] ?? "info") as LogLevel, human: format === "human" || (format === "auto" && process.stderr.isTTY) });
+    configureLogging({ // Commands that only do one thing keep quiet unless something is wrong.
+      level: (values["log-level"] ?? "warn") as LogLevel, human: format === "human" || (format === "auto" && process.stderr.isTTY) });
     return await (await command.load())(invocation);
   } catch (error) {
     if (error instanceof UsageError) return complain(error.message, `minik8s ${command.name} --help`);

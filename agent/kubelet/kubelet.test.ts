@@ -24,6 +24,20 @@ test("a pod bound to the node becomes Ready and says how", async () => {
   expect(rig.reasons()).toEqual(["Pulling", "Pulled", "Created", "Started"]);
 });
 
+test("a running container is never shown ready before its readiness probe has succeeded", async () => {
+  rig = await new Rig().start();
+  // Nothing listens there, so the probe never succeeds.
+  await rig.create(aPod({ spec: { containers: [aContainer({ readinessProbe: { tcpSocket: { port: 1 }, periodSeconds: 1 } })] } }));
+  const shown: (boolean | undefined)[] = [];
+  await rig.until((p) => {
+    shown.push(p?.status?.containerStatuses?.[0]?.ready);
+    return p?.status?.phase === "Running";
+  });
+  await Bun.sleep(30);
+  shown.push(rig.pod()?.status?.containerStatuses?.[0]?.ready);
+  expect(shown).not.toContain(true);
+});
+
 test("a deleted pod is stopped, its object removed and nothing of it left", async () => {
   rig = await new Rig().start();
   const created = await rig.create(aPod());

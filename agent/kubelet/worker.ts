@@ -281,9 +281,12 @@ export class PodWorker {
   #publish(): void {
     const { node, pod } = this;
     const uid = pod.metadata.uid ?? "";
+    const observed = this.#observed();
+    // A container seen running here for the first time must not count as ready before its probe is known.
+    if (this.#phase === "syncing") node.probes.track(pod, observed);
     this.#status = podStatus({
       pod,
-      observed: this.#observed(),
+      observed,
       old: this.#status ?? {},
       reasons: this.#state.reasons,
       health: (id) => node.probes.health(id),
