@@ -71,7 +71,6 @@ export function createNode(deps: NodeDeps): NodeComponent {
 }
 
 class Reporter {
-  #sent: NodeStatus | undefined;
   #sentAt = 0;
   #machine: MachineFacts | undefined;
   #wake: (() => void) | undefined;
@@ -129,17 +128,14 @@ class Reporter {
 
   async #createOrAdopt(): Promise<Stored<Node>> {
     const { client, nodeName, labels = {}, taints = [] } = this.deps;
-    const status = await this.#status([]);
+    const status = await this.#status({});
     const wantedLabels = nodeLabels(nodeName, await this.#facts(), labels);
     try {
-      const created = await client.create<Node>(NODE, newNode(nodeName, { labels: wantedLabels, taints: [...taints], status }));
-      this.#sent = created.status ?? {};
-      return created;
+      return await client.create<Node>(NODE, newNode(nodeName, { labels: wantedLabels, taints: [...taints], status }));
     } catch (error) {
       if (!isAlreadyExists(error)) throw error;
     }
     const existing = await client.get<Node>(NODE, { name: nodeName });
-    this.#sent = existing.status ?? {};
     const isCurrent = Object.entries(wantedLabels).every(([key, value]) => existing.metadata.labels?.[key] === value);
     return isCurrent ? existing : client.patch<Node>(NODE, { name: nodeName }, { metadata: { labels: wantedLabels } }, { type: "merge" });
   }
@@ -147,30 +143,42 @@ class Reporter {
   /** True when the node is ready. */
   async #report(): Promise<boolean> {
     const { client, clock, nodeName } = this.deps;
-    const status = await this.#status(this.#sent?.conditions ?? []);
+    const current = await this.#current();
+    if (!current) return false;
+    const status = await this.#status(current);
     const isReady = status.conditions?.some((c) => c.type === "Ready" && c.status === "True") ?? false;
     const isDue = clock.now() - this.#sentAt >= REPORT_MS;
-    const patch = isDue ? status : changedFields(this.#sent ?? {}, status);
+    const patch = isDue ? status : changedFields(current, status);
     if (Object.keys(patch).length === 0) return isReady;
     try {
-      await client.patch<Node>(NODE, { name: nodeName }, { status: withReplacedLists(patch) }, { type: "strategic", subresource: "status" });
+      await client.patch<Node>(NODE, { name: nodeName }, { status: withRemovals(current, patch) }, { type: "strategic", subresource: "status" });
     } catch (error) {
-      // Somebody deleted our Node: we are still here, so it comes back.
-      if (isNotFound(error)) await this.register();
-      else if (!isConflict(error)) throw error;
+      if (!isConflict(error)) throw error;
       return isReady;
     }
-    this.#tellTransitions(this.#sent?.conditions ?? [], status.conditions ?? []);
-    this.#sent = status;
+    this.#tellTransitions(current.conditions ?? [], status.conditions ?? []);
     this.#sentAt = clock.now();
     return isReady;
   }
 
-  async #status(old: readonly NodeCondition[]): Promise<NodeStatus> {
+  /** What the API holds; a Node that somebody deleted comes back, for we are still here. */
+  async #current(): Promise<NodeStatus | undefined> {
+    try {
+      return (await this.deps.client.get<Node>(NODE, { name: this.deps.nodeName })).status ?? {};
+    } catch (error) {
+      if (!isNotFound(error)) throw error;
+      await this.register();
+      return undefined;
+    }
+  }
+
+  async #status(current: NodeStatus): Promise<NodeStatus> {
     const { deps } = this;
     const [machine, disk, runtime, images] = await Promise.all([this.#facts(), readDisk(deps.dataDir), runtimeStatus(deps.runtime), deps.runtime.images.list().catch(() => [])]);
     return nodeStatus({
-      nodeName: deps.nodeName, nodeIp: deps.nodeIp, version: deps.version, machine, disk, runtime, images, old,
+      nodeName: deps.nodeName, nodeIp: deps.nodeIp, version: deps.version, machine, disk, runtime, images,
+      old: current.conditions ?? [],
+      extendedResources: extendedResources(current.capacity),
       port: deps.port ?? 10250,
       pressure: deps.pressure?.() ?? NO_PRESSURE,
       maxPods: deps.maxPods ?? 110,
@@ -227,9 +235,20 @@ function comparable(key: string, value: unknown): unknown {
   return key === "conditions" ? (value as NodeCondition[] | undefined)?.map(({ type, status, reason, message }) => ({ type, status, reason, message })) : value;
 }
 
-/** Addresses are merged by type, so an address that changed must replace the list. */
-function withReplacedLists(patch: Partial<NodeStatus>): Record<string, unknown> {
-  return { ...patch, ...(patch.addresses && { addresses: [{ $patch: "replace" }, ...patch.addresses] }) };
+const without = (have: Record<string, string> = {}, want: Record<string, string>): Record<string, string | null> => ({ ...Object.fromEntries(Object.keys(have).filter((name) => !(name in want)).map((name) => [name, null])), ...want });
+
+/** Addresses are merged by type and resources by name, so what is gone must be said to be gone. */
+function withRemovals(current: NodeStatus, patch: Partial<NodeStatus>): Record<string, unknown> {
+  return {
+    ...patch,
+    ...(patch.addresses && { addresses: [{ $patch: "replace" }, ...patch.addresses] }),
+    ...(patch.allocatable && { allocatable: without(current.allocatable, patch.allocatable) }),
+  };
+}
+
+/** What others have added to the node's capacity: devices and the like, by names with a domain. */
+function extendedResources(capacity: Record<string, string> = {}): Record<string, string> {
+  return Object.fromEntries(Object.entries(capacity).filter(([name]) => name.includes("/")));
 }
 
 async function waitForPodCidr({ client, nodeName, clock }: NodeDeps, signal: AbortSignal): Promise<string | undefined> {
