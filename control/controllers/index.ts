@@ -26,7 +26,9 @@ import { resourceQuotaController } from "./resourcequota.ts";
 import { rootCaPublisher, serviceAccountController } from "./serviceaccount.ts";
 import { statefulSetController } from "./statefulset/statefulset.ts";
 import { ttlAfterFinishedController } from "./ttlafterfinished.ts";
-import { pvcProtectionController, pvProtectionController } from "./volumeprotection.ts";
+import { persistentVolumeBinder } from "./volumes/binder.ts";
+import { localPathProvisioner } from "./volumes/localpath.ts";
+import { pvcProtectionController, pvProtectionController } from "./volumes/protection.ts";
 
 /** Makes one controller; registers its informers. */
 export type ControllerFactory = (deps: ControllerDeps) => Controller;
@@ -39,6 +41,8 @@ export const CONTROLLERS: Readonly<Record<string, ControllerFactory>> = {
   "clusterrole-aggregation-controller": clusterRoleAggregationController,
   "token-cleaner-controller": tokenCleanerController,
   "bootstrap-signer-controller": bootstrapSignerController,
+  "persistentvolume-binder-controller": persistentVolumeBinder,
+  "local-path-provisioner-controller": localPathProvisioner,
   "persistentvolumeclaim-protection-controller": pvcProtectionController,
   "persistentvolume-protection-controller": pvProtectionController,
   "namespace-controller": namespaceController,

@@ -8,7 +8,7 @@ import { becomes, consistently, eventually, readyStatus, TestCluster } from "./c
 import { clusterRoleAggregationController } from "./clusterroleaggregation.ts";
 import { endpointSliceMirroringController } from "./endpoints/mirroring.ts";
 import { CLUSTER_ROLE, CONFIG_MAP, ENDPOINT_SLICE, ENDPOINTS, PERSISTENT_VOLUME, PERSISTENT_VOLUME_CLAIM, POD, SECRET, SERVICE } from "./kinds.ts";
-import { pvcProtectionController, pvProtectionController } from "./volumeprotection.ts";
+import { pvcProtectionController, pvProtectionController } from "./volumes/protection.ts";
 
 const NOW = Date.parse("2026-03-01T12:00:00Z");
 const clusters: TestCluster[] = [];

@@ -121,7 +121,7 @@ describe("all controllers on the API server", () => {
     await becomes(async () => (await client.get<StatefulSet>(STATEFUL_SET, { namespace, name: "db" })).status?.readyReplicas, 2);
     await client.create<DaemonSet>(DAEMON_SET, { metadata: { name: "agent", namespace }, spec: { selector: { matchLabels: { ds: "x" } }, template: { ...template, metadata: { labels: { ds: "x" } } } } });
     await becomes(async () => (await client.get<DaemonSet>(DAEMON_SET, { namespace, name: "agent" })).status?.numberAvailable, 1);
-    await client.create<Job>(JOB, { metadata: { name: "once", namespace }, spec: { backoffLimit: 6, completions: 1, parallelism: 1, selector: { matchLabels: { job: "once" } }, template: { metadata: { labels: { job: "once" } }, spec: { ...template.spec, restartPolicy: "Never" } } } });
+    await client.create<Job>(JOB, { metadata: { name: "once", namespace }, spec: { template: { spec: { ...template.spec, restartPolicy: "Never" } } } });
     await becomes(async () => (await client.get<Job>(JOB, { namespace, name: "once" })).status?.active, 1);
     await becomes(async () => (await client.get<ResourceQuota>(RESOURCE_QUOTA, { namespace, name: "q" })).status?.hard, { pods: "20", "requests.cpu": "2" });
     const job = (await list<Pod>(POD, namespace)).find((pod) => pod.metadata.name.startsWith("once-")) as Stored<Pod>;

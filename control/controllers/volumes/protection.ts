@@ -1,12 +1,12 @@
 // Keeps claims while pods use them and volumes while claims are bound to them: a finalizer goes on, and off when it may.
 // Upstream's pvc-protection and pv-protection controllers.
-import { keyOf, type Informer } from "../../api/client/informer.ts";
-import { WorkQueue } from "../../api/client/workqueue.ts";
-import { orAbsent } from "../../api/errors.ts";
-import type { PersistentVolume, PersistentVolumeClaim, Pod, Stored } from "../../api/types.ts";
-import { controllerOf, type Controller, type ControllerDeps } from "./controller.ts";
-import { PERSISTENT_VOLUME, PERSISTENT_VOLUME_CLAIM, POD } from "./kinds.ts";
-import { isFinished } from "./pods.ts";
+import { keyOf, type Informer } from "../../../api/client/informer.ts";
+import { WorkQueue } from "../../../api/client/workqueue.ts";
+import { orAbsent } from "../../../api/errors.ts";
+import type { PersistentVolume, PersistentVolumeClaim, Pod, Stored } from "../../../api/types.ts";
+import { controllerOf, type Controller, type ControllerDeps } from "../controller.ts";
+import { PERSISTENT_VOLUME, PERSISTENT_VOLUME_CLAIM, POD } from "../kinds.ts";
+import { isFinished } from "../pods.ts";
 
 export const PVC_FINALIZER = "kubernetes.io/pvc-protection";
 export const PV_FINALIZER = "kubernetes.io/pv-protection";
