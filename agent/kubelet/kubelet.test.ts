@@ -27,7 +27,7 @@ test("a pod bound to the node becomes Ready and says how", async () => {
 test("a running container is never shown ready before its readiness probe has succeeded", async () => {
   rig = await new Rig().start();
   // Nothing listens there, so the probe never succeeds.
-  await rig.create(aPod({ spec: { containers: [aContainer({ readinessProbe: { tcpSocket: { port: 1 }, periodSeconds: 1 } })] } }));
+  await rig.create(aPod({ spec: { containers: [aContainer({ readinessProbe: { tcpSocket: { host: "127.0.0.1", port: 1 }, periodSeconds: 1 } })] } }));
   const shown: (boolean | undefined)[] = [];
   await rig.until((p) => {
     shown.push(p?.status?.containerStatuses?.[0]?.ready);
