@@ -1,16 +1,41 @@
 // One request and its reply: the types of both protocol versions as one, and how replies are written.
-import type { IncomingMessage, ServerResponse } from "node:http";
-import type { Http2ServerRequest, Http2ServerResponse } from "node:http2";
+import type { IncomingHttpHeaders } from "node:http";
 import { promisify } from "node:util";
 import { gzip } from "node:zlib";
 import { ApiError, internalError } from "../../../api/errors.ts";
 import type { Output } from "./negotiate.ts";
 import { yamlText } from "./yaml.ts";
 
-export type Request = IncomingMessage | Http2ServerRequest;
-/** HTTP/1.1 and HTTP/2 responses share all that is used here; one of the two types stands for both. */
-export type Response = Http2ServerResponse;
-export type AnyResponse = ServerResponse | Http2ServerResponse;
+// Arguments differ by event, and Node types them so.
+// oxlint-disable-next-line no-explicit-any
+export type Listener = (...args: any[]) => void;
+
+/** What is used of a request, whichever protocol it came over. */
+export interface Request {
+  readonly method?: string | undefined;
+  readonly url?: string | undefined;
+  readonly headers: IncomingHttpHeaders;
+  /** Names and values in turn, as they came. */
+  readonly rawHeaders: string[];
+  on(event: string, listener: Listener): unknown;
+  pipe<T extends NodeJS.WritableStream>(destination: T): T;
+}
+
+/** What is used of a response, whichever protocol it goes over. */
+export interface Response {
+  readonly headersSent: boolean;
+  readonly destroyed: boolean;
+  readonly writableEnded: boolean;
+  readonly writableLength: number;
+  readonly statusCode: number;
+  writeHead(status: number, headers: Readonly<Record<string, string | string[]>>): unknown;
+  /** False when the client does not keep up; `drain` says when it has. */
+  write(chunk: Buffer): boolean;
+  end(chunk?: Buffer | string): unknown;
+  on(event: string, listener: Listener): unknown;
+  once(event: string, listener: Listener): unknown;
+  destroy(): unknown;
+}
 
 /** One request on its way through the server. */
 export interface Exchange {

@@ -1,6 +1,7 @@
 // The transport: TLS with HTTP/2 and HTTP/1.1 on one port, every request through the handler chain.
 // Paths of the API are looked up in the table of kinds, which no generic router does better; hence none is used.
-import { createSecureServer, type Http2SecureServer } from "node:http2";
+import type { IncomingMessage } from "node:http";
+import { createSecureServer, type Http2SecureServer, type IncomingHttpHeaders, type ServerHttp2Stream } from "node:http2";
 import type { AddressInfo } from "node:net";
 import type { Duplex } from "node:stream";
 import type { TLSSocket } from "node:tls";
@@ -13,6 +14,7 @@ import { actingUser, authenticate, authorize, bearerTokenOf } from "./chain.ts";
 import { serveDocument, type DocumentDeps } from "./documents.ts";
 import { replyError, type Exchange, type Request, type Response } from "./exchange.ts";
 import { serveResource } from "./resources.ts";
+import { StreamRequest, StreamResponse } from "./stream.ts";
 import { splitUrl, targetOf, type Query, type Target } from "./target.ts";
 
 /** The server's own key pair, PEM. */
@@ -63,7 +65,10 @@ export class HttpServer {
     this.#deps = deps;
     const { cert, key } = deps.certificate;
     this.#server = createSecureServer({ cert, key, allowHTTP1: true, requestCert: true, rejectUnauthorized: false, ALPNProtocols: ["h2", "http/1.1"], maxSessionMemory: SESSION_MEMORY_MB, settings: { maxConcurrentStreams: 1000, initialWindowSize: 1024 * 1024 } });
-    this.#server.on("request", (request, response) => void this.#serve(request, response as Response));
+    this.#server.on("request", (request, response) => void this.#serve(request, response as unknown as Response));
+    // Listening for HTTP/1.1 requests also wraps every HTTP/2 stream in compatibility objects; those are taken as they are instead.
+    this.#server.removeAllListeners("stream");
+    this.#server.on("stream", (stream: ServerHttp2Stream, headers: IncomingHttpHeaders, _flags: number, rawHeaders: string[]) => void this.#serve(new StreamRequest(stream, headers, rawHeaders), new StreamResponse(stream)));
     this.#server.on("upgrade", (request: Request, socket: Duplex, head: Buffer) => void this.#upgrade(request, socket, head));
     this.#server.on("secureConnection", (socket: Duplex) => {
       this.#sockets.add(socket);
@@ -156,7 +161,7 @@ export class HttpServer {
 
   #credentialsOf(request: Request): Credentials {
     const bearerToken = bearerTokenOf(request);
-    const connection = "stream" in request && request.stream?.session ? request.stream.session : request.socket;
+    const connection = connectionOf(request);
     let certificate = this.#certificates.get(connection);
     if (certificate === undefined) {
       const socket = ("socket" in connection ? connection.socket : connection) as TLSSocket;
@@ -181,6 +186,11 @@ export class HttpServer {
       refuseUpgrade(socket, error);
     }
   }
+}
+
+/** What all requests of one connection share. */
+function connectionOf(request: Request): object {
+  return request instanceof StreamRequest ? (request.stream.session ?? request.stream) : (request as IncomingMessage).socket;
 }
 
 function refuseUpgrade(socket: Duplex, error: unknown): void {

@@ -1,0 +1,77 @@
+// One HTTP/2 stream in the shape of an HTTP/1.1 request and response, with nothing that is not used.
+// Node's own compatibility objects cost a quarter of what answering a small GET takes.
+import type { IncomingHttpHeaders, ServerHttp2Stream } from "node:http2";
+import type { Listener, Request, Response } from "./exchange.ts";
+
+/** A request that arrived on a stream. */
+export class StreamRequest implements Request {
+  constructor(readonly stream: ServerHttp2Stream, readonly headers: IncomingHttpHeaders, readonly rawHeaders: string[]) {}
+
+  get method(): string {
+    return this.headers[":method"] as string;
+  }
+
+  get url(): string {
+    return this.headers[":path"] as string;
+  }
+
+  on(event: string, listener: Listener): this {
+    this.stream.on(event, listener);
+    return this;
+  }
+
+  pipe<T extends NodeJS.WritableStream>(destination: T): T {
+    return this.stream.pipe(destination);
+  }
+}
+
+/** The reply on the same stream. */
+export class StreamResponse implements Response {
+  statusCode = 0;
+
+  constructor(private readonly stream: ServerHttp2Stream) {}
+
+  get headersSent(): boolean {
+    return this.statusCode !== 0;
+  }
+
+  get destroyed(): boolean {
+    return this.stream.destroyed;
+  }
+
+  get writableEnded(): boolean {
+    return this.stream.writableEnded;
+  }
+
+  get writableLength(): number {
+    return this.stream.writableLength;
+  }
+
+  writeHead(status: number, headers: Readonly<Record<string, string | string[]>>): void {
+    this.statusCode = status;
+    this.stream.respond({ ":status": status, ...headers });
+  }
+
+  write(chunk: Buffer): boolean {
+    return this.stream.write(chunk);
+  }
+
+  end(chunk?: Buffer | string): void {
+    if (chunk === undefined) this.stream.end();
+    else this.stream.end(chunk);
+  }
+
+  on(event: string, listener: Listener): this {
+    this.stream.on(event, listener);
+    return this;
+  }
+
+  once(event: string, listener: Listener): this {
+    this.stream.once(event, listener);
+    return this;
+  }
+
+  destroy(): void {
+    this.stream.destroy();
+  }
+}
