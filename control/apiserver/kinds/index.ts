@@ -5,6 +5,8 @@ import { controllerRevisionStrategy, daemonSetStrategy } from "./apps/daemonset.
 import { deploymentStrategy } from "./apps/deployment.ts";
 import { replicaSetStrategy, replicationControllerStrategy } from "./apps/replicaset.ts";
 import { statefulSetStrategy } from "./apps/statefulset.ts";
+import { hpaV1Strategy } from "./autoscaling/hpa-v1.ts";
+import { hpaStrategy } from "./autoscaling/hpa.ts";
 import { cronJobStrategy } from "./batch/cronjob.ts";
 import { jobStrategy } from "./batch/job.ts";
 import { certificateSigningRequestStrategy } from "./certificates/csr.ts";
@@ -22,7 +24,9 @@ import { ipAddressStrategy, serviceCIDRStrategy } from "./networking/addresses.t
 import { ingressClassStrategy, ingressStrategy } from "./networking/ingress.ts";
 import { networkPolicyStrategy } from "./networking/policy.ts";
 import { podStrategy } from "./pod/strategy.ts";
+import { podDisruptionBudgetStrategy } from "./policy/budget.ts";
 import { clusterRoleBindingStrategy, clusterRoleStrategy, roleBindingStrategy, roleStrategy } from "./rbac/roles.ts";
+import { priorityClassStrategy, runtimeClassStrategy } from "./scheduling/classes.ts";
 import { ClusterIPs } from "./service/cluster-ips.ts";
 import { createServiceStrategy } from "./service/strategy.ts";
 import type { Strategies, Strategy } from "./strategy.ts";
@@ -40,8 +44,13 @@ const NODE_PORTS = [30_000, 32_767] as const;
 
 /** The strategies of all kinds. Throws for a range that is no CIDR. */
 export function createStrategies(options: StrategyOptions): Strategies {
-  const byKind = new Map(builtIn(options).map((strategy) => [`${strategy.group}/${strategy.kind}`, strategy]));
-  return { for: (kind) => byKind.get(`${kind.group}/${kind.kind}`) ?? options.custom?.(kind) ?? { group: kind.group, kind: kind.kind } };
+  const byKind = new Map(builtIn(options).map((strategy) => [`${strategy.group}/${strategy.kind}${strategy.version === undefined ? "" : `/${strategy.version}`}`, strategy]));
+  return {
+    for(kind) {
+      const versioned = kind.storedAs && byKind.get(`${kind.group}/${kind.kind}/${kind.version}`);
+      return versioned ?? byKind.get(`${kind.group}/${kind.kind}`) ?? options.custom?.(kind) ?? { group: kind.group, kind: kind.kind };
+    },
+  };
 }
 
 function builtIn({ serviceCidrs, nodePorts = NODE_PORTS }: StrategyOptions): readonly Strategy[] {
@@ -51,6 +60,7 @@ function builtIn({ serviceCidrs, nodePorts = NODE_PORTS }: StrategyOptions): rea
     persistentVolumeStrategy, persistentVolumeClaimStrategy, limitRangeStrategy, resourceQuotaStrategy,
     deploymentStrategy, replicaSetStrategy, replicationControllerStrategy, daemonSetStrategy, statefulSetStrategy, controllerRevisionStrategy, jobStrategy, cronJobStrategy,
     ingressStrategy, ingressClassStrategy, networkPolicyStrategy, serviceCIDRStrategy, ipAddressStrategy,
+    hpaStrategy, hpaV1Strategy, podDisruptionBudgetStrategy, priorityClassStrategy, runtimeClassStrategy,
     roleStrategy, clusterRoleStrategy, roleBindingStrategy, clusterRoleBindingStrategy, certificateSigningRequestStrategy,
   ];
 }

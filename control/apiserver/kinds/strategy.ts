@@ -47,6 +47,8 @@ export interface UpdateRules<T = AnyObject> {
 export interface Strategy<T = AnyObject> extends UpdateRules<T> {
   readonly group: string;
   readonly kind: string;
+  /** The one version meant, for kinds that behave differently in each. */
+  readonly version?: string;
   /** Sets defaults that depend on other fields; constant ones come from the schema. Must be idempotent; mutates. */
   applyDefaults?(object: T): void;
   prepareForCreate?(object: T, context: StrategyContext): void | Promise<void>;

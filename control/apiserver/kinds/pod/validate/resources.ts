@@ -10,7 +10,7 @@ type NameCheck = typeof checkContainerResourceName;
 const POLICIES = ["NotRequired", "RestartContainer"];
 
 /** `resources` of a container. */
-export function checkContainerResources(errors: FieldError[], path: string, resources: ResourceRequirements | undefined, pod: PodContext): void {
+export function checkContainerResources(errors: FieldError[], path: string, resources: ResourceRequirements | undefined, pod: Pick<PodContext, "claimNames">): void {
   if (!resources) return;
   checkRequirements(errors, path, resources, checkContainerResourceName);
   for (const [index, { name }] of (resources.claims ?? []).entries()) {
