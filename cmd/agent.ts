@@ -7,6 +7,7 @@ import { createInformers } from "../api/client/informers.ts";
 import { CgroupFs, detectCgroups } from "../agent/kubelet/cgroupfs.ts";
 import { join, keepIdentity, type NodeIdentity } from "../agent/kubelet/join.ts";
 import { createKubelet } from "../agent/kubelet/kubelet.ts";
+import { runLocalPaths } from "../agent/volumes/localpath.ts";
 import { createNode } from "../agent/kubelet/node.ts";
 import { createRuntime } from "../agent/runtime/create.ts";
 import type { Runtime } from "../agent/runtime/runtime.ts";
@@ -92,6 +93,7 @@ async function start(values: Values, signal: AbortSignal): Promise<() => Promise
     stop: async () => {},
   };
   const server = createNodeServer({ identity, client, kubelet, runtime, nodeName, signal });
+  void runLocalPaths({ client, clock, nodeName }, signal);
   void keepIdentity(identity, client, signal).catch((error: unknown) => log.error({ err: error }, "certificates are no longer renewed"));
   const stop = await startAll([node, podNetwork, kubelet, server, proxy, dns, routes], (name, ms) => log.info({ name, ms: Math.round(ms) }, "started"));
   return async () => {

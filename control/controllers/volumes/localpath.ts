@@ -4,6 +4,7 @@ import { keyOf, type Key } from "../../../api/client/informer.ts";
 import { WorkQueue } from "../../../api/client/workqueue.ts";
 import { isAlreadyExists, orAbsent } from "../../../api/errors.ts";
 import type { KindInfo } from "../../../api/kinds.ts";
+import { LOCAL_PATH_FINALIZER, LOCAL_PATH_NODE, LOCAL_PATH_PROVISIONER, localPathNodeLabel } from "../../../api/localpath.ts";
 import { builtinKind } from "../../../api/registry.ts";
 import type { ClusterRole, ClusterRoleBinding, KubeObject, Node, PersistentVolume, PersistentVolumeClaim, StorageClass, Stored } from "../../../api/types.ts";
 import { controllerOf, type Controller, type ControllerDeps } from "../controller.ts";
@@ -11,11 +12,6 @@ import { CLUSTER_ROLE, NODE, PERSISTENT_VOLUME, PERSISTENT_VOLUME_CLAIM, STORAGE
 import { DEFAULT_CLASS } from "./binder.ts";
 import { classOf, PROVISIONED_BY, SELECTED_NODE } from "./match.ts";
 import { PV_FINALIZER } from "./protection.ts";
-
-export const LOCAL_PATH_PROVISIONER = "minik8s.io/local-path";
-/** The label by which a node finds its volumes, and the finalizer it takes off. */
-export const LOCAL_PATH_NODE = "minik8s.io/local-path-node";
-export const LOCAL_PATH_FINALIZER = "minik8s.io/local-path";
 
 const NAME = "local-path-provisioner-controller";
 const CLASS_NAME = "local-path";
@@ -54,12 +50,12 @@ export function localPathProvisioner(deps: ControllerDeps): Controller {
 
   /** A released volume is deleted; its node takes the data away, or is gone itself. */
   async function reclaim(volume: Stored<PersistentVolume>): Promise<void> {
-    const { name, uid, finalizers = [], deletionTimestamp, labels } = volume.metadata;
+    const { name, uid, finalizers = [], deletionTimestamp, annotations } = volume.metadata;
     if (!deletionTimestamp) {
       if (volume.status?.phase === "Released" && volume.spec?.persistentVolumeReclaimPolicy === "Delete") await orAbsent(client.delete(PERSISTENT_VOLUME, { name }, { preconditions: { uid } }));
       return;
     }
-    if (!finalizers.includes(LOCAL_PATH_FINALIZER) || nodes.lister.get(labels?.[LOCAL_PATH_NODE] ?? "")) return;
+    if (!finalizers.includes(LOCAL_PATH_FINALIZER) || nodes.lister.get(annotations?.[SELECTED_NODE] ?? "")) return;
     await orAbsent(client.update<PersistentVolume>(PERSISTENT_VOLUME, { ...volume, metadata: { ...volume.metadata, finalizers: finalizers.filter((finalizer) => finalizer !== LOCAL_PATH_FINALIZER) } }));
   }
 
@@ -93,7 +89,7 @@ export function localVolume(claim: Stored<PersistentVolumeClaim>, storageClass: 
   return {
     apiVersion: "v1", kind: "PersistentVolume",
     metadata: {
-      name: volumeName, labels: { [LOCAL_PATH_NODE]: node.metadata.name }, annotations: { [PROVISIONED_BY]: LOCAL_PATH_PROVISIONER, [SELECTED_NODE]: node.metadata.name },
+      name: volumeName, labels: { [LOCAL_PATH_NODE]: localPathNodeLabel(node.metadata.name) }, annotations: { [PROVISIONED_BY]: LOCAL_PATH_PROVISIONER, [SELECTED_NODE]: node.metadata.name },
       finalizers: [PV_FINALIZER, LOCAL_PATH_FINALIZER],
     },
     spec: {
