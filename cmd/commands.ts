@@ -40,7 +40,10 @@ const CONTROL: readonly Flag[] = [
   { name: "port", value: "PORT", default: "6443", help: "port of the API", check: checks.port },
   { name: "tls-san", value: "NAMES", help: "more names and addresses for the serving certificate, separated by commas" },
   ...CLUSTER,
-  { name: "datastore", value: "STORE", default: "leveldb", help: "leveldb, memory, or etcd://host:2379,..." },
+  { name: "datastore", value: "STORE", default: "leveldb", help: "leveldb, memory, or etcd://host:2379,... which several control planes can share" },
+  { name: "datastore-cafile", value: "FILE", help: "certificate authority of etcd; without it the connection is not encrypted" },
+  { name: "datastore-certfile", value: "FILE", help: "certificate to show etcd" },
+  { name: "datastore-keyfile", value: "FILE", help: "key of that certificate" },
   { name: "controllers", value: "LIST", default: "*", help: "controllers to run: * for all, name to add, -name to leave out" },
 ];
 

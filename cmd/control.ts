@@ -3,12 +3,12 @@
 import { join } from "node:path";
 import { fingerprint } from "../control/pki/certificates.ts";
 import { openPki, type Pki } from "../control/pki/pki.ts";
-import type { Store } from "../control/store/store.ts";
 import { allAddresses, defaultAddress, firstAddress } from "../lib/addresses.ts";
 import { logger } from "../lib/log.ts";
 import { buildApiServer, type ControlPlane } from "./apiserver.ts";
 import type { Invocation } from "./commands.ts";
 import { startControllers } from "./controllers.ts";
+import { openDatastore } from "./datastore.ts";
 import { UsageError, type Values } from "./flags.ts";
 import { createJoinToken } from "./jointoken.ts";
 import { kubeconfigText, writeAdminKubeconfig } from "./kubeconfig.ts";
@@ -51,7 +51,7 @@ function isAddress(name: string): boolean {
 
 async function start(values: Values): Promise<ControlPlane> {
   const dataDir = values["data-dir"] as string;
-  const [store, pki] = await Promise.all([openStore(values["datastore"] as string, dataDir), openPki({ directory: join(dataDir, "pki"), ...servingNames(values) })]);
+  const [store, pki] = await Promise.all([openDatastore(values), openPki({ directory: join(dataDir, "pki"), ...servingNames(values) })]);
   const running = new AbortController();
   const { signal } = running;
   const api = buildApiServer({ values, store, pki, signal, advertise: advertised(values) });
@@ -75,12 +75,6 @@ async function start(values: Values): Promise<ControlPlane> {
       await store.close();
     },
   };
-}
-
-async function openStore(datastore: string, dataDir: string): Promise<Store> {
-  if (datastore === "memory") return (await import("../control/store/memory.ts")).openMemoryStore();
-  if (datastore === "leveldb") return (await import("../control/store/level.ts")).openLevelStore(join(dataDir, "store"));
-  throw new UsageError(`--datastore ${datastore}: must be leveldb, memory or etcd://host:2379,...`);
 }
 
 function writeAdminConfigs(values: Values, pki: Pki): void {

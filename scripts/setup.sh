@@ -63,4 +63,5 @@ need_test_tools() {
   need_command h2load nghttp2-client
   need_command socat socat
   need_command ps procps
+  need_command etcd etcd-server
 }
