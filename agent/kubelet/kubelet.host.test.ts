@@ -114,3 +114,35 @@ test("a sub-path is mounted, and one that leads out is refused", async () => {
   const refused = await rig.until((p) => p?.status?.containerStatuses?.[0]?.state?.waiting?.reason === "CreateContainerConfigError", "outside", 20_000);
   expect(refused.status?.containerStatuses?.[0]?.state?.waiting?.message).toContain("outside of the volume");
 }, 40_000);
+
+/** What a node holds of pods: mounts, cgroups, links, network namespaces and shims. */
+async function holdings(): Promise<Record<string, number>> {
+  const count = async (command: string): Promise<number> => Number((await hostExec(["sh", "-c", `${command} | wc -l`])).stdout.trim());
+  return {
+    mounts: (await hostMounter.below(dataDir)).filter((point) => !point.includes("/containerd/")).length,
+    cgroups: await count("find /sys/fs/cgroup/*/mk8s-kubelet-test -type d -name 'pod*' 2>/dev/null"),
+    links: await count(`ip -o link show master ${BRIDGE} 2>/dev/null`),
+    shims: await count(`pgrep -f 'containerd-shim.*${dataDir}'`),
+    podDirectories: await count(`ls ${rig.kubelet.node.paths.pods}`),
+    logs: await count(`ls ${join(rig.dir, "logs/pods")}`),
+  };
+}
+
+test("pods that come and go under an agent that keeps dying leave nothing behind", async () => {
+  await rig.deleteAll();
+  const before = await holdings();
+  const names = ["a", "b", "c"];
+  for (const name of names) await rig.create(aRealPod(name, { terminationGracePeriodSeconds: 1, containers: [container({ command: sh(rest), volumeMounts: [{ name: "m", mountPath: "/m" }, { name: "s", mountPath: "/s", subPath: "x" }] })], volumes: [{ name: "m", emptyDir: { medium: "Memory" } }, { name: "s", emptyDir: {} }] }));
+  for (const pauseMs of [60, 120, 180]) {
+    await Bun.sleep(pauseMs);
+    await rig.crash();
+  }
+  for (const name of names) await rig.until((p) => conditionOf(p, "Ready") === "True", name, 30_000);
+  for (const name of names) await rig.delete(name, 1);
+  await Bun.sleep(50);
+  await rig.crash();
+  for (const name of names) await rig.until((p) => p === undefined, name, 30_000);
+  await rig.deleteAll();
+  await rig.kubelet.pods.removeOrphans();
+  expect(await holdings()).toEqual(before);
+}, 120_000);
