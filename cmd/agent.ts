@@ -43,6 +43,7 @@ export function cniPaths(dataDir: string): { cniBinDir: string; cniConfDir: stri
 }
 
 export async function runAgent({ values }: Invocation): Promise<number> {
+  if (values["hollow"]) return (await import("./hollow.ts")).runHollow(values);
   const dataDir = values["data-dir"] as string;
   if (!values["join"]) throw new UsageError("agent: name the control plane with --join https://HOST:6443");
   await preflightAgent({ dataDir, runtime: values["runtime"] as string, runtimeEndpoint: values["runtime-endpoint"] });

@@ -55,6 +55,13 @@ const NODE: readonly Flag[] = [
   { name: "node-labels", value: "K=V,...", help: "labels the node registers with" },
 ];
 
+const HOLLOW: readonly Flag[] = [
+  { name: "hollow", value: "N", help: "run N simulated nodes instead of this one, as the cluster's admin", check: checks.count },
+  { name: "hollow-start-latency", value: "DURATION", default: "0s", help: "how long a hollow node takes to start a pod" },
+  { name: "hollow-failure-rate", value: "RATE", default: "0", help: "share of container starts that fail on hollow nodes, 0 to 1" },
+  { ...KUBECONFIG, help: "for --hollow: admin kubeconfig to use instead of the one of the control plane on this machine" },
+];
+
 export const COMMANDS: readonly Command[] = [
   {
     name: "control", summary: "run a control plane: API server, store, scheduler, controllers",
@@ -63,7 +70,7 @@ export const COMMANDS: readonly Command[] = [
   },
   {
     name: "agent", summary: "run a node: kubelet, kube-proxy, pod network, cluster DNS",
-    flags: [{ name: "join", value: "URL", help: "the control plane's URL", check: checks.url }, { name: "token", value: "TOKEN", help: "join token; needed the first time only" }, { ...DATA_DIR, default: `${DEFAULT_DATA_DIR}/agent` }, ...NODE, ...LOGGING],
+    flags: [{ name: "join", value: "URL", help: "the control plane's URL", check: checks.url }, { name: "token", value: "TOKEN", help: "join token; needed the first time only" }, { ...DATA_DIR, default: `${DEFAULT_DATA_DIR}/agent` }, ...NODE, ...HOLLOW, ...LOGGING],
     load: async () => (await import("./agent.ts")).runAgent,
   },
   {

@@ -99,6 +99,7 @@ function suggest(name: string, table: readonly Flag[]): string {
 /** Checks for values several commands share. */
 export const checks = {
   port: (value: string): string | undefined => (/^\d+$/.test(value) && Number(value) >= 1 && Number(value) <= 65535 ? undefined : "must be a port number between 1 and 65535"),
+  count: (value: string): string | undefined => (/^\d+$/.test(value) && Number(value) >= 1 ? undefined : "must be a whole number of at least 1"),
   ip: (value: string): string | undefined => (/^(\d{1,3})(\.\d{1,3}){3}$/.test(value) && value.split(".").every((part) => Number(part) <= 255) ? undefined : "must be an IPv4 address, such as 192.168.1.10"),
   cidr: (value: string): string | undefined => {
     const [ip, bits] = value.split("/") as [string, string | undefined];

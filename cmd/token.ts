@@ -8,7 +8,7 @@ import { createJoinToken, deleteJoinToken, listJoinTokens } from "./jointoken.ts
 import type { Invocation } from "./commands.ts";
 import { UsageError, type Values } from "./flags.ts";
 
-const UNITS_MS: Readonly<Record<string, number>> = { s: 1000, m: 60_000, h: 3_600_000, d: 86_400_000 };
+const UNITS_MS: Readonly<Record<string, number>> = { ms: 1, s: 1000, m: 60_000, h: 3_600_000, d: 86_400_000 };
 
 export async function runToken({ values, positionals }: Invocation): Promise<number> {
   const [action, id] = positionals;
@@ -25,7 +25,7 @@ export async function runToken({ values, positionals }: Invocation): Promise<num
 /** Milliseconds of a duration such as `24h` or `1h30m`; throws UsageError for anything else. */
 export function parseDuration(text: string): number {
   if (text === "0") return 0;
-  const parts = [...text.matchAll(/(\d+)([smhd])/g)];
+  const parts = [...text.matchAll(/(\d+)(ms|[smhd])/g)];
   if (parts.length === 0 || parts.map(([whole]) => whole).join("") !== text) throw new UsageError(`${text}: must be a duration such as 24h, 1h30m or 0`);
   return parts.reduce((sum, [, amount, unit]) => sum + Number(amount) * (UNITS_MS[unit as string] as number), 0);
 }

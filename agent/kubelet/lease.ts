@@ -9,7 +9,8 @@ import { logger } from "../../lib/log.ts";
 const log = logger("node-lease");
 const LEASE = builtinKind("coordination.k8s.io", "v1", "Lease");
 const NAMESPACE = "kube-node-lease";
-const RENEW_MS = 10_000;
+/** How often a healthy node renews. */
+export const RENEW_MS = 10_000;
 const RETRY_MS = 1_000;
 const DURATION_SECONDS = 40;
 
