@@ -64,4 +64,16 @@ need_test_tools() {
   need_command socat socat
   need_command ps procps
   need_command etcd etcd-server
+  need_debian_kubectl
+}
+
+# Debian's old kubectl beside whatever is in PATH: many clients in the field speak as it does.
+need_debian_kubectl() {
+  local place="$root/dist/kubectl-debian"
+  [ -x "$place/usr/bin/kubectl" ] && return 0
+  dpkg-query -W kubernetes-client >/dev/null 2>&1 && { mkdir -p "$place/usr/bin"; ln -sf "$(command -v kubectl)" "$place/usr/bin/kubectl"; return 0; }
+  mkdir -p "$place"
+  (cd "$place" && { apt-get download -qq kubernetes-client || { apt-get update -qq && apt-get download -qq kubernetes-client; }; } >/tmp/minik8s-apt.log 2>&1) \
+    || fail "could not download kubernetes-client: $(tail -n 1 /tmp/minik8s-apt.log)"
+  dpkg-deb -x "$place"/kubernetes-client_*.deb "$place"
 }
