@@ -10,6 +10,8 @@ import type { DocumentSource } from "../control/apiserver/http/documents.ts";
 import { ProtobufDecoder } from "../api/protobuf/decode.ts";
 import { createAdmission } from "../control/apiserver/admission/index.ts";
 import { CustomResources } from "../control/apiserver/extensions/crd/definitions.ts";
+import { matchConditionsOf, mutatingPolicies, validatingPolicies } from "../control/apiserver/extensions/policy/plugins.ts";
+import { registrationStrategy } from "../control/apiserver/extensions/registration.ts";
 import { webhookCaller } from "../control/apiserver/extensions/webhook/client.ts";
 import { mutatingWebhooks, validatingWebhooks } from "../control/apiserver/extensions/webhook/plugin.ts";
 import { createStrategies } from "../control/apiserver/kinds/index.ts";
@@ -71,13 +73,14 @@ export function buildApiServer({ values, store, pki, signal, advertise }: ApiOpt
     issuer,
   });
   const engine = (): ApiServer["engine"] => (parts.server as ApiServer).engine;
-  const webhooks = { engine, call: webhookCaller(engine) };
+  const policies = { engine, authorizer: auth.authorizer };
+  const webhooks = { engine, call: webhookCaller(engine), conditionsHold: matchConditionsOf(policies) };
   const server = createApiServer({
     store, kinds, clock,
     codec, protobuf: new ProtobufDecoder(),
-    strategies: createStrategies({ serviceCidrs, custom: customResources.strategyFor }),
+    strategies: createStrategies({ serviceCidrs, custom: (kind) => registrationStrategy(kind) ?? customResources.strategyFor(kind) }),
     extensions: [customResources],
-    admission: createAdmission({ authorizer: auth.authorizer, beforeQuota: [...auth.admission, mutatingWebhooks(webhooks), validatingWebhooks(webhooks)] }),
+    admission: createAdmission({ authorizer: auth.authorizer, beforeQuota: [...auth.admission, mutatingPolicies(policies), mutatingWebhooks(webhooks), validatingPolicies(policies), validatingWebhooks(webhooks)] }),
     postHandlers: auth.postHandlers,
     http: {
       host: values["bind-address"] as string,

@@ -9,7 +9,7 @@ export function mapLiterals(source: string): string {
   const open: ("struct" | "other")[] = [];
   let atKey = false;
   return source.replace(TOKEN, (token) => {
-    if (/\{$/.test(token) && token.length > 1 && /^(Object|JSONPatch)/.test(token)) {
+    if (token.endsWith("{") && token.length > 1 && /^(Object|JSONPatch)/.test(token)) {
       open.push("struct");
       atKey = true;
       return "{";

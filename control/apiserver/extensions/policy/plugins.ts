@@ -7,7 +7,9 @@ import type { AnyObject } from "../../../../api/types.ts";
 import type { AdmissionPlugin, Attributes } from "../../admission/plugin.ts";
 import { cloneJson, equalJson } from "../../json.ts";
 import { isExempt } from "../webhook/match.ts";
-import { policyProgram, variablesOf } from "./context.ts";
+import type { WebhookDeps } from "../webhook/plugin.ts";
+import { AuthorizerValue } from "./authorizer.ts";
+import { conditionsHold, policyProgram, variablesOf } from "./context.ts";
 import { fromCel } from "./literals.ts";
 import { applications, hasBindings, type Application, type Mutation, type PolicyDeps, type Validation } from "./policies.ts";
 
@@ -33,6 +35,11 @@ export function mutatingPolicies(deps: PolicyDeps): AdmissionPlugin {
       for (const application of applications(deps, "Mutating", attributes)) mutate(deps, application, attributes);
     },
   };
+}
+
+/** How webhooks have their match conditions told. */
+export function matchConditionsOf({ engine, authorizer }: PolicyDeps): NonNullable<WebhookDeps["conditionsHold"]> {
+  return (conditions, attributes) => conditionsHold(conditions, variablesOf(engine(), attributes, { authorizer: authorizer && new AuthorizerValue(authorizer, attributes.user) }));
 }
 
 interface Denial {
