@@ -29,6 +29,9 @@ import { clusterRoleBindingStrategy, clusterRoleStrategy, roleBindingStrategy, r
 import { priorityClassStrategy, runtimeClassStrategy } from "./scheduling/classes.ts";
 import { ClusterIPs } from "./service/cluster-ips.ts";
 import { createServiceStrategy } from "./service/strategy.ts";
+import { volumeAttachmentStrategy } from "./storage/attachment.ts";
+import { storageClassStrategy, volumeAttributesClassStrategy } from "./storage/classes.ts";
+import { csiDriverStrategy, csiNodeStrategy, csiStorageCapacityStrategy } from "./storage/csi.ts";
 import type { Strategies, Strategy } from "./strategy.ts";
 
 export interface StrategyOptions {
@@ -61,6 +64,7 @@ function builtIn({ serviceCidrs, nodePorts = NODE_PORTS }: StrategyOptions): rea
     deploymentStrategy, replicaSetStrategy, replicationControllerStrategy, daemonSetStrategy, statefulSetStrategy, controllerRevisionStrategy, jobStrategy, cronJobStrategy,
     ingressStrategy, ingressClassStrategy, networkPolicyStrategy, serviceCIDRStrategy, ipAddressStrategy,
     hpaStrategy, hpaV1Strategy, podDisruptionBudgetStrategy, priorityClassStrategy, runtimeClassStrategy,
+    storageClassStrategy, volumeAttributesClassStrategy, volumeAttachmentStrategy, csiDriverStrategy, csiNodeStrategy, csiStorageCapacityStrategy,
     roleStrategy, clusterRoleStrategy, roleBindingStrategy, clusterRoleBindingStrategy, certificateSigningRequestStrategy,
   ];
 }
