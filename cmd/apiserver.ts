@@ -6,6 +6,9 @@ import { createInformers } from "../api/client/informers.ts";
 import type { Informers } from "../api/client/informer.ts";
 import { createApiServer, type ApiServer } from "../control/apiserver/server.ts";
 import { NodeConnector, type NodeCredentials } from "../control/apiserver/connect/connector.ts";
+import { metricsConnector } from "../control/apiserver/metrics/connector.ts";
+import { NodeFigures } from "../control/apiserver/metrics/source.ts";
+import { NODE_METRICS, POD_METRICS, type MetricsSource } from "../api/metrics.ts";
 import type { DocumentSource } from "../control/apiserver/http/documents.ts";
 import { ProtobufDecoder } from "../api/protobuf/decode.ts";
 import { createAdmission } from "../control/apiserver/admission/index.ts";
@@ -32,6 +35,8 @@ export interface Api {
   readonly server: ApiServer;
   readonly informers: Informers;
   readonly kinds: KindRegistry;
+  /** What nodes and pods use, measured when asked. */
+  readonly metrics: MetricsSource;
   /** Makes what every cluster contains, where it is missing. */
   bootstrap(): Promise<void>;
 }
@@ -73,6 +78,9 @@ export function buildApiServer({ values, store, pki, signal, advertise }: ApiOpt
     issuer,
   });
   const engine = (): ApiServer["engine"] => (parts.server as ApiServer).engine;
+  const connector = new NodeConnector(engine, () => nodeCredentials(pki));
+  const metrics = new NodeFigures({ engine, clock, page: (nodeName, path) => connector.page(nodeName, path) });
+  for (const kind of [NODE_METRICS, POD_METRICS]) kinds.add(kind);
   const policies = { engine, authorizer: auth.authorizer };
   const webhooks = { engine, call: webhookCaller(engine), conditionsHold: matchConditionsOf(policies) };
   const server = createApiServer({
@@ -91,12 +99,12 @@ export function buildApiServer({ values, store, pki, signal, advertise }: ApiOpt
       authorizer: auth.authorizer,
       openapi: codec.openapi(kinds),
       openid: openIdDocuments(issuer, auth.keys),
-      connect: new NodeConnector(() => (parts.server as ApiServer).engine, () => nodeCredentials(pki)),
+      connect: metricsConnector(metrics, connector),
     },
   });
   parts.server = server;
   return {
-    server, informers, kinds,
+    server, informers, kinds, metrics,
     bootstrap: async () => {
       informers.start(signal);
       const client = server.localClient();

@@ -10,7 +10,7 @@ import type { Engine } from "../engine.ts";
 import { reply, type Exchange, type Request } from "../http/exchange.ts";
 import type { ConnectCall, Connector } from "../http/server.ts";
 import type { Target } from "../http/target.ts";
-import { locate, type Location } from "./location.ts";
+import { locate, nodePage, type Location } from "./location.ts";
 
 /** How this API server shows itself to nodes, PEM; nodes are not verified when `ca` is left out. */
 export interface NodeCredentials {
@@ -55,6 +55,15 @@ export class NodeConnector implements Connector {
     upstream.write(upgradeHead(request, location));
     if (head.length > 0) upstream.write(head);
     join(socket, upstream);
+  }
+
+  /** The text of a page of a node's own API; throws what the node or the way to it says instead. */
+  async page(nodeName: string, path: string): Promise<string> {
+    const location = nodePage(this.engine(), nodeName, path);
+    const answer = await this.#send(location, { method: "GET", headers: {} }, (outgoing) => outgoing.end());
+    const text = await textOf(answer);
+    if (answer.statusCode !== 200) throw unreachable(location, new Error(`${answer.statusCode}: ${text}`));
+    return text;
   }
 
   async #streamLog(exchange: Exchange, location: Location, name: string): Promise<void> {

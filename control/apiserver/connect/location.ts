@@ -88,6 +88,11 @@ function assigned(pod: Pod, nodeName: string | undefined): string {
   return nodeName;
 }
 
+/** A page of a node's own API. */
+export function nodePage(engine: Engine, nodeName: string, path: string): Location {
+  return onNode(engine, nodeName, { path, query: new URLSearchParams() });
+}
+
 function onNode(engine: Engine, nodeName: string, { path, query }: { path: string; query: URLSearchParams }): Location {
   const entry = cacheOf(engine, NODE).get("", nodeName);
   if (!entry) throw notFound(NODE, nodeName);
