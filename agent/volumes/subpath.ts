@@ -46,14 +46,19 @@ async function makeMissing(base: string, path: string): Promise<void> {
       await chmod(next, parentMode);
     }
     current = await realpath(next);
-    if (relative(base, current).startsWith("..")) return;
+    if (isOutside(relative(base, current))) return;
   }
+}
+
+/** Names may begin with two dots, as those of atomically written volumes do. */
+function isOutside(path: string): boolean {
+  return path === ".." || path.startsWith("../") || path.startsWith("/");
 }
 
 async function openInside(base: string, path: string, shown: string): Promise<FileHandle> {
   const resolved = await realpath(join(base, path));
   const inside = relative(base, resolved);
-  if (inside.startsWith("..") || inside.startsWith("/")) throw new Error(`subPath "${shown}" evaluates to a path outside of the volume`);
+  if (isOutside(inside)) throw new Error(`subPath "${shown}" evaluates to a path outside of the volume`);
   let handle = await open(base, constants.O_RDONLY | constants.O_DIRECTORY | constants.O_NOFOLLOW);
   for (const part of inside.split("/").filter(Boolean)) {
     const parent = handle;
