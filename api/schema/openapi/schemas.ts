@@ -3,6 +3,7 @@
 import { KINDS, type GroupVersionKind, type KindInfo } from "../../kinds.ts";
 import type { DefinitionData, FieldData } from "../data.ts";
 import { definitionName, type Definitions } from "../node.ts";
+import { customSchema } from "./custom.ts";
 import { SPECIAL_BY_NAME } from "../special.ts";
 
 export type Json = Record<string, unknown>;
@@ -14,6 +15,10 @@ const META_OF_OBJECTS = `${META}.ObjectMeta`;
 const META_OF_LISTS = `${META}.ListMeta`;
 /** Served in the core group only, though of the meta package. */
 const META_KINDS = ["Status", "APIGroup", "APIGroupList", "APIResourceList", "APIVersions"];
+/** Has descriptions of the fields every kind has. */
+const DESCRIBED = "io.k8s.api.core.v1.ConfigMap";
+/** Clients of custom resources look for this sentence. */
+const CUSTOM_METADATA = "Standard object's metadata. More info: https://git.k8s.io/community/contributors/devel/sig-architecture/api-conventions.md#metadata";
 /** Registered in every group-version. */
 const EVERYWHERE = new Set([`${META}.DeleteOptions`, `${META}.WatchEvent`]);
 
@@ -69,11 +74,13 @@ export class SchemaWriter {
   /** A kind added at run time, or the list of one. */
   #added(name: string): Json {
     const gvk = { "x-kubernetes-group-version-kind": this.#gvks(name) };
-    const usual = { apiVersion: { type: "string" }, kind: { type: "string" } };
+    const described = this.descriptions[DESCRIBED] ?? {};
+    const usual: Json = Object.fromEntries(["apiVersion", "kind"].map((field) => [field, { ...(described[field] && { description: described[field] }), type: "string" }]));
     const [item] = itemOf(name);
     if (item !== undefined) return { description: `A list of ${this.#gvks(item)[0]?.kind ?? item}.`, properties: { ...usual, items: { items: this.reference(item), type: "array" }, metadata: this.reference(META_OF_LISTS) }, required: ["items"], type: "object", ...gvk };
-    const schema = this.definitions.published.get(name) ?? { "x-kubernetes-preserve-unknown-fields": true };
-    return { ...schema, type: "object", properties: { ...usual, metadata: this.reference(META_OF_OBJECTS), ...(schema["properties"] as Json | undefined) }, ...gvk };
+    const reference = this.reference(META_OF_OBJECTS);
+    const metadata = this.options.version === 3 ? { allOf: [reference], description: CUSTOM_METADATA } : { ...reference, description: CUSTOM_METADATA };
+    return { ...customSchema(this.definitions.published.get(name), this.options.version, { ...usual, metadata }), ...gvk };
   }
 
   #extensions(name: string, data: DefinitionData): Json {

@@ -1,7 +1,7 @@
-// What OpenAPI says of a custom resource: its schema, without what the documents' readers do not know.
+// What OpenAPI is told of a custom resource: its schema, unless it has none to speak of.
 import type { Crd, CrdVersion } from "./schema.ts";
 
-/** The schema of one version as it is published. */
-export function publishedSchema(_crd: Crd, version: CrdVersion): Readonly<Record<string, unknown>> {
-  return (version.schema?.openAPIV3Schema ?? { "x-kubernetes-preserve-unknown-fields": true }) as Readonly<Record<string, unknown>>;
+/** The schema of one version as it is published; undefined when anything goes. */
+export function publishedSchema({ spec }: Crd, version: CrdVersion): Readonly<Record<string, unknown>> | undefined {
+  return spec.preserveUnknownFields ? undefined : (version.schema?.openAPIV3Schema as Readonly<Record<string, unknown>> | undefined);
 }
