@@ -9,7 +9,7 @@ import { containerdMajorVersion } from "./containerd/machine.ts";
 import { PrivateContainerd } from "./containerd/private.ts";
 import { CriRuntime } from "./containerd/runtime.ts";
 import type { SandboxNetwork } from "./docker/networks.ts";
-import { DockerRuntime } from "./docker/runtime.ts";
+import type { DockerRuntime } from "./docker/runtime.ts";
 import { pauseImage, pauseImageName } from "./pause/image.ts";
 import { type Runtime, RuntimeError } from "./runtime.ts";
 
@@ -57,7 +57,9 @@ const NO_NETWORK: SandboxNetwork = {
 
 async function connectDocker(options: Parameters<typeof DockerRuntime.connect>[0]): Promise<Runtime> {
   if (!existsSync(options.socketPath)) throw new RuntimeError("Unavailable", `Docker is not running (no ${options.socketPath}); install and start it with: apt-get install -y docker.io && systemctl start docker`);
-  return DockerRuntime.connect(options);
+  // Its client library is large, and most nodes never need it.
+  const docker = await import("./docker/runtime.ts");
+  return docker.DockerRuntime.connect(options);
 }
 
 async function startPrivate(options: CreateRuntimeOptions & { readonly exec: Exec; readonly clock: Clock }): Promise<Runtime> {
