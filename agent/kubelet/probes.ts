@@ -147,7 +147,9 @@ export class Prober implements Probes {
       const task: Task = { type, spec, watched, streak: undefined, result: seed ? "success" : type === "Liveness" ? "success" : type === "Readiness" ? "failure" : undefined, isDone: false, totals: { success: 0, failure: 0, unknown: 0 } };
       watched.tasks[type] = task;
       const startedAt = record.startedAt ?? record.createdAt;
-      this.#schedule(task, Math.max(this.#options.clock.now(), startedAt + (spec.initialDelaySeconds ?? 0) * 1000));
+      // After a restart of the agent everything would be due at once.
+      const spread = before?.started ? Math.random() * (spec.periodSeconds ?? 10) * 1000 : 0;
+      this.#schedule(task, Math.max(this.#options.clock.now(), startedAt + (spec.initialDelaySeconds ?? 0) * 1000) + spread);
     }
     this.#watched.set(record.id, watched);
     ids.add(record.id);
