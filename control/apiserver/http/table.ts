@@ -28,13 +28,13 @@ export interface TableOptions {
 
 /** A Table of objects. */
 export function tableOf(objects: readonly AnyObject[], printer: Printer | undefined, options: TableOptions): Record<string, unknown> {
-  const { columns, cells } = printer ?? DEFAULT_PRINTER;
+  const { columns, cells, compare } = printer ?? DEFAULT_PRINTER;
   const { version, includeObject, nowMs } = options;
   const apiVersion = `meta.k8s.io/${version}`;
   return {
     kind: "Table", apiVersion, metadata: options.metadata ?? {},
     columnDefinitions: options.omitColumns ? null : columns.map(columnDefinition),
-    rows: objects.map((object) => ({ cells: cells(object, nowMs), ...(includeObject !== "None" && { object: includeObject === "Object" ? object : partialOf(object, version) }) })),
+    rows: (compare ? objects.toSorted(compare) : objects).map((object) => ({ cells: cells(object, nowMs), ...(includeObject !== "None" && { object: includeObject === "Object" ? object : partialOf(object, version) }) })),
   };
 }
 

@@ -1,6 +1,7 @@
 // Every kind that adds behaviour to the general verbs, as one list; all others get none.
 import { parseCidr } from "../../../lib/cidr.ts";
 import type { KindInfo } from "../../../api/kinds.ts";
+import { apiServiceStrategy } from "./apiregistration/apiservice.ts";
 import { controllerRevisionStrategy, daemonSetStrategy } from "./apps/daemonset.ts";
 import { deploymentStrategy } from "./apps/deployment.ts";
 import { replicaSetStrategy, replicationControllerStrategy } from "./apps/replicaset.ts";
@@ -20,6 +21,7 @@ import { nodeStrategy } from "./core/node.ts";
 import { secretStrategy } from "./core/secret.ts";
 import { bindingStrategy, componentStatusStrategy, leaseStrategy, podTemplateStrategy, serviceAccountStrategy } from "./core/small.ts";
 import { persistentVolumeClaimStrategy, persistentVolumeStrategy } from "./core/volumes.ts";
+import { flowSchemaStrategy, priorityLevelStrategy } from "./flowcontrol/schemas.ts";
 import { ipAddressStrategy, serviceCIDRStrategy } from "./networking/addresses.ts";
 import { ingressClassStrategy, ingressStrategy } from "./networking/ingress.ts";
 import { networkPolicyStrategy } from "./networking/policy.ts";
@@ -65,6 +67,7 @@ function builtIn({ serviceCidrs, nodePorts = NODE_PORTS }: StrategyOptions): rea
     ingressStrategy, ingressClassStrategy, networkPolicyStrategy, serviceCIDRStrategy, ipAddressStrategy,
     hpaStrategy, hpaV1Strategy, podDisruptionBudgetStrategy, priorityClassStrategy, runtimeClassStrategy,
     storageClassStrategy, volumeAttributesClassStrategy, volumeAttachmentStrategy, csiDriverStrategy, csiNodeStrategy, csiStorageCapacityStrategy,
+    flowSchemaStrategy, priorityLevelStrategy, apiServiceStrategy,
     roleStrategy, clusterRoleStrategy, roleBindingStrategy, clusterRoleBindingStrategy, certificateSigningRequestStrategy,
   ];
 }

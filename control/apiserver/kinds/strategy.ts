@@ -31,6 +31,8 @@ export interface Printer<T = AnyObject> {
   readonly columns: readonly TableColumn[];
   /** `now` in milliseconds, for ages. */
   cells(object: T, now: number): readonly (string | number | boolean | null)[];
+  /** The order of rows, when it is not that of the list. */
+  compare?(a: T, b: T): number;
 }
 
 /** How one subresource (`status`, `resize`, ...) may change the object: it gets the new and the stored object. */
