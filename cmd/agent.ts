@@ -28,6 +28,7 @@ import { readClusterConfig } from "./clusterconfig.ts";
 import { UsageError, type Values } from "./flags.ts";
 import { dockerNetwork } from "./dockernetwork.ts";
 import { parseJoinToken } from "./jointoken.ts";
+import { createNodePolicy } from "./networkpolicy.ts";
 import { createNodeServer } from "./nodeserver.ts";
 import { preflightAgent } from "./preflight.ts";
 import { claimPidFile, selfCommand } from "./processes.ts";
@@ -82,6 +83,7 @@ async function start(values: Values, signal: AbortSignal): Promise<() => Promise
   const proxy = createProxy({ informers, exec: hostExec, nodeName, nodeIp, clusterCidr: cluster.clusterCidr, clock, localClusterIps: [cluster.dnsIp], variant });
   const dns = createDns({ informers, clusterDomain: cluster.clusterDomain, dnsIp: cluster.dnsIp, exec: hostExec, clock });
   const routes = createPodRoutes({ informers, nodeName, nodeIp, exec: hostExec, clock });
+  const policy = createNodePolicy({ identity, nodeName, clusterCidr: cluster.clusterCidr, variant });
   await freeAddresses(runtime, dataDir);
   const podNetwork: Component = {
     name: "pod network",
@@ -96,7 +98,7 @@ async function start(values: Values, signal: AbortSignal): Promise<() => Promise
   const server = createNodeServer({ identity, client, kubelet, runtime, nodeName, signal });
   void runLocalPaths({ client, clock, nodeName }, signal);
   void keepIdentity(identity, client, signal).catch((error: unknown) => log.error({ err: error }, "certificates are no longer renewed"));
-  const stop = await startAll([node, podNetwork, kubelet, server, proxy, dns, routes], (name, ms) => log.info({ name, ms: Math.round(ms) }, "started"));
+  const stop = await startAll([node, podNetwork, kubelet, server, proxy, dns, routes, policy], (name, ms) => log.info({ name, ms: Math.round(ms) }, "started"));
   return async () => {
     await stop();
     await runtime.close();

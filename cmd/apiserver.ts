@@ -25,6 +25,7 @@ import type { Client } from "../api/client/client.ts";
 import { ensureDnsService } from "../net/dns/service.ts";
 import { ensureBootstrap } from "../control/apiserver/bootstrap.ts";
 import { apiServiceIp, clusterConfigOf, publishClusterConfig } from "./clusterconfig.ts";
+import { publishPolicyAccess } from "./networkpolicy.ts";
 import type { Pki } from "../control/pki/pki.ts";
 import type { Store } from "../control/store/store.ts";
 import { systemClock } from "../lib/clock.ts";
@@ -110,7 +111,7 @@ export function buildApiServer({ values, store, pki, signal, advertise }: ApiOpt
       const client = server.localClient();
       const cluster = clusterConfigOf(values);
       await ensureBootstrap(client, { advertiseAddress: advertise, port: Number(values["port"]), apiServiceIp: apiServiceIp(cluster), serviceCidrs });
-      await Promise.all([ensureRbac(client), publishClusterConfig(client, cluster), ensureDnsService(client, cluster.dnsIp)]);
+      await Promise.all([ensureRbac(client), publishClusterConfig(client, cluster), publishPolicyAccess(client), ensureDnsService(client, cluster.dnsIp)]);
     },
   };
 }

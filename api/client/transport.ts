@@ -21,6 +21,8 @@ export interface TransportOptions {
   /** Asked before every request, so that a rotated token is picked up. */
   readonly token?: (() => string | undefined) | undefined;
   readonly userAgent?: string | undefined;
+  /** Acts as this user, which the own one must be allowed to. */
+  readonly impersonateUser?: string | undefined;
   readonly connectTimeoutMs?: number | undefined;
 }
 
@@ -123,13 +125,14 @@ export class Transport {
   }
 
   #headers({ method, path, body, contentType }: TransportRequest): OutgoingHttpHeaders {
-    const { userAgent = "minik8s", token } = this.#options;
+    const { userAgent = "minik8s", token, impersonateUser } = this.#options;
     const bearer = token?.();
     return {
       ":method": method, ":path": `${this.#url.pathname.replace(/\/$/, "")}${path}`,
       accept: "application/json", "user-agent": userAgent,
       ...(body !== undefined && { "content-type": contentType ?? "application/json", "content-length": Buffer.byteLength(body) }),
       ...(bearer && { authorization: `Bearer ${bearer}` }),
+      ...(impersonateUser !== undefined && { "impersonate-user": impersonateUser }),
     };
   }
 }
