@@ -37,6 +37,7 @@ function controllerDeps({ values, api, pki }: ControllersOptions): ControllerDep
     clock: systemClock,
     kinds: api.kinds,
     settings: {
+      metrics: api.metrics,
       clusterCaPem: pki.roots.authority.certPem,
       clusterCidrs: (values["cluster-cidr"] as string).split(","),
       serviceCidrs: (values["service-cidr"] as string).split(","),

@@ -1,7 +1,7 @@
 // The one way to reach a cluster: the verbs of the API as a typed interface.
 // Two implementations, HTTP (agents, tools, tests) and in-process (controllers, scheduler), pass one suite.
 import type { KindInfo } from "../kinds.ts";
-import type { KubeList, KubeObject, Stored, WatchEvent } from "../types.ts";
+import type { KubeList, KubeObject, Scale, Stored, WatchEvent } from "../types.ts";
 
 /** Which object a call means; `namespace` is left out for cluster-scoped kinds. */
 export interface ObjectName {
@@ -67,6 +67,8 @@ export interface Client {
   patch<T extends KubeObject>(kind: KindInfo, name: ObjectName, body: unknown, options: PatchOptions): Promise<Stored<T>>;
   delete(kind: KindInfo, name: ObjectName, options?: DeleteCallOptions): Promise<void>;
   deleteCollection(kind: KindInfo, list: ListOptions, options?: DeleteCallOptions): Promise<void>;
+  /** Reads a `scale`; clients over HTTP do not have it. */
+  getScale?(kind: KindInfo, name: ObjectName): Promise<Scale>;
   /** POST to a subresource: `binding`, `eviction`, `token`. */
   post<Body, Reply>(kind: KindInfo, name: ObjectName, subresource: string, body: Body): Promise<Reply>;
 }

@@ -5,8 +5,10 @@ import type { Informers } from "../../api/client/informer.ts";
 import type { EventRecorder } from "../../api/client/recorder.ts";
 import { WorkQueue } from "../../api/client/workqueue.ts";
 import { runWorkers } from "../../api/client/workers.ts";
+import type { MetricsSource } from "../../api/metrics.ts";
 import type { KindRegistry } from "../../api/registry.ts";
 import type { Clock } from "../../lib/clock.ts";
+import type { CustomMetrics } from "./hpa/evaluate.ts";
 
 /** One control loop under upstream's name, such as `deployment-controller`. */
 export interface Controller {
@@ -44,6 +46,10 @@ export interface ControllerSettings {
   readonly terminatedPodThreshold?: number;
   /** Signs client certificates for nodes; absent: no CSR is ever signed here. */
   readonly signCertificate?: SignCertificate;
+  /** What pods use; absent: autoscalers by resource do nothing. */
+  readonly metrics?: MetricsSource;
+  /** Metrics others serve; absent: autoscalers by them do nothing. */
+  readonly customMetrics?: CustomMetrics;
 }
 
 /** Signs a PEM certificate request and returns the PEM certificate. */

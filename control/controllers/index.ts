@@ -15,6 +15,7 @@ import { endpointsController } from "./endpoints/endpoints.ts";
 import { endpointSliceController } from "./endpoints/endpointslice.ts";
 import { endpointSliceMirroringController } from "./endpoints/mirroring.ts";
 import { garbageCollector } from "./garbagecollector/garbagecollector.ts";
+import { horizontalPodAutoscalerController } from "./hpa/autoscaler.ts";
 import { jobController } from "./job/job.ts";
 import { namespaceController } from "./namespace.ts";
 import { nodeIpamController } from "./node/ipam.ts";
@@ -62,6 +63,7 @@ export const CONTROLLERS: Readonly<Record<string, ControllerFactory>> = {
   "cronjob-controller": cronJobController,
   "ttl-after-finished-controller": ttlAfterFinishedController,
   "disruption-controller": disruptionController,
+  "horizontal-pod-autoscaler-controller": horizontalPodAutoscalerController,
   "resourcequota-controller": resourceQuotaController,
   "statefulset-controller": statefulSetController,
 };
