@@ -10,13 +10,25 @@ const STDOUT = 1;
 /** The value says which write it is and repeats it, so that a torn one shows. */
 const valueOf = (id: string): Uint8Array => Buffer.from(`${id}|${id.repeat(40)}`);
 
+/** Whole lines, also while the reader is behind and the pipe is full. */
+function say(line: string): void {
+  for (let rest = Buffer.from(line); rest.length > 0; ) {
+    try {
+      rest = rest.subarray(writeSync(STDOUT, rest));
+    } catch (error) {
+      if ((error as NodeJS.ErrnoException).code !== "EAGAIN") throw error;
+      Bun.sleepSync(1);
+    }
+  }
+}
+
 async function write(writer: number): Promise<never> {
   for (let i = 0; ; i++) {
     const key = `/crash/${writer}/${i % 5}`;
     const id = `${round}.${writer}.${i}`;
     const isDelete = i % 7 === 6;
     const revision = await store.write({ key, value: isDelete ? undefined : valueOf(id) });
-    writeSync(STDOUT, `${key} ${isDelete ? "-" : id} ${revision}\n`);
+    say(`${key} ${isDelete ? "-" : id} ${revision}\n`);
     if (i % 50 === 49) await store.compact();
   }
 }
