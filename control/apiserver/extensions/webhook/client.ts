@@ -24,7 +24,9 @@ interface Place {
 }
 
 const MAX_REPLY_BYTES = 16 * 1024 * 1024;
-const agent = new Agent({ keepAlive: true, maxSockets: 64, timeout: 60_000 });
+const MAX_TRUSTS = 64;
+/** Kept connections by what they were verified against: one must not serve a webhook that trusts another authority. */
+const agents = new Map<string, Agent>();
 
 /** Calls webhooks on behalf of this API server; Services are resolved to an endpoint. */
 export function webhookCaller(engine: () => Engine): CallWebhook {
@@ -60,11 +62,24 @@ function servicePlace(engine: Engine, { namespace, name, path = "", port = 443 }
   return { url, host: found.host, port: found.port };
 }
 
+function agentFor(trust: string): Agent {
+  const known = agents.get(trust);
+  if (known) return known;
+  const agent = new Agent({ keepAlive: true, maxSockets: 64, timeout: 60_000 });
+  agents.set(trust, agent);
+  const [oldest] = agents.keys();
+  if (agents.size > MAX_TRUSTS && oldest !== undefined) {
+    agents.get(oldest)?.destroy();
+    agents.delete(oldest);
+  }
+  return agent;
+}
+
 function post({ url, host, port }: Place, { config, text, timeoutSeconds }: { config: WebhookClientConfig; text: string; timeoutSeconds: number }): Promise<unknown> {
   const ca = config.caBundle ? Buffer.from(config.caBundle, "base64").toString() : undefined;
   const serverName = url.hostname.replace(/^\[|\]$/g, "");
   const options: RequestOptions = {
-    host, port, method: "POST", path: `${url.pathname}${url.search}`, agent, ...(ca && { ca }), ...(isIP(serverName) === 0 && { servername: serverName }),
+    host, port, method: "POST", path: `${url.pathname}${url.search}`, agent: agentFor(`${serverName}\n${ca ?? ""}`), ...(ca && { ca }), ...(isIP(serverName) === 0 && { servername: serverName }),
     headers: { host: url.host, "content-type": "application/json", accept: "application/json, */*", "content-length": Buffer.byteLength(text), "user-agent": "kube-apiserver-admission" },
   };
   return new Promise((resolve, reject) => {
