@@ -5,19 +5,16 @@ import { WorkQueue } from "../../../api/client/workqueue.ts";
 import { isAlreadyExists, orAbsent } from "../../../api/errors.ts";
 import type { KindInfo } from "../../../api/kinds.ts";
 import { LOCAL_PATH_FINALIZER, LOCAL_PATH_NODE, LOCAL_PATH_PROVISIONER, localPathNodeLabel } from "../../../api/localpath.ts";
-import { builtinKind } from "../../../api/registry.ts";
-import type { ClusterRole, ClusterRoleBinding, KubeObject, Node, PersistentVolume, PersistentVolumeClaim, StorageClass, Stored } from "../../../api/types.ts";
+import type { KubeObject, Node, PersistentVolume, PersistentVolumeClaim, StorageClass, Stored } from "../../../api/types.ts";
 import { controllerOf, type Controller, type ControllerDeps } from "../controller.ts";
-import { CLUSTER_ROLE, NODE, PERSISTENT_VOLUME, PERSISTENT_VOLUME_CLAIM, STORAGE_CLASS } from "../kinds.ts";
+import { NODE, PERSISTENT_VOLUME, PERSISTENT_VOLUME_CLAIM, STORAGE_CLASS } from "../kinds.ts";
 import { DEFAULT_CLASS } from "./binder.ts";
 import { classOf, PROVISIONED_BY, SELECTED_NODE } from "./match.ts";
 import { PV_FINALIZER } from "./protection.ts";
 
 const NAME = "local-path-provisioner-controller";
 const CLASS_NAME = "local-path";
-const ROLE = "minik8s:local-path-node";
 const ROOT = "/var/lib/minik8s/storage";
-const CLUSTER_ROLE_BINDING = builtinKind("rbac.authorization.k8s.io", "v1", "ClusterRoleBinding");
 const CLAIM = "claim|";
 const VOLUME = "volume|";
 
@@ -73,7 +70,7 @@ export function localPathProvisioner(deps: ControllerDeps): Controller {
     const key: Key = id.slice(id.indexOf("|") + 1);
     const claim = id.startsWith(CLAIM) ? claims.lister.get(key) : undefined;
     const volume = id.startsWith(VOLUME) ? volumes.lister.get(key) : undefined;
-    if (id === NAME) await Promise.all([createIfAbsent(STORAGE_CLASS, localPathClass()), createIfAbsent(CLUSTER_ROLE, nodeRole()), createIfAbsent(CLUSTER_ROLE_BINDING, nodeBinding())]);
+    if (id === NAME) await createIfAbsent(STORAGE_CLASS, localPathClass());
     if (claim) await provision(claim);
     if (volume) await reclaim(volume);
   }
@@ -116,16 +113,3 @@ function localPathClass(): StorageClass {
 }
 
 /** What nodes may do beyond upstream's rules: find the local volumes, and say that a directory is removed. */
-function nodeRole(): ClusterRole {
-  return {
-    apiVersion: "rbac.authorization.k8s.io/v1", kind: "ClusterRole", metadata: { name: ROLE },
-    rules: [{ apiGroups: [""], resources: ["persistentvolumes"], verbs: ["get", "list", "watch", "patch"] }],
-  };
-}
-
-function nodeBinding(): ClusterRoleBinding {
-  return {
-    apiVersion: "rbac.authorization.k8s.io/v1", kind: "ClusterRoleBinding", metadata: { name: ROLE },
-    roleRef: { apiGroup: "rbac.authorization.k8s.io", kind: "ClusterRole", name: ROLE }, subjects: [{ apiGroup: "rbac.authorization.k8s.io", kind: "Group", name: "system:nodes" }],
-  };
-}
