@@ -29,6 +29,7 @@ import { publishPolicyAccess } from "./networkpolicy.ts";
 import type { Pki } from "../control/pki/pki.ts";
 import type { Store } from "../control/store/store.ts";
 import { systemClock } from "../lib/clock.ts";
+import { isShared } from "./datastore.ts";
 import type { Values } from "./flags.ts";
 
 /** A running API server with what others in the process share. */
@@ -110,7 +111,7 @@ export function buildApiServer({ values, store, pki, signal, advertise }: ApiOpt
       informers.start(signal);
       const client = server.localClient();
       const cluster = clusterConfigOf(values);
-      await ensureBootstrap(client, { advertiseAddress: advertise, port: Number(values["port"]), apiServiceIp: apiServiceIp(cluster), serviceCidrs });
+      await ensureBootstrap(client, { advertiseAddress: advertise, port: Number(values["port"]), apiServiceIp: apiServiceIp(cluster), serviceCidrs, isOneOfSeveral: isShared(values) });
       await Promise.all([ensureRbac(client), publishClusterConfig(client, cluster), publishPolicyAccess(client), ensureDnsService(client, cluster.dnsIp)]);
     },
   };

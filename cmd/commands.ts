@@ -65,7 +65,7 @@ const HOLLOW: readonly Flag[] = [
 export const COMMANDS: readonly Command[] = [
   {
     name: "control", summary: "run a control plane: API server, store, scheduler, controllers",
-    flags: [{ name: "init", help: "start a new cluster, or go on with the one in --data-dir" }, { name: "join", value: "URL", help: "add a control plane to the cluster at this URL (needs a shared --datastore)", check: checks.url }, { name: "token", value: "TOKEN", help: "join token printed by the first control plane" }, ...CONTROL, ...LOGGING],
+    flags: [{ name: "init", help: "start a new cluster, or go on with the one in --data-dir" }, { name: "join", value: "URL", help: "add a control plane to the cluster at this URL (needs a shared --datastore)", check: checks.url }, { name: "token", value: "TOKEN", help: "what `minik8s token create --control-plane` printed; needed the first time only" }, ...CONTROL, ...LOGGING],
     load: async () => (await import("./control.ts")).runControl,
   },
   {
@@ -86,7 +86,7 @@ export const COMMANDS: readonly Command[] = [
   { name: "status", summary: "show what runs here and how the cluster is", flags: [DATA_DIR, KUBECONFIG], load: async () => (await import("./status.ts")).runStatus },
   {
     name: "token", words: "create|list|delete [ID]", summary: "manage join tokens",
-    flags: [{ name: "ttl", value: "DURATION", default: "24h", help: "how long a created token is good; 0 for ever" }, DATA_DIR, KUBECONFIG],
+    flags: [{ name: "ttl", value: "DURATION", default: "24h", help: "how long a created token is good; 0 for ever" }, { name: "control-plane", help: "make a token another control plane can join with; it carries the key to this cluster's keys" }, DATA_DIR, KUBECONFIG],
     load: async () => (await import("./token.ts")).runToken,
   },
   {

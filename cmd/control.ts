@@ -2,13 +2,16 @@
 // Started in this order, stopped in reverse; everything above the API server reaches it through `Client` only.
 import { join } from "node:path";
 import { fingerprint } from "../control/pki/certificates.ts";
+import { ServedAddresses } from "../control/apiserver/addresses.ts";
 import { openPki, type Pki } from "../control/pki/pki.ts";
 import { allAddresses, defaultAddress, firstAddress } from "../lib/addresses.ts";
+import { systemClock } from "../lib/clock.ts";
 import { logger } from "../lib/log.ts";
 import { buildApiServer, type ControlPlane } from "./apiserver.ts";
 import type { Invocation } from "./commands.ts";
 import { startControllers } from "./controllers.ts";
-import { openDatastore } from "./datastore.ts";
+import { joinControlPlane } from "./controljoin.ts";
+import { isShared, openDatastore } from "./datastore.ts";
 import { UsageError, type Values } from "./flags.ts";
 import { createJoinToken } from "./jointoken.ts";
 import { kubeconfigText, writeAdminKubeconfig } from "./kubeconfig.ts";
@@ -17,10 +20,12 @@ import { claimPidFile } from "./processes.ts";
 import { untilSignal } from "./signals.ts";
 
 const log = logger("control");
+const HAND_OVER_MS = 5000;
 const JOIN_TTL_MS = 24 * 3_600_000;
 
-export async function runControl({ values }: Invocation): Promise<number> {
-  if (!values["init"] && !values["join"]) throw new UsageError("control: say --init for a new cluster (or to go on with the one in --data-dir), or --join URL");
+export async function runControl({ values: given }: Invocation): Promise<number> {
+  if (!given["init"] && !given["join"]) throw new UsageError("control: say --init for a new cluster (or to go on with the one in --data-dir), or --join URL");
+  const values = await joinControlPlane(given);
   const dataDir = values["data-dir"] as string;
   const port = Number(values["port"]);
   await preflightControl({ dataDir, bindAddress: values["bind-address"] as string, port, usesDisk: values["datastore"] !== "memory" });
@@ -64,13 +69,20 @@ async function start(values: Values): Promise<ControlPlane> {
     if (name === "admin") writeAdminConfigs(values, pki);
   });
   await api.bootstrap();
-  startControllers({ values, api, pki, signal });
+  const addresses = isShared(values) ? new ServedAddresses(api.server.localClient(), { address: advertised(values), port: Number(values["port"]) }, systemClock) : undefined;
+  const working = Promise.all([startControllers({ values, api, pki, signal }), addresses?.run(signal)]);
+  working.catch((error: unknown) => {
+    log.fatal({ err: error }, "controllers cannot run");
+    process.exit(1);
+  });
   return {
     ...api,
     pki,
     stop: async () => {
       log.info("stopping");
       running.abort();
+      // Another control plane takes over at once when leases are given back; etcd being away must not keep this one.
+      if (addresses) await Promise.race([working.then(() => addresses.leave()).catch(() => {}), systemClock.sleep(HAND_OVER_MS)]);
       await api.server.stop();
       await store.close();
     },

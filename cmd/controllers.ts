@@ -1,12 +1,18 @@
 // Controllers and scheduler of this control plane, each acting through a client of its own identity.
+import { randomUUID } from "node:crypto";
+import { hostname } from "node:os";
+import { LeaderElector } from "../api/client/election.ts";
+import type { Informers } from "../api/client/informer.ts";
+import { createInformers } from "../api/client/informers.ts";
 import { BackgroundEventRecorder } from "../api/client/recorder.ts";
 import { createControllers, runControllers } from "../control/controllers/index.ts";
-import type { ControllerDeps } from "../control/controllers/controller.ts";
+import { aborted, type ControllerDeps } from "../control/controllers/controller.ts";
 import { signRequest, type Usage } from "../control/pki/certificates.ts";
 import { createScheduler } from "../control/scheduler/scheduler.ts";
 import { systemClock } from "../lib/clock.ts";
 import type { Pki } from "../control/pki/pki.ts";
 import { controlUser, type Api } from "./apiserver.ts";
+import { isShared } from "./datastore.ts";
 import type { Values } from "./flags.ts";
 
 export interface ControllersOptions {
@@ -16,24 +22,49 @@ export interface ControllersOptions {
   readonly signal: AbortSignal;
 }
 
-/** Starts every controller that is enabled, and the scheduler. */
-export function startControllers(options: ControllersOptions): void {
+/**
+ * Starts every controller that is enabled, and the scheduler; where control planes share a store, while this one is elected.
+ * Resolves once the signal aborted and both have ended.
+ */
+export async function startControllers(options: ControllersOptions): Promise<void> {
   const { api, signal, values } = options;
-  const deps = controllerDeps(options);
-  const controllers = createControllers(deps, (values["controllers"] as string).split(","));
-  const scheduler = createScheduler({
-    client: api.server.localClient(controlUser("system:kube-scheduler")), informers: api.informers, clock: systemClock,
-    recorder: deps.recorderFor("default-scheduler"),
-  });
-  void runControllers(deps, controllers, signal);
-  scheduler.start(signal);
+  if (isShared(values)) return standForElection(options);
+  await Promise.all([runAllControllers(options, api.informers, signal), runScheduler(options, api.informers, signal)]);
 }
 
-function controllerDeps({ values, api, pki }: ControllersOptions): ControllerDeps {
+async function runAllControllers(options: ControllersOptions, informers: Informers, signal: AbortSignal): Promise<void> {
+  const deps = controllerDeps(options, informers);
+  await runControllers(deps, createControllers(deps, (options.values["controllers"] as string).split(",")), signal);
+}
+
+async function runScheduler({ api }: ControllersOptions, informers: Informers, signal: AbortSignal): Promise<void> {
+  const scheduler = createScheduler({ client: api.server.localClient(controlUser("system:kube-scheduler")), informers, clock: systemClock, recorder: recorderFor(api, "default-scheduler") });
+  informers.start(signal);
+  scheduler.start(signal);
+  await aborted(signal);
+}
+
+/** Upstream's two leases, so that the work may be shared between two control planes. */
+async function standForElection(options: ControllersOptions): Promise<void> {
+  const { api, signal } = options;
+  const identity = `${hostname()}_${randomUUID()}`;
+  const stand = (name: string, user: string, run: typeof runScheduler): Promise<void> => {
+    // Caches of each term's own, because what listens to the process's is never taken off them again.
+    const lead = (term: AbortSignal): Promise<void> => run(options, createInformers(api.server.localClient(), systemClock), term);
+    return new LeaderElector({ client: api.server.localClient(controlUser(user)), lease: { namespace: "kube-system", name }, identity, lead }).run(signal);
+  };
+  await Promise.all([stand("kube-controller-manager", "system:kube-controller-manager", runAllControllers), stand("kube-scheduler", "system:kube-scheduler", runScheduler)]);
+}
+
+function recorderFor(api: Api, component: string): BackgroundEventRecorder {
+  return new BackgroundEventRecorder({ client: api.server.localClient(), component, clock: systemClock });
+}
+
+function controllerDeps({ values, api, pki }: ControllersOptions, informers: Informers): ControllerDeps {
   return {
-    informers: api.informers,
+    informers,
     clientFor: (name) => api.server.localClient({ name: `system:serviceaccount:kube-system:${name}`, groups: ["system:serviceaccounts", "system:serviceaccounts:kube-system", "system:authenticated"] }),
-    recorderFor: (component) => new BackgroundEventRecorder({ client: api.server.localClient(), component, clock: systemClock }),
+    recorderFor: (component) => recorderFor(api, component),
     clock: systemClock,
     kinds: api.kinds,
     settings: {

@@ -24,8 +24,15 @@ export function parseJoinToken(text: string): JoinToken {
   return { bearer: match[1] as string, authoritySha256: match[2] as string };
 }
 
+export interface TokenOptions {
+  readonly ttlMs: number;
+  readonly authoritySha256: string;
+  readonly description: string;
+  readonly now?: number;
+}
+
 /** Makes a bootstrap token good for `ttlMs` (0: for ever) and returns the join token. */
-export async function createJoinToken(client: Client, options: { ttlMs: number; authoritySha256: string; description: string; now?: number }): Promise<string> {
+export async function createJoinToken(client: Client, options: TokenOptions): Promise<string> {
   const id = randomText(6);
   const secret = randomText(16);
   const expiration = options.ttlMs > 0 ? { expiration: new Date((options.now ?? Date.now()) + options.ttlMs).toISOString() } : {};

@@ -1,7 +1,11 @@
 // Join tokens from the command line.
 import { readFileSync } from "node:fs";
 import { X509Certificate, createHash } from "node:crypto";
+import { join } from "node:path";
 import { parse as parseYaml } from "yaml";
+import { readRoots } from "../control/pki/pki.ts";
+import { readClusterConfig } from "./clusterconfig.ts";
+import { createControlToken } from "./controltoken.ts";
 import { withAdmin } from "./connect.ts";
 import { adminKubeconfigPath } from "./kubeconfig.ts";
 import { createJoinToken, deleteJoinToken, listJoinTokens } from "./jointoken.ts";
@@ -32,7 +36,12 @@ export function parseDuration(text: string): number {
 
 async function create(values: Values): Promise<number> {
   const ttlMs = parseDuration(values["ttl"] as string);
-  const token = await withAdmin(values, (client) => createJoinToken(client, { ttlMs, authoritySha256: pinnedAuthority(values), description: "made by minik8s token create" }));
+  const options = { ttlMs, authoritySha256: pinnedAuthority(values), description: `made by minik8s token create${values["control-plane"] ? " for a control plane" : ""}` };
+  const token = await withAdmin(values, async (client) => {
+    if (!values["control-plane"]) return createJoinToken(client, options);
+    const roots = readRoots(join(values["data-dir"] as string, "pki"));
+    return createControlToken(client, { roots, config: await readClusterConfig(client) }, options);
+  });
   process.stdout.write(`${token}\n`);
   return 0;
 }

@@ -90,11 +90,17 @@ async function trustedAuthority({ server, caSha256, signal }: JoinOptions, path:
   const kept = await readFile(path, "utf8").catch(() => undefined);
   if (kept !== undefined && (caSha256 === "" || fingerprint(kept) === caSha256)) return kept;
   if (caSha256 === "") throw new JoinError("the join token names no authority: pass the whole token that `minik8s token create` printed");
+  const trusted = await fetchTrustedAuthority({ server, caSha256, signal });
+  await mkdir(dirname(path), { recursive: true, mode: 0o700 });
+  await writeFile(path, trusted, { mode: 0o600 });
+  return trusted;
+}
+
+/** The authority of the server at this URL, provided it has this fingerprint; rejects with JoinError otherwise. */
+export async function fetchTrustedAuthority({ server, caSha256, signal }: Pick<JoinOptions, "server" | "caSha256" | "signal">): Promise<string> {
   const found = await fetchAuthorities(server, signal);
   const trusted = found.find((pem) => fingerprint(pem) === caSha256);
   if (!trusted) throw new JoinError(`${server} does not belong to the authority in the join token (SHA-256 ${caSha256.slice(0, 16)}...): check the address, or make a new token`);
-  await mkdir(dirname(path), { recursive: true, mode: 0o700 });
-  await writeFile(path, trusted, { mode: 0o600 });
   return trusted;
 }
 

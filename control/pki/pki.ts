@@ -8,6 +8,7 @@ import { loadKeyPair, loadOrCreate, saveKeyPair, writeFileAtomic } from "./files
 
 const YEAR_MS = 365 * DAY_MS;
 const AUTHORITY_LIFETIME_MS = 10 * YEAR_MS;
+const SERVICE_ACCOUNT_KEY = "sa.key";
 const RENEWAL_CHECK_MS = 3_600_000;
 
 export interface PkiOptions {
@@ -98,6 +99,23 @@ export async function openPki(options: PkiOptions): Promise<Pki> {
   return pki;
 }
 
+/** The roots under a directory where `openPki` has been; throws when a file is missing. */
+export function readRoots(directory: string): Roots {
+  const pair = (name: string): KeyPair => {
+    const found = loadKeyPair(directory, name);
+    if (!found) throw new Error(`${directory} holds no ${name}.crt and ${name}.key: this is to be run where a control plane keeps its data, as root`);
+    return found;
+  };
+  return { authority: pair("ca"), frontProxyAuthority: pair("front-proxy-ca"), serviceAccountKeyPem: readFileSync(join(directory, SERVICE_ACCOUNT_KEY), "utf8") };
+}
+
+/** Puts another control plane's roots where `openPki` will find them. */
+export function saveRoots(directory: string, { authority, frontProxyAuthority, serviceAccountKeyPem }: Roots): void {
+  saveKeyPair(directory, "front-proxy-ca", frontProxyAuthority);
+  writeFileAtomic(join(directory, SERVICE_ACCOUNT_KEY), serviceAccountKeyPem, 0o600);
+  saveKeyPair(directory, "ca", authority);
+}
+
 type LeafWish = Omit<LeafOptions, "lifetimeMs" | "now">;
 
 const LEAVES: Readonly<Record<LeafName, (options: PkiOptions) => LeafWish>> = {
@@ -108,7 +126,7 @@ const LEAVES: Readonly<Record<LeafName, (options: PkiOptions) => LeafWish>> = {
 };
 
 function loadServiceAccountKey(directory: string): string {
-  const path = join(directory, "sa.key");
+  const path = join(directory, SERVICE_ACCOUNT_KEY);
   if (existsSync(path)) return readFileSync(path, "utf8");
   const { privateKey } = generateKeyPairSync("ec", { namedCurve: "P-256" });
   const keyPem = privateKey.export({ type: "pkcs8", format: "pem" }) as string;

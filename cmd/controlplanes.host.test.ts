@@ -1,0 +1,140 @@
+import { afterAll, beforeAll, describe, expect, test } from "bun:test";
+import { mkdtempSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import type { HttpClient } from "../api/client/http.ts";
+import { HttpClient as Connection } from "../api/client/http.ts";
+import { loadKubeconfig } from "../api/client/kubeconfig.ts";
+import { builtinKind } from "../api/registry.ts";
+import type { ConfigMap, Deployment, Lease, ReplicaSet } from "../api/types.ts";
+import { freePort, hasEtcd, TestEtcd } from "../control/store/etcd/testing.ts";
+
+const CONFIG_MAPS = builtinKind("", "v1", "ConfigMap");
+const LEASES = builtinKind("coordination.k8s.io", "v1", "Lease");
+const DEPLOYMENTS = builtinKind("apps", "v1", "Deployment");
+const REPLICA_SETS = builtinKind("apps", "v1", "ReplicaSet");
+const MAIN = join(import.meta.dir, "main.ts");
+
+describe.skipIf(!hasEtcd)("two control planes on one etcd", () => {
+  const root = mkdtempSync(join(tmpdir(), "minik8s-planes-"));
+  const etcd = new TestEtcd();
+  const first = aPlane("first");
+  const second = aPlane("second");
+
+  beforeAll(async () => {
+    etcd.start();
+    first.start(["--init"]);
+    await first.ready();
+    const token = (await command(["token", "create", "--control-plane", "--data-dir", first.directory])).trim();
+    second.start(["--join", `https://127.0.0.1:${first.port}`, "--token", token]);
+    await second.ready();
+  }, 90_000);
+
+  afterAll(async () => {
+    await Promise.all([first.stop(), second.stop()]);
+    await etcd.remove();
+    rmSync(root, { recursive: true, force: true });
+  }, 30_000);
+
+  test("both belong to one cluster: either's admin is the other's", async () => {
+    const config = await loadKubeconfig(join(first.directory, "admin.conf"));
+    const asFirst = new Connection({ ...config, server: `https://127.0.0.1:${second.port}` });
+    expect((await asFirst.get<ConfigMap>(CONFIG_MAPS, { namespace: "kube-system", name: "minik8s-cluster" })).data).toMatchObject({ clusterDomain: "cluster.local" });
+    await asFirst.close();
+  });
+
+  test("an object written on one is seen by a watch on the other", async () => {
+    const [one, two] = await Promise.all([first.connect(), second.connect()]);
+    const stop = new AbortController();
+    const { metadata } = await two.list<ConfigMap>(CONFIG_MAPS, { namespace: "default" });
+    const seen: string[] = [];
+    const watching = (async () => {
+      for await (const event of two.watch<ConfigMap>(CONFIG_MAPS, { namespace: "default", resourceVersion: metadata.resourceVersion, signal: stop.signal })) {
+        seen.push(`${event.type} ${event.object.metadata.name}`);
+      }
+    })().catch(() => {});
+    await one.create<ConfigMap>(CONFIG_MAPS, { metadata: { name: "shared", namespace: "default" } });
+    await until(() => seen.includes("ADDED shared"));
+    stop.abort();
+    await watching;
+    await Promise.all([one.close(), two.close()]);
+  }, 30_000);
+
+  test("what was written through one is read through the other at once", async () => {
+    const [one, two] = await Promise.all([first.connect(), second.connect()]);
+    for (let i = 0; i < 30; i++) {
+      await one.create<ConfigMap>(CONFIG_MAPS, { metadata: { name: `fresh-${i}`, namespace: "default" } });
+      expect((await two.get<ConfigMap>(CONFIG_MAPS, { namespace: "default", name: `fresh-${i}` })).metadata.name).toBe(`fresh-${i}`);
+    }
+    await Promise.all([one.close(), two.close()]);
+  }, 30_000);
+
+  test("one runs the controllers; when it is killed the other goes on with nothing lost", async () => {
+    const [one, two] = await Promise.all([first.connect(), second.connect()]);
+    await two.create<Deployment>(DEPLOYMENTS, aDeployment("before"));
+    await until(async () => (await two.list<ReplicaSet>(REPLICA_SETS, { namespace: "default" })).items.length === 1);
+    const holder = await holderOf(two);
+    const acknowledged: string[] = [];
+    const writing = (async () => {
+      for (let i = 0; ; i++) acknowledged.push((await one.create<ConfigMap>(CONFIG_MAPS, { metadata: { name: `w-${i}`, namespace: "default" } })).metadata.name);
+    })().catch(() => {});
+    await until(() => acknowledged.length > 30);
+    await first.kill();
+    await writing;
+    const kept = new Set((await two.list<ConfigMap>(CONFIG_MAPS, { namespace: "default" })).items.map(({ metadata }) => metadata.name));
+    expect(acknowledged.filter((name) => !kept.has(name))).toEqual([]);
+    await two.create<Deployment>(DEPLOYMENTS, aDeployment("after"));
+    await until(async () => (await two.list<ReplicaSet>(REPLICA_SETS, { namespace: "default" })).items.length === 2);
+    expect(await holderOf(two)).not.toBe(holder);
+    await Promise.all([one.close(), two.close()]);
+  }, 90_000);
+
+  /** One control plane process with a data directory and a port of its own. */
+  function aPlane(name: string) {
+    const directory = join(root, name);
+    const port = freePort();
+    let child: Bun.Subprocess | undefined;
+    return {
+      directory, port,
+      start: (flags: readonly string[]): void => {
+        const own = ["--data-dir", directory, "--bind-address", "127.0.0.1", "--port", `${port}`, "--datastore", `etcd://${etcd.endpoint}`];
+        child = Bun.spawn([process.execPath, MAIN, "control", ...flags, ...own], { stdin: "ignore", stdout: "ignore", stderr: process.env["SHOW_LOGS"] ? "inherit" : "ignore" });
+      },
+      ready: () => until(() => fetch(`https://127.0.0.1:${port}/readyz`, { tls: { rejectUnauthorized: false } }).then((reply) => reply.ok, () => false)),
+      connect: async (): Promise<HttpClient> => new Connection(await loadKubeconfig(join(directory, "admin.conf"))),
+      kill: async (): Promise<void> => {
+        child?.kill("SIGKILL");
+        await child?.exited;
+      },
+      stop: async (): Promise<void> => {
+        child?.kill("SIGTERM");
+        await child?.exited;
+      },
+    };
+  }
+});
+
+async function holderOf(client: HttpClient): Promise<string | undefined> {
+  return (await client.get<Lease>(LEASES, { namespace: "kube-system", name: "kube-controller-manager" })).spec?.holderIdentity;
+}
+
+function aDeployment(name: string): Deployment {
+  const labels = { app: name };
+  return { metadata: { name, namespace: "default" }, spec: { replicas: 0, selector: { matchLabels: labels }, template: { metadata: { labels }, spec: { containers: [{ name: "c", image: "none" }] } } } };
+}
+
+async function command(args: readonly string[]): Promise<string> {
+  const child = Bun.spawn([process.execPath, MAIN, ...args], { stdout: "pipe", stderr: "inherit" });
+  const output = await new Response(child.stdout).text();
+  expect(await child.exited).toBe(0);
+  return output;
+}
+
+/** Waits for what other processes bring about; the test's own time limit is the bound. */
+async function until(condition: () => boolean | Promise<boolean>): Promise<void> {
+  for (let turn = 0; turn < 3000; turn++) {
+    if (await condition()) return;
+    await Bun.sleep(20);
+  }
+  throw new Error("it did not happen");
+}
