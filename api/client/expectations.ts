@@ -9,19 +9,20 @@ interface Expected {
   readonly since: number;
 }
 
-const EXPIRY_MS = 5 * 60_000;
-
 /** Expectations of one controller, per key of the object it reconciles. */
 export class Expectations {
+  /** An object made and gone again while nobody watched is never seen: waiting for it has to end. */
+  static readonly EXPIRY_MS = 60_000;
+
   readonly #expected = new Map<Key, Expected>();
 
   constructor(private readonly clock: Clock = systemClock) {}
 
-  /** Whether the cache has caught up with everything done for this key (or had five minutes to). */
+  /** Whether the cache has caught up with everything done for this key (or had a minute to). */
   satisfied(key: Key): boolean {
     const expected = this.#expected.get(key);
     if (!expected) return true;
-    return (expected.creations <= 0 && expected.deletions.size === 0) || this.clock.now() - expected.since > EXPIRY_MS;
+    return (expected.creations <= 0 && expected.deletions.size === 0) || this.clock.now() - expected.since > Expectations.EXPIRY_MS;
   }
 
   /** Starts a new round for the key: so many creations, and deletions of these UIDs. Call before writing. */

@@ -81,7 +81,10 @@ class ReplicaController {
       },
     });
     this.#pods.addHandler({
-      add: (pod) => (pod.metadata.deletionTimestamp ? this.#podGoing(pod) : this.#podAdded(pod)),
+      add: (pod) => {
+        this.#podAdded(pod);
+        if (pod.metadata.deletionTimestamp) this.#podGoing(pod);
+      },
       update: (pod, old) => this.#podChanged(pod, old),
       delete: (pod) => this.#podGoing(pod),
     });
@@ -128,8 +131,9 @@ class ReplicaController {
     const all = ownedAndOrphans(this.#pods, owner);
     const active = await claim({ client: this.#client, owner, ownerKind: this.#flavor.kind, kind: POD, matcher, candidates: all.filter(isActive) });
     const terminating = all.filter((pod) => isTerminating(pod) && isControlledBy(pod, owner) && matcher.matches(pod.metadata.labels));
-    let failure: unknown;
-    if (this.#expectations.satisfied(key) && !owner.metadata.deletionTimestamp) failure = await this.#scale(key, owner, active);
+    const isCaughtUp = this.#expectations.satisfied(key);
+    if (!isCaughtUp) this.#queue.addAfter(key, Expectations.EXPIRY_MS);
+    const failure = isCaughtUp && !owner.metadata.deletionTimestamp ? await this.#scale(key, owner, active) : undefined;
     await this.#writeStatus(key, owner, { active, terminating, failure });
     if (failure !== undefined) throw failure;
   }
@@ -155,7 +159,12 @@ class ReplicaController {
   }
 
   async #deletePods(key: Key, owner: Stored<Replicated>, pods: readonly Stored<Pod>[]): Promise<unknown> {
-    this.#expectations.expect(key, { deletions: pods.map((pod) => pod.metadata.uid) });
+    // Reading and claiming took a while: what the cache shows as going by now will not be shown as going again.
+    const shown = pods.filter((pod) => {
+      const cached = this.#pods.lister.get(keyOf(pod));
+      return cached?.metadata.uid === pod.metadata.uid && !cached.metadata.deletionTimestamp;
+    });
+    this.#expectations.expect(key, { deletions: shown.map((pod) => pod.metadata.uid) });
     const by = this.#by(owner);
     const results = await Promise.allSettled(pods.map(async (pod) => {
       try {

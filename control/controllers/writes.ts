@@ -21,21 +21,25 @@ export class PendingWrites {
   /** Call with what a create or update returned. */
   wrote(key: string, object: KubeObject): void {
     // In one process the watch may well be ahead of the answer.
-    const shown = Number(this.cache.get(keyOf(object))?.metadata.resourceVersion ?? 0);
-    if (shown < Number(object.metadata.resourceVersion)) this.#put(key, object.metadata.uid ?? "", Number(object.metadata.resourceVersion));
+    const shown = this.cache.get(keyOf(object));
+    if (!shown && object.metadata.deletionTimestamp) return;
+    if (Number(shown?.metadata.resourceVersion ?? 0) < Number(object.metadata.resourceVersion)) this.#put(key, object.metadata.uid ?? "", Number(object.metadata.resourceVersion));
   }
 
-  /** Call after a delete. */
+  /** Call before a delete, or when an object the cache still has turned out to be gone. */
   deleted(key: string, object: KubeObject): void {
-    this.#put(key, object.metadata.uid ?? "", undefined);
+    const shown = this.cache.get(keyOf(object));
+    // What the cache shows as going already will not be shown as going again.
+    if (shown?.metadata.uid === object.metadata.uid && !shown?.metadata.deletionTimestamp) this.#put(key, object.metadata.uid ?? "", undefined);
   }
 
-  /** The cache shows this object now; `isGone` when it shows that it was deleted. */
+  /** The cache shows this object now; `isGone` when it shows that it was deleted. A delete is seen as soon as it has begun. */
   observed(key: string, object: KubeObject, isGone = false): void {
     const pending = this.#byKey.get(key);
     const write = pending?.get(object.metadata.uid ?? "");
     if (!pending || !write) return;
-    if (!isGone && (write.revision === undefined || Number(object.metadata.resourceVersion) < write.revision)) return;
+    const isShown = write.revision === undefined ? object.metadata.deletionTimestamp !== undefined : Number(object.metadata.resourceVersion) >= write.revision;
+    if (!isGone && !isShown) return;
     pending.delete(object.metadata.uid ?? "");
     if (pending.size === 0) this.#byKey.delete(key);
   }

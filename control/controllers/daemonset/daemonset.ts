@@ -66,7 +66,7 @@ class DaemonSetController {
       add: (pod) => this.#podChanged(pod, false),
       update: (pod, old) => {
         if (controllerRefOf(old)?.uid !== controllerRefOf(pod)?.uid) this.#podChanged(old, false);
-        this.#podChanged(pod, pod.metadata.deletionTimestamp !== undefined);
+        this.#podChanged(pod, false);
       },
       delete: (pod) => this.#podChanged(pod, true),
     });
@@ -81,10 +81,10 @@ class DaemonSetController {
     });
   }
 
-  #podChanged(pod: Stored<Pod>, isGoing: boolean): void {
+  #podChanged(pod: Stored<Pod>, isGone: boolean): void {
     const owner = resolveController(this.#sets, pod);
     if (owner) {
-      this.#pending.observed(keyOf(owner), pod, isGoing);
+      this.#pending.observed(keyOf(owner), pod, isGone);
       return this.#queue.add(keyOf(owner));
     }
     if (controllerRefOf(pod)) return;

@@ -79,16 +79,16 @@ class JobController {
       add: (pod) => this.#podChanged(pod, false),
       update: (pod, old) => {
         if (controllerRefOf(old)?.uid !== controllerRefOf(pod)?.uid) this.#podChanged(old, false);
-        this.#podChanged(pod, pod.metadata.deletionTimestamp !== undefined && old.metadata.deletionTimestamp === undefined);
+        this.#podChanged(pod, false);
       },
       delete: (pod) => this.#podChanged(pod, true),
     });
   }
 
-  #podChanged(pod: Stored<Pod>, isGoing: boolean): void {
+  #podChanged(pod: Stored<Pod>, isGone: boolean): void {
     const job = resolveController(this.#jobs, pod);
     if (job) {
-      this.#pendingPods.observed(keyOf(job), pod, isGoing);
+      this.#pendingPods.observed(keyOf(job), pod, isGone);
       this.#queue.add(keyOf(job));
     }
     if (hasTracking(pod) && (!job || isFinishedJob(job))) this.#orphans.add(keyOf(pod));
@@ -176,7 +176,7 @@ class JobController {
     const finalizers = pod.metadata.finalizers?.filter((finalizer) => finalizer !== TRACKING_FINALIZER);
     try {
       const released = await this.#client.patch<Pod>(POD, { name, namespace }, { metadata: { uid, resourceVersion, finalizers } }, { type: "merge" });
-      if (key !== undefined && !released.metadata.deletionTimestamp) this.#pendingPods.wrote(key, released);
+      if (key !== undefined) this.#pendingPods.wrote(key, released);
       return released;
     } catch (error) {
       if (isNotFound(error)) return undefined;
@@ -184,7 +184,10 @@ class JobController {
     }
     // The list of finalizers is replaced as a whole: on a newer pod it has to be read again.
     const latest = await orAbsent(this.#client.get<Pod>(POD, { name, namespace }));
-    return latest?.metadata.uid === uid ? this.#release(key, latest) : undefined;
+    if (latest?.metadata.uid !== uid) return undefined;
+    // It may have been let go already, by a write whose answer was lost: a cache that does not know would count it again.
+    if (key !== undefined && !hasTracking(latest)) this.#pendingPods.wrote(key, latest);
+    return this.#release(key, latest);
   }
 
   async #releaseOrphan(key: Key): Promise<void> {

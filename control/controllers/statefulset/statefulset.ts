@@ -60,16 +60,16 @@ class StatefulSetController {
       add: (pod) => this.#podChanged(pod, false),
       update: (pod, old) => {
         if (controllerRefOf(old)?.uid !== controllerRefOf(pod)?.uid) this.#podChanged(old, false);
-        this.#podChanged(pod, pod.metadata.deletionTimestamp !== undefined);
+        this.#podChanged(pod, false);
       },
       delete: (pod) => this.#podChanged(pod, true),
     });
   }
 
-  #podChanged(pod: Stored<Pod>, isGoing: boolean): void {
+  #podChanged(pod: Stored<Pod>, isGone: boolean): void {
     const owner = resolveController(this.#sets, pod);
     if (owner) {
-      this.#pending.observed(keyOf(owner), pod, isGoing);
+      this.#pending.observed(keyOf(owner), pod, isGone);
       return this.#queue.add(keyOf(owner));
     }
     if (controllerRefOf(pod)) return;
