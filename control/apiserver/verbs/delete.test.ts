@@ -214,7 +214,8 @@ describe("scale", () => {
     expect([spec?.replicas, metadata.generation]).toEqual([3, 3]);
   });
 
-  test("a stale version and a negative number are refused", async () => {
+  test("a stale version, a negative number and what is no Scale are refused", async () => {
+    expect((await call(server, "PATCH", SCALE, { body: { metadata: "x" }, headers: { "content-type": "application/merge-patch+json" } })).status).toBe(400);
     expect((await call(server, "PUT", SCALE, { body: { metadata: { name: "d", resourceVersion: "999" }, spec: { replicas: 5 } } })).status).toBe(409);
     expect((await call(server, "PUT", SCALE, { body: { metadata: { name: "d" }, spec: { replicas: -1 } } })).body["message"]).toContain("spec.replicas: Invalid value: -1: must be greater than or equal to 0");
   });

@@ -8,6 +8,8 @@ import { makeReady, represent } from "./convert.ts";
 import { requireSameName } from "./patch.ts";
 import { update } from "./update.ts";
 
+const SCALE = { group: "autoscaling", version: "v1", kind: "Scale" };
+
 /** The Scale of one object. */
 export async function getScale(engine: Engine, { kind, namespace, name }: ResourceRequest): Promise<Scale> {
   const entry = cacheOf(engine, kind).get(namespace, name);
@@ -22,7 +24,8 @@ export async function updateScale(engine: Engine, request: ResourceRequest, tran
   const strategy = engine.strategies.for(kind);
   const setScale = (current: AnyObject | undefined): AnyObject => {
     const object = current as AnyObject;
-    const scale = transform(scaleOf(object, strategy));
+    const scale = engine.codec.decode(SCALE, transform(scaleOf(object, strategy)), "Ignore").object as unknown as Scale;
+    scale.metadata ??= {};
     requireSameName(scale as AnyObject, name);
     const { resourceVersion, uid } = scale.metadata;
     if (resourceVersion && resourceVersion !== object.metadata.resourceVersion) throw modifiedConflict(kind, name);
