@@ -13,6 +13,10 @@ import type { DocumentSource } from "../control/apiserver/http/documents.ts";
 import { ProtobufDecoder } from "../api/protobuf/decode.ts";
 import { createAdmission } from "../control/apiserver/admission/index.ts";
 import { CustomResources } from "../control/apiserver/extensions/crd/definitions.ts";
+import { Aggregator } from "../control/apiserver/extensions/aggregation/aggregator.ts";
+import { apiServiceStrategy } from "../control/apiserver/extensions/aggregation/apiservice.ts";
+import { publishAuthentication } from "../control/apiserver/extensions/aggregation/authentication.ts";
+import type { FrontProxy } from "../control/apiserver/extensions/aggregation/remote.ts";
 import { matchConditionsOf, mutatingPolicies, validatingPolicies } from "../control/apiserver/extensions/policy/plugins.ts";
 import { registrationStrategy } from "../control/apiserver/extensions/registration.ts";
 import { webhookCaller } from "../control/apiserver/extensions/webhook/client.ts";
@@ -79,6 +83,7 @@ export function buildApiServer({ values, store, pki, signal, advertise }: ApiOpt
     informers, clock, clientAuthorities: [pki.roots.authority.certPem], serviceAccountKeyPem: pki.roots.serviceAccountKeyPem,
     issuer,
   });
+  const aggregator = new Aggregator({ kinds, frontProxy: () => frontProxyOf(pki) });
   const engine = (): ApiServer["engine"] => (parts.server as ApiServer).engine;
   const connector = new NodeConnector(engine, () => nodeCredentials(pki));
   const metrics = new NodeFigures({ engine, clock, page: (nodeName, path) => connector.page(nodeName, path) });
@@ -88,8 +93,8 @@ export function buildApiServer({ values, store, pki, signal, advertise }: ApiOpt
   const server = createApiServer({
     store, kinds, clock,
     codec, protobuf: new ProtobufDecoder(),
-    strategies: createStrategies({ serviceCidrs, custom: (kind) => registrationStrategy(kind) ?? customResources.strategyFor(kind) }),
-    extensions: [customResources],
+    strategies: createStrategies({ serviceCidrs, custom: (kind) => registrationStrategy(kind) ?? apiServiceStrategy(kind) ?? customResources.strategyFor(kind) }),
+    extensions: [customResources, aggregator],
     admission: createAdmission({ authorizer: auth.authorizer, beforeQuota: [...auth.admission, mutatingPolicies(policies), mutatingWebhooks(webhooks), validatingPolicies(policies), validatingWebhooks(webhooks)] }),
     postHandlers: auth.postHandlers,
     http: {
@@ -101,6 +106,7 @@ export function buildApiServer({ values, store, pki, signal, advertise }: ApiOpt
       authorizer: auth.authorizer,
       openapi: codec.openapi(kinds),
       openid: openIdDocuments(issuer, auth.keys),
+      aggregator,
       connect: metricsConnector(metrics, connector),
     },
   });
@@ -112,7 +118,7 @@ export function buildApiServer({ values, store, pki, signal, advertise }: ApiOpt
       const client = server.localClient();
       const cluster = clusterConfigOf(values);
       await ensureBootstrap(client, { advertiseAddress: advertise, port: Number(values["port"]), apiServiceIp: apiServiceIp(cluster), serviceCidrs, isOneOfSeveral: isShared(values) });
-      await Promise.all([ensureRbac(client), publishClusterConfig(client, cluster), publishPolicyAccess(client), ensureDnsService(client, cluster.dnsIp)]);
+      await Promise.all([ensureRbac(client), publishClusterConfig(client, cluster), publishPolicyAccess(client), ensureDnsService(client, cluster.dnsIp), publishAuthentication(client, { clientCa: pki.roots.authority.certPem, frontProxyCa: pki.roots.frontProxyAuthority.certPem })]);
     },
   };
 }
@@ -121,6 +127,12 @@ export function buildApiServer({ values, store, pki, signal, advertise }: ApiOpt
 function nodeCredentials(pki: Pki): NodeCredentials {
   const { certPem, keyPem } = pki.leaf("kubelet-client");
   return { cert: certPem, key: keyPem, ca: pki.roots.authority.certPem };
+}
+
+/** How this API server shows itself to API servers behind it. */
+function frontProxyOf(pki: Pki): FrontProxy {
+  const { certPem, keyPem } = pki.leaf("front-proxy-client");
+  return { cert: certPem, key: keyPem };
 }
 
 /** What relying parties of service-account tokens read. */

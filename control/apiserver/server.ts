@@ -13,7 +13,7 @@ import { LOOPBACK_USER, type Engine, type Extension, type PostHandler } from "./
 import { Discovery } from "./http/discovery.ts";
 import type { HealthCheck } from "./http/health.ts";
 import { Metrics } from "./http/metrics.ts";
-import { HttpServer, type Connector, type ServingCertificate } from "./http/server.ts";
+import { HttpServer, type AggregatedApis, type Connector, type ServingCertificate } from "./http/server.ts";
 import type { Strategies } from "./kinds/strategy.ts";
 import { LocalClient } from "./local-client.ts";
 import type { UserInfo } from "./request.ts";
@@ -51,6 +51,8 @@ export interface HttpOptions {
   readonly openid?: DocumentSource;
   readonly checks?: readonly HealthCheck[];
   readonly connect?: Connector;
+  /** Serves group-versions that live in other API servers. */
+  readonly aggregator?: AggregatedApis;
   /** `host:port` clients are told to use. */
   readonly advertise?: string;
 }
@@ -117,10 +119,10 @@ export function createApiServer(deps: ApiServerDeps): ApiServer {
 }
 
 function httpServer(engine: Engine, options: HttpOptions): HttpServer {
-  const { host, port, version = VERSION, openapi = engine.codec.openapi?.(engine.kinds), openid, checks = [], connect, advertise = `${host}:${port}` } = options;
+  const { host, port, version = VERSION, openapi = engine.codec.openapi?.(engine.kinds), openid, checks = [], connect, aggregator, advertise = `${host}:${port}` } = options;
   const basic: HealthCheck[] = [{ name: "ping", check: () => {} }, { name: "log", check: () => {} }, { name: "etcd", check: async () => void (await engine.store.get("/health")) }];
   return new HttpServer({
-    engine, authenticators: options.authenticators, authorizer: options.authorizer, certificate: options.certificate, connect,
-    documents: { discovery: new Discovery(engine.kinds, () => advertise), version, checks: [...basic, ...checks], metrics: new Metrics(() => engine.caches), openapi, openid },
+    engine, authenticators: options.authenticators, authorizer: options.authorizer, certificate: options.certificate, connect, aggregator,
+    documents: { discovery: new Discovery(engine.kinds, () => advertise, aggregator?.kinds), version, checks: [...basic, ...checks], metrics: new Metrics(() => engine.caches), openapi, openid },
   });
 }

@@ -23,11 +23,14 @@ export class Discovery {
   #groups: Map<string, GroupVersion[]> | undefined;
   readonly #aggregated = new Map<string, { body: Buffer; etag: string }>();
 
-  constructor(private readonly kinds: KindRegistry, private readonly serverAddress: () => string) {
-    kinds.onChange(() => {
+  constructor(private readonly kinds: KindRegistry, private readonly serverAddress: () => string, private readonly remote?: KindRegistry) {
+    const forget = (): void => {
       this.#groups = undefined;
       this.#aggregated.clear();
-    });
+    };
+    kinds.onChange(forget);
+    // What other API servers serve.
+    remote?.onChange(forget);
   }
 
   /** `/api`. */
@@ -82,7 +85,7 @@ export class Discovery {
 
   #byGroup(): Map<string, GroupVersion[]> {
     if (this.#groups) return this.#groups;
-    const kindsOf = Map.groupBy(this.kinds.all(), apiVersionOf);
+    const kindsOf = Map.groupBy([...this.kinds.all(), ...(this.remote?.all() ?? [])], apiVersionOf);
     const versions = [...kindsOf.values()].map((kinds) => ({ group: kinds[0]?.group ?? "", version: kinds[0]?.version ?? "", kinds }));
     this.#groups = Map.groupBy(versions, ({ group }) => group);
     for (const served of this.#groups.values()) served.sort((a, b) => compareVersions(a.version, b.version));

@@ -6,6 +6,9 @@ import type { AddressInfo } from "node:net";
 import type { Duplex } from "node:stream";
 import type { TLSSocket } from "node:tls";
 import { logger } from "../../../lib/log.ts";
+import type { KindRegistry } from "../../../api/registry.ts";
+import type { ApiService } from "../extensions/aggregation/apiservice.ts";
+import type { UserInfo } from "../request.ts";
 import { admitConnection } from "../connect/admit.ts";
 import { ApiError } from "../../../api/errors.ts";
 import type { Authenticator, Authorizer, Credentials } from "../auth/auth.ts";
@@ -31,6 +34,15 @@ export interface HttpDeps {
   readonly certificate: ServingCertificate;
   /** Serves what is handed on to nodes: logs, exec, proxies; returns false when a target is none of its business. */
   readonly connect?: Connector | undefined;
+  readonly aggregator?: AggregatedApis | undefined;
+}
+
+/** Group-versions that other API servers serve. */
+export interface AggregatedApis {
+  /** What is available of them, for discovery. */
+  readonly kinds: KindRegistry;
+  find(path: string): ApiService | undefined;
+  request(exchange: Exchange, call: { readonly service: ApiService; readonly user: UserInfo }): Promise<void>;
 }
 
 /** Hands requests and upgraded connections on to nodes. */
@@ -142,9 +154,11 @@ export class HttpServer {
   }
 
   async #answer(exchange: Exchange, { method, path, query, target }: { method: string; path: string; query: Query; target: Target }): Promise<void> {
-    const { engine, authorizer, documents, connect } = this.#deps;
+    const { engine, authorizer, documents, connect, aggregator } = this.#deps;
     const user = await this.#userOf(exchange.request);
     await authorize(authorizer, user, { target, method });
+    const remote = aggregator?.find(path);
+    if (aggregator && remote) return aggregator.request(exchange, { service: remote, user });
     if (target.type === "path") return serveDocument(exchange, documents, { path, query });
     if (connect?.handles(target)) {
       await admitConnection(engine, { target, query, user });

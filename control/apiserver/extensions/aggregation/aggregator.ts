@@ -1,0 +1,248 @@
+// API aggregation: an APIService for every group-version served here, and group-versions served elsewhere found, checked and proxied.
+// Conditions: k8s.io/kube-aggregator/pkg/controllers/status/remote.
+import type { Readable } from "node:stream";
+import { isConflict, isNotFound, serviceUnavailable } from "../../../../api/errors.ts";
+import { apiVersionOf, row, type KindInfo, type Verb } from "../../../../api/kinds.ts";
+import { builtinKind, KindRegistry } from "../../../../api/registry.ts";
+import type { AnyObject, EndpointSlice, Service } from "../../../../api/types.ts";
+import { timestamp } from "../../../../lib/clock.ts";
+import { logger } from "../../../../lib/log.ts";
+import { cacheOf, LOOPBACK_USER, type Engine, type Extension } from "../../engine.ts";
+import { selectAll } from "../../cache/selection.ts";
+import type { Exchange } from "../../http/exchange.ts";
+import type { UserInfo } from "../../request.ts";
+import type { Condition } from "../crd/schema.ts";
+import { API_SERVICE, apiServiceOf, availability, local, type ApiService, type ApiServiceSpec } from "./apiservice.ts";
+import { prioritiesOf } from "./priorities.ts";
+import { askRemote, textOf, type FrontProxy } from "./remote.ts";
+
+const log = logger("aggregation");
+const SERVICE = builtinKind("", "v1", "Service");
+const SLICE = builtinKind("discovery.k8s.io", "v1", "EndpointSlice");
+const CHECK_EVERY_MS = 5_000;
+const RETRY_MS = 1_000;
+const CHECK_TIMEOUT_MS = 5_000;
+const AUTOMANAGED = "kube-aggregator.kubernetes.io/automanaged";
+
+export interface AggregatorDeps {
+  readonly kinds: KindRegistry;
+  /** Read for every connection, so rotation needs no restart. */
+  readonly frontProxy: () => FrontProxy;
+}
+
+/** What is served elsewhere. */
+export class Aggregator implements Extension {
+  /** What available remote group-versions serve, for discovery. */
+  readonly kinds = new KindRegistry([]);
+  readonly #deps: AggregatorDeps;
+  readonly #remote = new Map<string, ApiService>();
+  #engine: Engine | undefined;
+  #isChecking = false;
+  #isDue = false;
+
+  constructor(deps: AggregatorDeps) {
+    this.#deps = deps;
+  }
+
+  start(engine: Engine, signal: AbortSignal): void {
+    this.#engine = engine;
+    const cache = cacheOf(engine, API_SERVICE);
+    const stop = cache.watchFromNow(selectAll(), { deliver: (deliveries) => deliveries.forEach(({ type, entry }) => this.#see(apiServiceOf(entry.object), type === "DELETED")) }, engine.caches.revision);
+    const stopEndpoints = [SERVICE, SLICE].map((kind) => cacheOf(engine, kind).watchFromNow(selectAll(), {
+      deliver: (deliveries) => {
+        if (this.#remote.size > 0 && deliveries.some(({ entry }) => this.#isBehind(entry.object))) this.#check();
+      },
+    }, engine.caches.revision));
+    for (const { object } of cache.entries()) this.#see(apiServiceOf(object), false);
+    const stopKinds = this.#deps.kinds.onChange(() => scheduleSync());
+    let timer: ReturnType<typeof setTimeout> | undefined;
+    const scheduleSync = (delayMs = 20): void => {
+      clearTimeout(timer);
+      if (signal.aborted) return;
+      timer = setTimeout(() => void this.#sync().catch((error: unknown) => {
+        log.warn({ err: error }, "API services could not be brought up to date; tried again");
+        scheduleSync(RETRY_MS);
+      }), delayMs);
+    };
+    scheduleSync();
+    const checks = setInterval(() => this.#check(), CHECK_EVERY_MS);
+    checks.unref();
+    signal.addEventListener("abort", () => {
+      stop();
+      stopKinds();
+      for (const stopOne of stopEndpoints) stopOne();
+      clearTimeout(timer);
+      clearInterval(checks);
+    }, { once: true });
+  }
+
+  /** The remote group-version a path belongs to. */
+  find(path: string): ApiService | undefined {
+    if (this.#remote.size === 0) return undefined;
+    const [, root, group, version] = path.split("/");
+    return root === "apis" && version ? this.#remote.get(`${group}/${version}`) : undefined;
+  }
+
+  /** Hands a request on; throws 503 while the other end is not available. */
+  async request(exchange: Exchange, { service, user }: { service: ApiService; user: UserInfo }): Promise<void> {
+    if (availability(service)?.status !== "True") throw serviceUnavailable("service unavailable");
+    const { request, response } = exchange;
+    const answer = await askRemote(this.#engine as Engine, this.#deps.frontProxy(), { spec: service.spec, user, method: request.method ?? "GET", path: request.url ?? "/", headers: request.headers, body: request as unknown as Readable });
+    const headers = Object.fromEntries(Object.entries(answer.headers).filter(([name, value]) => value !== undefined && !/^(connection|keep-alive|transfer-encoding|upgrade)$/.test(name))) as Record<string, string | string[]>;
+    response.writeHead(answer.statusCode ?? 502, headers);
+    answer.pipe(response as unknown as NodeJS.WritableStream);
+    answer.on("error", () => response.destroy());
+    response.on("close", () => answer.destroy());
+  }
+
+  #see(service: ApiService, isGone: boolean): void {
+    const { spec } = service;
+    const key = `${spec.group ?? ""}/${spec.version}`;
+    const isRemote = !isGone && spec.service !== undefined;
+    const isNew = isRemote && !this.#remote.has(key);
+    if (isRemote) this.#remote.set(key, service);
+    else if (this.#remote.delete(key)) this.#forget(spec);
+    if (isRemote && availability(service)?.status !== "True") this.#forget(spec);
+    if (isNew) this.#check();
+  }
+
+  #forget({ group = "", version }: ApiServiceSpec): void {
+    for (const kind of this.kinds.all()) if (kind.group === group && kind.version === version) this.kinds.remove(kind);
+  }
+
+  /** Makes an APIService for what is served here, and takes away those it made for what no longer is. */
+  async #sync(): Promise<void> {
+    const { client } = this.#engine as Engine;
+    const cache = cacheOf(this.#engine as Engine, API_SERVICE);
+    const wanted = new Map<string, KindInfo>();
+    for (const kind of this.#deps.kinds.all()) if (kind.group !== API_SERVICE.group) wanted.set(`${kind.version}.${kind.group}`, kind);
+    for (const [name, { group, version, isCustom = false }] of wanted) {
+      if (cache.get("", name)) continue;
+      const object = { metadata: { name, labels: { [AUTOMANAGED]: isCustom ? "true" : "onstart" } }, spec: { ...(group !== "" && { group }), version, ...prioritiesOf({ group, version }) } };
+      await client.create<AnyObject>(API_SERVICE, object as AnyObject).catch((error: unknown) => {
+        if (!(error as { reason?: string }).reason?.includes("AlreadyExists")) throw error;
+      });
+    }
+    for (const { name, object } of cache.entries()) {
+      if (object.metadata.labels?.[AUTOMANAGED] === undefined || wanted.has(name)) continue;
+      await client.delete(API_SERVICE, { name }).catch((error: unknown) => {
+        if (!isNotFound(error)) throw error;
+      });
+    }
+  }
+
+  /** Looks after every APIService once; one round at a time. */
+  #check(): void {
+    this.#isDue = true;
+    if (!this.#isChecking) void this.#checkWhileDue();
+  }
+
+  async #checkWhileDue(): Promise<void> {
+    this.#isChecking = true;
+    while (this.#isDue) {
+      this.#isDue = false;
+      try {
+        await this.#checkAll();
+      } catch (error) {
+        log.debug({ err: error }, "availability could not be told");
+      }
+    }
+    this.#isChecking = false;
+  }
+
+  /** Whether a Service, or a slice of its endpoints, is one that APIs are behind. */
+  #isBehind({ kind, metadata }: AnyObject): boolean {
+    const name = kind === "EndpointSlice" ? metadata.labels?.["kubernetes.io/service-name"] : metadata.name;
+    return [...this.#remote.values()].some(({ spec: { service } }) => service?.name === name && service?.namespace === metadata.namespace);
+  }
+
+  async #checkAll(): Promise<void> {
+    const engine = this.#engine as Engine;
+    // The turn ends first, so that what is being written is in the cache.
+    await Promise.resolve();
+    for (const service of this.#remote.values()) {
+      const condition = await this.#conditionOf(service);
+      await this.#tell(service, { ...condition, type: "Available" });
+    }
+    for (const { object } of cacheOf(engine, API_SERVICE).entries()) {
+      const service = apiServiceOf(object);
+      if (!service.spec.service && availability(service)?.lastTransitionTime === undefined) await this.#tell(service, local(timestamp(engine.clock.now())));
+    }
+  }
+
+  async #tell(service: ApiService, condition: Condition): Promise<void> {
+    const engine = this.#engine as Engine;
+    const found = cacheOf(engine, API_SERVICE).get("", service.metadata.name as string)?.object;
+    if (!found) return;
+    const known = availability(apiServiceOf(found));
+    if (known?.status === condition.status && known.reason === condition.reason && known.message === condition.message && known.lastTransitionTime) return;
+    const now = timestamp(engine.clock.now());
+    const next = { ...condition, lastTransitionTime: known?.status === condition.status ? (known.lastTransitionTime ?? now) : now };
+    const others = (apiServiceOf(found).status?.conditions ?? []).filter(({ type }) => type !== "Available");
+    try {
+      await engine.client.update(API_SERVICE, { ...found, status: { conditions: [...others, next] } } as AnyObject, { subresource: "status" });
+    } catch (error) {
+      if (!isConflict(error) && !isNotFound(error)) throw error;
+    }
+  }
+
+  async #conditionOf(service: ApiService): Promise<Omit<Condition, "type">> {
+    const problem = this.#problemOf(service.spec);
+    if (problem) return { status: "False", ...problem };
+    try {
+      await this.#discover(service.spec);
+      return { status: "True", reason: "Passed", message: "all checks passed" };
+    } catch (error) {
+      return { status: "False", reason: "FailedDiscoveryCheck", message: `failing or missing response from https://${service.spec.service?.name}.${service.spec.service?.namespace}.svc/apis/${service.spec.group}/${service.spec.version}: ${(error as Error).message}` };
+    }
+  }
+
+  #problemOf({ service }: ApiServiceSpec): { reason: string; message: string } | undefined {
+    const engine = this.#engine as Engine;
+    const { namespace = "", name = "", port = 443 } = service ?? {};
+    const found = cacheOf(engine, SERVICE).get(namespace, name)?.object as unknown as Service | undefined;
+    if (!found) return { reason: "ServiceNotFound", message: `service/${name} in "${namespace}" is not present` };
+    const wanted = found.spec?.ports?.find((one) => one.port === port);
+    if (!wanted) return { reason: "ServicePortError", message: `service/${name} in "${namespace}" is not listening on port ${port}` };
+    const slices = cacheOf(engine, SLICE).entries(namespace).map(({ object }) => object as unknown as EndpointSlice).filter(({ metadata }) => metadata.labels?.["kubernetes.io/service-name"] === name);
+    if (slices.length === 0) return { reason: "EndpointsNotFound", message: `cannot find endpointslices for service/${name} in "${namespace}"` };
+    const isReady = slices.some(({ endpoints = [], ports = [] }) => ports?.some((one) => (one.name ?? "") === (wanted.name ?? "")) && endpoints?.some(({ conditions }) => conditions?.ready !== false));
+    return isReady ? undefined : { reason: "MissingEndpoints", message: `endpointslices for service/${name} in "${namespace}" have no addresses with port name "${wanted.name ?? ""}"` };
+  }
+
+  /** Reads what a remote group-version serves, and shows it in discovery. */
+  async #discover(spec: ApiServiceSpec): Promise<void> {
+    const { group = "", version } = spec;
+    const answer = await askRemote(this.#engine as Engine, this.#deps.frontProxy(), { spec, user: LOOPBACK_USER, method: "GET", path: `/apis/${group}/${version}`, headers: { accept: "application/json" }, timeoutMs: CHECK_TIMEOUT_MS });
+    const text = await textOf(answer);
+    if ((answer.statusCode ?? 500) >= 300) throw new Error(`bad status from https://${spec.service?.name}.${spec.service?.namespace}.svc/apis/${group}/${version}: ${answer.statusCode}`);
+    const kinds = kindsOf(JSON.parse(text) as { resources?: readonly RemoteResource[] }, { group, version });
+    const known = this.kinds.all().filter((kind) => apiVersionOf(kind) === `${group}/${version}`);
+    if (JSON.stringify(known) === JSON.stringify(kinds)) return;
+    this.#forget(spec);
+    for (const kind of kinds) this.kinds.add(kind);
+  }
+}
+
+interface RemoteResource {
+  readonly name: string;
+  readonly singularName?: string;
+  readonly namespaced: boolean;
+  readonly kind: string;
+  readonly group?: string;
+  readonly version?: string;
+  readonly verbs: readonly string[];
+  readonly shortNames?: readonly string[];
+  readonly categories?: readonly string[];
+}
+
+/** An APIResourceList as rows of the table of kinds. */
+function kindsOf({ resources = [] }: { resources?: readonly RemoteResource[] }, gv: { group: string; version: string }): KindInfo[] {
+  return resources.filter(({ name }) => !name.includes("/")).map((main) => {
+    const subs = resources.filter(({ name }) => name.startsWith(`${main.name}/`));
+    return row(gv.group, gv.version, main.name, main.kind, main.namespaced, {
+      singular: main.singularName || main.kind.toLowerCase(), shortNames: main.shortNames ?? [], categories: main.categories ?? [], verbs: main.verbs as Verb[],
+      subresources: Object.fromEntries(subs.map((sub) => [sub.name.slice(main.name.length + 1), { as: [sub.group ?? gv.group, sub.version ?? gv.version, sub.kind] as const, verbs: sub.verbs as Verb[] }])),
+    });
+  });
+}
