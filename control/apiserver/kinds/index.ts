@@ -21,6 +21,8 @@ import { nodeStrategy } from "./core/node.ts";
 import { secretStrategy } from "./core/secret.ts";
 import { bindingStrategy, componentStatusStrategy, leaseStrategy, podTemplateStrategy, serviceAccountStrategy } from "./core/small.ts";
 import { persistentVolumeClaimStrategy, persistentVolumeStrategy } from "./core/volumes.ts";
+import { deviceClassStrategy, resourceClaimStrategy, resourceClaimTemplateStrategy } from "./dra/claims.ts";
+import { resourceSliceStrategy } from "./dra/slices.ts";
 import { flowSchemaStrategy, priorityLevelStrategy } from "./flowcontrol/schemas.ts";
 import { ipAddressStrategy, serviceCIDRStrategy } from "./networking/addresses.ts";
 import { ingressClassStrategy, ingressStrategy } from "./networking/ingress.ts";
@@ -67,7 +69,7 @@ function builtIn({ serviceCidrs, nodePorts = NODE_PORTS }: StrategyOptions): rea
     ingressStrategy, ingressClassStrategy, networkPolicyStrategy, serviceCIDRStrategy, ipAddressStrategy,
     hpaStrategy, hpaV1Strategy, podDisruptionBudgetStrategy, priorityClassStrategy, runtimeClassStrategy,
     storageClassStrategy, volumeAttributesClassStrategy, volumeAttachmentStrategy, csiDriverStrategy, csiNodeStrategy, csiStorageCapacityStrategy,
-    flowSchemaStrategy, priorityLevelStrategy, apiServiceStrategy,
+    flowSchemaStrategy, priorityLevelStrategy, apiServiceStrategy, deviceClassStrategy, resourceClaimStrategy, resourceClaimTemplateStrategy, resourceSliceStrategy,
     roleStrategy, clusterRoleStrategy, roleBindingStrategy, clusterRoleBindingStrategy, certificateSigningRequestStrategy,
   ];
 }
