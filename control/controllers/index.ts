@@ -25,9 +25,11 @@ import { taintEvictionController } from "./node/tainteviction.ts";
 import { replicaSetController, replicationControllerController } from "./replicaset.ts";
 import { resourceQuotaController } from "./resourcequota.ts";
 import { rootCaPublisher, serviceAccountController } from "./serviceaccount.ts";
+import { serviceCidrController } from "./servicecidr.ts";
 import { statefulSetController } from "./statefulset/statefulset.ts";
 import { ttlAfterFinishedController } from "./ttlafterfinished.ts";
 import { persistentVolumeBinder } from "./volumes/binder.ts";
+import { ephemeralVolumeController } from "./volumes/ephemeral.ts";
 import { localPathProvisioner } from "./volumes/localpath.ts";
 import { pvcProtectionController, pvProtectionController } from "./volumes/protection.ts";
 
@@ -44,6 +46,7 @@ export const CONTROLLERS: Readonly<Record<string, ControllerFactory>> = {
   "bootstrap-signer-controller": bootstrapSignerController,
   "persistentvolume-binder-controller": persistentVolumeBinder,
   "local-path-provisioner-controller": localPathProvisioner,
+  "ephemeral-volume-controller": ephemeralVolumeController,
   "persistentvolumeclaim-protection-controller": pvcProtectionController,
   "persistentvolume-protection-controller": pvProtectionController,
   "namespace-controller": namespaceController,
@@ -55,6 +58,7 @@ export const CONTROLLERS: Readonly<Record<string, ControllerFactory>> = {
   "endpointslice-controller": endpointSliceController,
   "endpoints-controller": endpointsController,
   "endpointslice-mirroring-controller": endpointSliceMirroringController,
+  "service-cidr-controller": serviceCidrController,
   "deployment-controller": deploymentController,
   "replicaset-controller": replicaSetController,
   "replicationcontroller-controller": replicationControllerController,
