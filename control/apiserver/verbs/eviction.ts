@@ -8,6 +8,7 @@ import { cacheOf, type Engine } from "../engine.ts";
 import type { ResourceRequest } from "../request.ts";
 import { deleteObject } from "./delete.ts";
 
+const POD = builtinKind("", "v1", "Pod");
 const BUDGET = builtinKind("policy", "v1", "PodDisruptionBudget");
 const RETRY_SECONDS = 10;
 const MAX_DISRUPTED_PODS = 2000;
@@ -22,8 +23,20 @@ export async function evict(engine: Engine, request: ResourceRequest, body: AnyO
   const isDryRun = dryRun || (options.dryRun ?? []).includes("All");
   const wanted = { ...request, subresource: "", verb: "delete", dryRun: isDryRun };
   if (!mayIgnoreBudget(entry.object)) await takeFromBudget(engine, entry.object, isDryRun);
+  if (!isDryRun && !isGoing(entry.object)) await markDisrupted(engine, entry.object);
   await deleteObject(engine, wanted, options);
   return SUCCESS;
+}
+
+/** Says on the pod why it goes, so that a Job's failure policy can tell an eviction from a crash. */
+async function markDisrupted(engine: Engine, pod: Stored<AnyObject>): Promise<void> {
+  const condition = { type: "DisruptionTarget", status: "True", reason: "EvictionByEvictionAPI", message: "Eviction API: evicting", lastTransitionTime: timestamp(engine.clock.now()) };
+  const { name, namespace } = pod.metadata;
+  await engine.client.patch(POD, { name, namespace }, { status: { conditions: [condition] } }, { type: "strategic", subresource: "status" });
+}
+
+function isGoing({ metadata, status }: AnyObject): boolean {
+  return metadata.deletionTimestamp !== undefined || ["Succeeded", "Failed"].includes(status?.phase ?? "");
 }
 
 /** Pods that finished, never ran or are already going disturb nobody. */

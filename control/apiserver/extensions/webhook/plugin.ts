@@ -121,11 +121,12 @@ async function mutateBy(deps: WebhookDeps, attributes: Attributes, invocation: I
   if (!Array.isArray(answer.patch) || answer.patch.length === 0) return false;
   const { object, kind, subresource } = attributes;
   if (!object) throw internalError(new Error(`admission webhook ${JSON.stringify(hook.name)} attempted to modify the object, which is not supported for this operation`));
-  const { codec } = deps.engine();
+  const { codec, strategies } = deps.engine();
   const patched = jsonPatch(cloneJson(object), answer.patch) as AnyObject;
   const gvk = kind.subresources[subresource]?.gvk ?? kind;
   const next = codec.decode(gvk, patched, "Ignore").object;
   codec.applyDefaults(gvk, next);
+  if (subresource === "") strategies.for(kind).applyDefaults?.(next);
   const isChanged = !equalJson(next, object);
   // Plugins change the object they were given.
   for (const key of Object.keys(object)) delete object[key];
