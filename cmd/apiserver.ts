@@ -21,6 +21,7 @@ import { matchConditionsOf, mutatingPolicies, validatingPolicies } from "../cont
 import { registrationStrategy } from "../control/apiserver/extensions/registration.ts";
 import { webhookCaller } from "../control/apiserver/extensions/webhook/client.ts";
 import { mutatingWebhooks, validatingWebhooks } from "../control/apiserver/extensions/webhook/plugin.ts";
+import { webhookConverters } from "../control/apiserver/extensions/crd/webhook.ts";
 import { createStrategies } from "../control/apiserver/kinds/index.ts";
 import type { UserInfo } from "../control/apiserver/request.ts";
 import { createAuth, type Auth } from "../control/apiserver/auth/create.ts";
@@ -72,12 +73,13 @@ export function buildApiServer({ values, store, pki, signal, advertise }: ApiOpt
   const kinds = new KindRegistry();
   const schema = new SchemaEngine();
   const codec = new SchemaCodec(schema);
-  const customResources = new CustomResources({ kinds, schema });
+  // Authentication and authorization read the caches of the very server they guard.
+  const parts: { server?: ApiServer } = {};
+  const callWebhook = webhookCaller(() => (parts.server as ApiServer).engine);
+  const customResources = new CustomResources({ kinds, schema, converterOf: webhookConverters(callWebhook) });
   const issuer = `https://kubernetes.default.svc.${values["cluster-domain"]}`;
   const serviceCidrs = (values["service-cidr"] as string).split(",");
   const serving = pki.leaf("apiserver");
-  // Authentication and authorization read the caches of the very server they guard.
-  const parts: { server?: ApiServer } = {};
   const informers = createInformers(deferred(() => (parts.server as ApiServer).localClient()), clock);
   const auth = createAuth({
     informers, clock, clientAuthorities: [pki.roots.authority.certPem], serviceAccountKeyPem: pki.roots.serviceAccountKeyPem,
@@ -89,7 +91,7 @@ export function buildApiServer({ values, store, pki, signal, advertise }: ApiOpt
   const metrics = new NodeFigures({ engine, clock, page: (nodeName, path) => connector.page(nodeName, path) });
   for (const kind of [NODE_METRICS, POD_METRICS]) kinds.add(kind);
   const policies = { engine, authorizer: auth.authorizer };
-  const webhooks = { engine, call: webhookCaller(engine), conditionsHold: matchConditionsOf(policies) };
+  const webhooks = { engine, call: callWebhook, conditionsHold: matchConditionsOf(policies) };
   const server = createApiServer({
     store, kinds, clock,
     codec, protobuf: new ProtobufDecoder(),

@@ -5,14 +5,23 @@ import { SchemaEngine } from "../../../../api/schema/engine.ts";
 import type { AnyObject } from "../../../../api/types.ts";
 import { createStrategies } from "../../kinds/index.ts";
 import { call, startTestServer, type TestServer } from "../../testing.ts";
+import type { CallWebhook } from "../webhook/client.ts";
+import { webhookConverters } from "./webhook.ts";
 import { CustomResources } from "./definitions.ts";
 
 let server: TestServer;
 
+/** Stands in for a webhook that calls the field `host` `place` in v2. */
+const convertV1: CallWebhook = ({ body }) => {
+  const { uid, desiredAPIVersion, objects } = (body as AnyObject)["request"] as { uid: string; desiredAPIVersion: string; objects: AnyObject[] };
+  const convertedObjects = objects.map(({ host, place, ...rest }) => ({ ...rest, apiVersion: desiredAPIVersion, ...(desiredAPIVersion.endsWith("/v2") ? { place: host ?? place } : { host: place ?? host }) }));
+  return Promise.resolve({ response: { uid, convertedObjects, result: { status: "Success" } } });
+};
+
 async function aServer(): Promise<TestServer> {
   const kinds = new KindRegistry();
   const schema = new SchemaEngine();
-  const custom = new CustomResources({ kinds, schema });
+  const custom = new CustomResources({ kinds, schema, converterOf: webhookConverters(convertV1) });
   return startTestServer({ kinds, codec: new SchemaCodec(schema), strategies: createStrategies({ serviceCidrs: ["10.96.0.0/16"], custom: custom.strategyFor }), extensions: [custom], http: true });
 }
 
@@ -97,6 +106,23 @@ describe("a custom resource", () => {
     await call(server, "POST", path, { body: anObject("Twin", { data: 1 }) });
     const { body } = await call(server, "GET", `${path.replace("/v1/", "/v2/")}/one`);
     expect(body).toMatchObject({ apiVersion: "example.com/v2", data: 1 });
+  });
+
+  test("is converted by the webhook its definition names, when read, listed, watched and written", async () => {
+    const versions = ["v1", "v2"].map((name) => ({ name, served: true, storage: name === "v1", schema: { openAPIV3Schema: { type: "object", "x-kubernetes-preserve-unknown-fields": true } } }));
+    const conversion = { strategy: "Webhook", webhook: { conversionReviewVersions: ["v1"], clientConfig: { url: "https://example.com/convert" } } };
+    const path = await define(aCrd("moves", {}, { versions, conversion }));
+    const path2 = path.replace("/v1/", "/v2/");
+    await call(server, "POST", path, { body: anObject("Move", { host: "here" }) });
+    expect((await call(server, "GET", `${path2}/one`)).body).toMatchObject({ apiVersion: "example.com/v2", place: "here" });
+    const written = await call(server, "POST", path2, { body: { ...anObject("Move", { place: "there" }, "two"), apiVersion: "example.com/v2" } });
+    expect(written.body).toMatchObject({ apiVersion: "example.com/v2", place: "there" });
+    expect((await call(server, "GET", path)).body["items"].map(({ apiVersion, host }: AnyObject) => [apiVersion, host])).toEqual([["example.com/v1", "here"], ["example.com/v1", "there"]]);
+    const patched = await call(server, "PATCH", `${path2}/two`, { body: { place: "elsewhere" }, headers: { "content-type": "application/merge-patch+json" } });
+    expect(patched.body["place"]).toBe("elsewhere");
+    const events = await fetch(`${server.url}${path2}?watch=1&timeoutSeconds=1`, { headers: { authorization: "Bearer admin" }, tls: { rejectUnauthorized: false } } as RequestInit);
+    const seen = (await events.text()).trim().split("\n").map((line) => (JSON.parse(line) as { object: AnyObject }).object["place"] as string);
+    expect(seen).toEqual(["here", "elsewhere"]);
   });
 
   test("shows the columns its definition asks for", async () => {
