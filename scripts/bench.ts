@@ -8,30 +8,21 @@ import { startControl, type Control } from "./bench-parts/control.ts";
 import { getOne, listConfigMaps, listPods, postConfigMaps, postPods } from "./bench-parts/rates.ts";
 import { bindPods } from "./bench-parts/bind.ts";
 import { fanOut } from "./bench-parts/fanout.ts";
-
-/** One line of the table; `better` says which direction is good. */
-interface Row {
-  readonly name: string;
-  readonly unit: string;
-  readonly upstream?: number;
-  readonly goal?: number;
-  readonly better: "lower" | "higher";
-  readonly measured: number;
-}
+import { Table } from "./bench-parts/table.ts";
 
 const { values } = parseArgs({ options: { only: { type: "string" }, keep: { type: "boolean" }, binary: { type: "string", default: join(import.meta.dir, "..", "dist", "minik8s") } } });
 const directory = mkdtempSync(join(tmpdir(), "minik8s-bench-"));
-const rows: Row[] = [];
+const table = new Table();
 let control: Control | undefined;
 
 process.stdout.write(`${cpus().length} x ${cpus()[0]?.model ?? "unknown"}, ${values.binary}\n`);
 try {
   control = await startControl(values.binary, directory);
-  record({ name: "start to /readyz", unit: "s", upstream: 3.5, goal: 0.5, better: "lower", measured: control.readyMs / 1000 });
-  record({ name: "start to default ServiceAccount", unit: "s", upstream: 9.6, goal: 0.7, better: "lower", measured: (await control.serviceAccountMs()) / 1000 });
+  table.record({ name: "start to /readyz", unit: "s", upstream: 3.5, goal: 0.5, better: "lower", measured: control.readyMs / 1000 });
+  table.record({ name: "start to default ServiceAccount", unit: "s", upstream: 9.6, goal: 0.7, better: "lower", measured: (await control.serviceAccountMs()) / 1000 });
   const idle = await control.idle(15_000);
-  record({ name: "idle memory", unit: "MB", upstream: 516, goal: 150, better: "lower", measured: idle.memoryMB });
-  record({ name: "idle CPU", unit: "% of a core", goal: 1, better: "lower", measured: idle.cpuPercent });
+  table.record({ name: "idle memory", unit: "MB", upstream: 516, goal: 150, better: "lower", measured: idle.memoryMB });
+  table.record({ name: "idle CPU", unit: "% of a core", goal: 1, better: "lower", measured: idle.cpuPercent });
   await measure("POST ConfigMap, durable", "/s", { upstream: 1326, goal: 6000 }, postConfigMaps);
   await measure("POST Pod, durable", "/s", { upstream: 679, goal: 3500 }, postPods);
   await measure("GET one object", "/s", { upstream: 2080, goal: 15_000 }, getOne);
@@ -39,36 +30,14 @@ try {
   await measure("LIST 2,000 Pods, resourceVersion=0", "/s", { upstream: 12.9, goal: 60 }, listPods);
   await measure("watch events to 1,000 watchers", "/s", {}, fanOut);
   await measure("5,000 Pods created and bound, 1,000 nodes", "/s", { upstream: 238, goal: 1200 }, bindPods);
-  record({ name: "memory after that", unit: "MB", upstream: 1962, goal: 400, better: "lower", measured: control.memoryMB() });
+  table.record({ name: "memory after that", unit: "MB", upstream: 1962, goal: 400, better: "lower", measured: control.memoryMB() });
 } finally {
   await control?.stop();
   if (!values.keep) rmSync(directory, { recursive: true, force: true });
 }
-process.stdout.write(`\n${table(rows)}\n`);
+process.stdout.write(`\n${table.text()}\n`);
 
 async function measure(name: string, unit: string, references: { upstream?: number; goal?: number }, run: (control: Control) => Promise<number>): Promise<void> {
   if (values.only && !name.includes(values.only)) return;
-  record({ name, unit, ...references, better: "higher", measured: await run(control as Control) });
-}
-
-function record(row: Row): void {
-  rows.push(row);
-  process.stdout.write(`${row.name}: ${shown(row.measured)} ${row.unit}\n`);
-}
-
-function table(all: readonly Row[]): string {
-  const head = "| figure | unit | minik8s | goal | upstream | |\n|---|---|---|---|---|---|";
-  return [head, ...all.map((row) => `| ${row.name} | ${row.unit} | ${shown(row.measured)} | ${shown(row.goal)} | ${shown(row.upstream)} | ${verdict(row)} |`)].join("\n");
-}
-
-function verdict({ measured, goal, better }: Row): string {
-  if (goal === undefined) return "";
-  const ratio = better === "higher" ? measured / goal : goal / measured;
-  if (ratio >= 1) return "met";
-  return `${Math.round(ratio * 100)} % of the goal`;
-}
-
-function shown(value: number | undefined): string {
-  if (value === undefined) return "";
-  return value >= 100 ? Math.round(value).toLocaleString("en") : value.toFixed(value < 10 ? 2 : 1);
+  table.record({ name, unit, ...references, better: "higher", measured: await run(control as Control) });
 }

@@ -1,13 +1,13 @@
 // The control plane under measurement: started, watched through /proc, and spoken to as an admin.
-import { existsSync, openSync, readFileSync } from "node:fs";
+import { existsSync, openSync } from "node:fs";
 import { join } from "node:path";
 import { HttpClient } from "../../api/client/http.ts";
 import { loadKubeconfig } from "../../api/client/kubeconfig.ts";
+import { cpuPercent, memoryMB } from "./process.ts";
 import { builtinKind } from "../../api/registry.ts";
 import type { ClusterRoleBinding, Namespace, ServiceAccount, TokenRequest } from "../../api/types.ts";
 
 const PORT = 16443;
-const TICKS_PER_SECOND = 100;
 const SERVICE_ACCOUNTS = builtinKind("", "v1", "ServiceAccount");
 
 export interface Control {
@@ -77,16 +77,6 @@ async function adminToken(client: HttpClient): Promise<string> {
 
 async function idle(pid: number, forMs: number): Promise<{ memoryMB: number; cpuPercent: number }> {
   await Bun.sleep(5000);
-  const before = cpuTicks(pid);
-  await Bun.sleep(forMs);
-  return { memoryMB: memoryMB(pid), cpuPercent: ((cpuTicks(pid) - before) / TICKS_PER_SECOND / (forMs / 1000)) * 100 };
-}
-
-function cpuTicks(pid: number): number {
-  const fields = readFileSync(`/proc/${pid}/stat`, "utf8").split(") ")[1]?.split(" ") ?? [];
-  return Number(fields[11]) + Number(fields[12]);
-}
-
-function memoryMB(pid: number): number {
-  return Number(/VmRSS:\s+(\d+)/.exec(readFileSync(`/proc/${pid}/status`, "utf8"))?.[1]) / 1024;
+  const cpu = await cpuPercent(pid, forMs);
+  return { memoryMB: memoryMB(pid), cpuPercent: cpu };
 }
