@@ -95,7 +95,7 @@ export function buildApiServer({ values, store, pki, signal, advertise }: ApiOpt
   const server = createApiServer({
     store, kinds, clock,
     codec, protobuf: new ProtobufDecoder(),
-    strategies: createStrategies({ serviceCidrs, custom: (kind) => registrationStrategy(kind) ?? apiServiceStrategy(kind) ?? customResources.strategyFor(kind) }),
+    strategies: createStrategies({ serviceCidrs, isOneOfSeveral: isShared(values), custom: (kind) => registrationStrategy(kind) ?? apiServiceStrategy(kind) ?? customResources.strategyFor(kind) }),
     extensions: [customResources, aggregator],
     admission: createAdmission({ authorizer: auth.authorizer, beforeQuota: [...auth.admission, mutatingPolicies(policies), mutatingWebhooks(webhooks), validatingPolicies(policies), validatingWebhooks(webhooks)] }),
     postHandlers: auth.postHandlers,

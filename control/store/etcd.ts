@@ -80,6 +80,8 @@ class EtcdStore implements Store {
   /** Bytes on their way by key: what comes back is handed on as the very same array, which the writer may know the meaning of. */
   readonly #underway = new Map<string, Uint8Array[]>();
   readonly #writes = new Set<Promise<unknown>>();
+  #latest: Promise<unknown> = Promise.resolve();
+  #nextLatest: Promise<number> | undefined;
   #revision: number;
   #compactRevision: number;
 
@@ -109,9 +111,9 @@ class EtcdStore implements Store {
     return this.#compactRevision;
   }
 
-  async latest(): Promise<number> {
-    const { header } = await this.#read({ ...this.#range, countOnly: true, limit: 1 });
-    return header.revision;
+  /** Everybody who asks while a question is on its way shares the next one. */
+  latest(): Promise<number> {
+    return (this.#nextLatest ??= this.#askLatest(this.#latest));
   }
 
   async get(key: string): Promise<Entry | undefined> {
@@ -222,6 +224,14 @@ class EtcdStore implements Store {
       values.splice(values.indexOf(value), 1);
       if (values.length === 0 && this.#underway.get(key) === values) this.#underway.delete(key);
     };
+  }
+
+  async #askLatest(before: Promise<unknown>): Promise<number> {
+    await before;
+    const asking = this.#read({ key: this.#range.key, countOnly: true });
+    this.#latest = asking.catch(() => {});
+    this.#nextLatest = undefined;
+    return (await asking).header.revision;
   }
 
   #transaction({ key: name, value, expect }: Write, lease: number): object {

@@ -43,6 +43,8 @@ export interface StrategyOptions {
   readonly serviceCidrs: readonly string[];
   /** First and last node port. */
   readonly nodePorts?: readonly [number, number];
+  /** Other API servers hand out of the same ranges. */
+  readonly isOneOfSeveral?: boolean;
   /** Strategies made at run time, for custom resources; looked at when no built-in one exists. */
   custom?(kind: KindInfo): Strategy | undefined;
 }
@@ -60,9 +62,9 @@ export function createStrategies(options: StrategyOptions): Strategies {
   };
 }
 
-function builtIn({ serviceCidrs, nodePorts = NODE_PORTS }: StrategyOptions): readonly Strategy[] {
+function builtIn({ serviceCidrs, nodePorts = NODE_PORTS, isOneOfSeveral }: StrategyOptions): readonly Strategy[] {
   return [
-    podStrategy, podTemplateStrategy, bindingStrategy, createServiceStrategy({ clusterIPs: serviceCidrs.map(rangeOf), nodePorts }), endpointsStrategy, endpointSliceStrategy,
+    podStrategy, podTemplateStrategy, bindingStrategy, createServiceStrategy({ clusterIPs: serviceCidrs.map(rangeOf), nodePorts, isOneOfSeveral }), endpointsStrategy, endpointSliceStrategy,
     configMapStrategy, secretStrategy, namespaceStrategy, nodeStrategy, serviceAccountStrategy, eventStrategy, eventsEventStrategy, leaseStrategy, componentStatusStrategy,
     persistentVolumeStrategy, persistentVolumeClaimStrategy, limitRangeStrategy, resourceQuotaStrategy,
     deploymentStrategy, replicaSetStrategy, replicationControllerStrategy, daemonSetStrategy, statefulSetStrategy, controllerRevisionStrategy, jobStrategy, cronJobStrategy,

@@ -26,10 +26,13 @@ export interface ListResult {
 }
 
 const FRESHNESS_TIMEOUT_MS = 3_000;
+/** Where strangers write to the same store too, its newest revision may be theirs and never arrive. */
+const OTHERS_WAIT_MS = 250;
 
 /** One object, at least as new as `resourceVersion`. */
 export async function get(engine: Engine, { kind, namespace, name }: ResourceRequest, resourceVersion?: string): Promise<Entry> {
   if (resourceVersion && resourceVersion !== "0") await waitFor(engine, parseVersion(resourceVersion));
+  if (!resourceVersion) await becomeFresh(engine);
   const entry = cacheOf(engine, kind).get(namespace, name);
   if (!entry) throw notFound(kind, name);
   await makeReady(engine, kind, [entry]);
@@ -62,6 +65,11 @@ export async function list(engine: Engine, request: ResourceRequest, options: Li
   }
 }
 
+/** A read that names no version shows what was written before it began, also by other processes on the same store. */
+async function becomeFresh({ store, caches }: Engine): Promise<void> {
+  if (store.latest) await caches.reached(await store.latest(), OTHERS_WAIT_MS);
+}
+
 /** Waits until the caches know a revision; throws what upstream throws for one from the future. */
 export async function waitFor(engine: Engine, revision: number): Promise<void> {
   if (engine.caches.revision >= revision || (await engine.caches.reached(revision, FRESHNESS_TIMEOUT_MS))) return;
@@ -76,6 +84,7 @@ export function parseVersion(text: string): number {
 
 /** The revision the list must show exactly, undefined when the newest will do. */
 async function exactRevision(engine: Engine, { resourceVersion, resourceVersionMatch, limit }: ListRequest): Promise<number | undefined> {
+  if (!resourceVersion) await becomeFresh(engine);
   if (!resourceVersion || resourceVersion === "0") return undefined;
   const revision = parseVersion(resourceVersion);
   await waitFor(engine, revision);

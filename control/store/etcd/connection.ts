@@ -27,6 +27,7 @@ export interface WatchRequest {
 
 const log = logger("etcd");
 const CALL_TIMEOUT_MS = 5_000;
+const QUIET_MS = 5000;
 const OPTIONS = {
   "grpc.max_receive_message_length": -1,
   "grpc.max_send_message_length": -1,
@@ -47,6 +48,7 @@ export class EtcdConnection {
   readonly #metadata = new Metadata();
   #current = 0;
   #closed = false;
+  #quietUntilMs = 0;
 
   constructor(readonly endpoints: readonly string[], tls: EtcdTls | undefined) {
     this.#metadata.set("hasleader", "true");
@@ -75,7 +77,7 @@ export class EtcdConnection {
       } catch (cause) {
         if (!isServiceError(cause)) throw cause;
         if (!isTransient(cause) || this.#closed || performance.now() > deadline) throw this.#unavailable(cause);
-        if (attempt === 0) log.warn({ endpoints: this.endpoints, reason: reasonOf(cause), patienceMs }, "etcd did not answer; trying on");
+        if (attempt === 0) this.#tell({ endpoints: this.endpoints, reason: reasonOf(cause), patienceMs });
         await systemClock.sleep(backoff.next());
       }
     }
@@ -106,6 +108,13 @@ export class EtcdConnection {
   close(): void {
     this.#closed = true;
     for (const client of this.#clients) client.close();
+  }
+
+  /** Once for many calls that failed together. */
+  #tell(failure: object): void {
+    if (performance.now() < this.#quietUntilMs) return;
+    this.#quietUntilMs = performance.now() + QUIET_MS;
+    log.warn(failure, "etcd did not answer; trying on");
   }
 
   #leave(member: number, error: ServiceError): void {

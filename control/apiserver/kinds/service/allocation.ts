@@ -1,5 +1,6 @@
 // Takes and gives back what services hold uniquely in the cluster: addresses and node ports.
 // Kept in memory, rebuilt from the stored services at first use; everything between two awaits is one step.
+// Where other API servers hand out too, what they stored is learnt again before every taking; only the blink between is open.
 import { ApiError, field, internalError, invalid } from "../../../../api/errors.ts";
 import type { Client } from "../../../../api/client/client.ts";
 import { builtinKind } from "../../../../api/registry.ts";
@@ -16,6 +17,8 @@ export interface AllocationOptions {
   readonly clusterIPs: readonly ClusterIPs[];
   /** First and last node port. */
   readonly nodePorts: readonly [number, number];
+  /** Other API servers take from the same ranges. */
+  readonly isOneOfSeveral?: boolean | undefined;
 }
 
 type Undo = () => void;
@@ -25,10 +28,14 @@ export class ServiceAllocation {
   readonly #ips: readonly ClusterIPs[];
   readonly #ports: Range;
   readonly #firstPort: number;
+  readonly #isOneOfSeveral: boolean;
+  /** What the services held when they were last read, none of it given back since; addresses and ports. */
+  #stored = new Set<string | number>();
   #loading: Promise<void> | undefined;
 
-  constructor({ clusterIPs, nodePorts: [first, last] }: AllocationOptions) {
+  constructor({ clusterIPs, nodePorts: [first, last], isOneOfSeveral = false }: AllocationOptions) {
     this.#ips = clusterIPs;
+    this.#isOneOfSeveral = isOneOfSeveral;
     this.#firstPort = first;
     const size = last - first + 1;
     this.#ports = new Range({
@@ -42,13 +49,16 @@ export class ServiceAllocation {
     return this.#ips.map(({ family }) => family);
   }
 
-  /** Learns once what the stored services hold. */
+  /** Learns what the stored services hold: once, or each time where others hand out too. */
   load(client: Client): Promise<void> {
-    this.#loading ??= this.#load(client).catch((error: unknown) => {
-      this.#loading = undefined;
-      throw error;
+    if (this.#loading && !this.#isOneOfSeveral) return this.#loading;
+    const before = this.#loading?.catch(() => {}) ?? Promise.resolve();
+    const loading = before.then(() => this.#load(client));
+    this.#loading = loading;
+    loading.catch(() => {
+      if (this.#loading === loading) this.#loading = undefined;
     });
-    return this.#loading;
+    return loading;
   }
 
   /** Takes what the new version needs beyond the old one's and writes it into it; returns how to undo that. */
@@ -72,17 +82,23 @@ export class ServiceAllocation {
     if (!spec) return;
     const keptIPs = new Set(next?.spec ? addressesOf(next.spec) : []);
     const keptPorts = new Set(next?.spec ? portsOf(next.spec) : []);
-    for (const ip of addressesOf(spec)) if (!keptIPs.has(ip)) this.#rangeOf(ip)?.release(ip);
-    for (const port of portsOf(spec)) if (!keptPorts.has(port)) this.#ports.release(port - this.#firstPort);
+    for (const ip of addressesOf(spec)) if (!keptIPs.has(ip)) this.#giveBack(ip);
+    for (const port of portsOf(spec)) if (!keptPorts.has(port)) this.#giveBack(port);
   }
 
   async #load(client: Client): Promise<void> {
     const { items } = await client.list<Service>(SERVICE);
-    for (const { spec } of items) {
-      if (!spec) continue;
-      for (const ip of addressesOf(spec)) this.#quietly(() => this.#rangeOf(ip)?.take(ip));
-      for (const port of portsOf(spec)) this.#quietly(() => this.#ports.take(port - this.#firstPort));
-    }
+    const stored = new Set<string | number>(items.flatMap(({ spec }) => (spec ? [...addressesOf(spec), ...portsOf(spec)] : [])));
+    // What was stored and is no more was given back elsewhere; what is taken here and not stored yet was never among it.
+    for (const value of this.#stored) if (!stored.has(value)) this.#giveBack(value);
+    for (const value of stored) if (!this.#stored.has(value)) this.#quietly(() => (typeof value === "number" ? this.#ports.take(value - this.#firstPort) : this.#rangeOf(value)?.take(value)));
+    this.#stored = stored;
+  }
+
+  #giveBack(value: string | number): void {
+    if (typeof value === "number") this.#ports.release(value - this.#firstPort);
+    else this.#rangeOf(value)?.release(value);
+    this.#stored.delete(value);
   }
 
   /** Values outside today's ranges, or held twice, are a past configuration's and no reason to stop. */
