@@ -119,7 +119,7 @@ export class WorkQueue {
     const timer = new AbortController();
     this.#timer = timer;
     this.#timerAt = at;
-    const ms = Math.min(at - this.#clock.now(), LONGEST_SLEEP_MS);
+    const ms = Math.max(0, Math.min(at - this.#clock.now(), LONGEST_SLEEP_MS));
     void this.#ringAfter(ms, timer.signal);
   }
 

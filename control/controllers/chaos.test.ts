@@ -191,7 +191,9 @@ describe("in bad weather", () => {
       return (await world.client.get<Job>(JOB, { namespace: "default", name: "work" })).status?.conditions?.some(({ type }) => type === "Complete") ?? false;
     }, "the job's end");
     const { status } = await world.client.get<Job>(JOB, { namespace: "default", name: "work" });
-    expect(status?.succeeded).toBe(ended.Succeeded);
+    // What ends after enough have succeeded is not counted any more.
+    expect(status?.succeeded).toBeGreaterThanOrEqual(12);
+    expect(status?.succeeded).toBeLessThanOrEqual(ended.Succeeded);
     expect(status?.failed ?? 0).toBe(ended.Failed);
   });
 

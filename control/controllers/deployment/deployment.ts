@@ -13,6 +13,7 @@ import { controllerOf, type Controller, type ControllerDeps } from "../controlle
 import { DEPLOYMENT, POD, REPLICA_SET } from "../kinds.ts";
 import { claim, controllerRefOf, indexByController, isControlledBy, newControllerRef, ownedAndOrphans, ownedBy, resolveController } from "../owners.ts";
 import { isNamespaceTerminating } from "../podcontrol.ts";
+import { PendingWrites } from "../writes.ts";
 import { hashTemplate, isSame, isSameTemplate, POD_TEMPLATE_HASH } from "../template.ts";
 import {
   allOf, beyondHistory, divide, isInUse, isRollingUpdate, isScalingEvent, newSetAnnotations, newSetSize, nextRevision,
@@ -41,6 +42,7 @@ class DeploymentController {
   readonly #sets: Informer<ReplicaSet>;
   readonly #pods: Informer<Pod>;
   readonly #queue: WorkQueue;
+  readonly #pending: PendingWrites;
 
   constructor(deps: ControllerDeps) {
     this.#client = deps.clientFor(NAME);
@@ -50,6 +52,7 @@ class DeploymentController {
     this.#sets = deps.informers.for<ReplicaSet>(REPLICA_SET);
     this.#pods = deps.informers.for<Pod>(POD);
     this.#queue = new WorkQueue({ clock: deps.clock });
+    this.#pending = new PendingWrites(deps.clock, this.#sets.lister);
     indexByController(this.#sets);
     indexByController(this.#pods);
     this.#listen();
@@ -65,15 +68,18 @@ class DeploymentController {
         if (controllerRefOf(old)?.uid !== controllerRefOf(set)?.uid) this.#setChanged(old);
         this.#setChanged(set);
       },
-      delete: (set) => this.#setChanged(set),
+      delete: (set) => this.#setChanged(set, true),
     });
     // A Recreate rollout waits for the last old pod to be gone.
     this.#pods.addHandler({ delete: (pod) => this.#podGone(pod) });
   }
 
-  #setChanged(set: Stored<ReplicaSet>): void {
+  #setChanged(set: Stored<ReplicaSet>, isGone = false): void {
     const owner = resolveController(this.#deployments, set);
-    if (owner) return this.#queue.add(keyOf(owner));
+    if (owner) {
+      this.#pending.observed(keyOf(owner), set, isGone);
+      return this.#queue.add(keyOf(owner));
+    }
     if (controllerRefOf(set)) return;
     for (const deployment of this.#deployments.lister.inNamespace(set.metadata.namespace ?? "")) {
       if (matcherOf(deployment.spec?.selector).matches(set.metadata.labels)) this.#queue.add(keyOf(deployment));
@@ -89,6 +95,7 @@ class DeploymentController {
   async #reconcile(key: Key): Promise<void> {
     const deployment = this.#deployments.lister.get(key);
     if (!deployment) return;
+    if (this.#pending.isBehind(key)) return this.#queue.addAfter(key, 1000);
     const matcher = matcherOf(deployment.spec?.selector);
     if (matcher.isEmpty) return this.#refuseSelectingAll(deployment);
     const sets = await claim({ client: this.#client, owner: deployment, ownerKind: DEPLOYMENT, kind: REPLICA_SET, matcher, candidates: ownedAndOrphans(this.#sets, deployment) });
@@ -125,7 +132,7 @@ class DeploymentController {
     const minReadySeconds = deployment.spec?.minReadySeconds ?? 0;
     let updated = newSet;
     if (!isSame(annotations, newSet.metadata.annotations ?? {}) || (newSet.spec?.minReadySeconds ?? 0) !== minReadySeconds) {
-      updated = await this.#client.update<ReplicaSet>(REPLICA_SET, { ...newSet, metadata: { ...newSet.metadata, annotations }, spec: { ...newSet.spec, minReadySeconds } as ReplicaSet["spec"] });
+      updated = await this.#writeSet(deployment, { ...newSet, metadata: { ...newSet.metadata, annotations }, spec: { ...newSet.spec, minReadySeconds } as ReplicaSet["spec"] });
     }
     const found = newCondition(this.#clock.now(), { type: "Progressing", status: "True", reason: "FoundNewReplicaSet", message: `Found new replica set "${updated.metadata.name}"` });
     const isProgressKnown = findCondition(deployment.status?.conditions, "Progressing") !== undefined;
@@ -188,6 +195,7 @@ class DeploymentController {
     let newSet: Stored<ReplicaSet>;
     try {
       newSet = await this.#client.create<ReplicaSet>(REPLICA_SET, wanted);
+      this.#pending.wrote(keyOf(deployment), newSet);
     } catch (error) {
       const existing = isAlreadyExists(error) ? await this.#existingNewSet(deployment, name as string) : undefined;
       if (!existing) throw await this.#reportCreateFailure(deployment, name as string, error);
@@ -254,8 +262,14 @@ class DeploymentController {
     const before = replicasOf(set);
     const annotations = { ...set.metadata.annotations, ...sizeAnnotations(deployment) };
     if (replicas === before && !(always && !isSame(annotations, set.metadata.annotations))) return set;
-    const updated = await this.#client.update<ReplicaSet>(REPLICA_SET, { ...set, metadata: { ...set.metadata, annotations }, spec: { ...set.spec, replicas } as ReplicaSet["spec"] });
+    const updated = await this.#writeSet(deployment, { ...set, metadata: { ...set.metadata, annotations }, spec: { ...set.spec, replicas } as ReplicaSet["spec"] });
     if (replicas !== before) this.#scaled(deployment, set, before, replicas);
+    return updated;
+  }
+
+  async #writeSet(deployment: Stored<Deployment>, set: Stored<ReplicaSet>): Promise<Stored<ReplicaSet>> {
+    const updated = await this.#client.update<ReplicaSet>(REPLICA_SET, set);
+    this.#pending.wrote(keyOf(deployment), updated);
     return updated;
   }
 

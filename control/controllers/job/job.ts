@@ -15,7 +15,7 @@ import { controllerOf, type Controller, type ControllerDeps } from "../controlle
 import { JOB, POD } from "../kinds.ts";
 import { claim, controllerRefOf, indexByController, ownedAndOrphans, ownedBy, resolveController } from "../owners.ts";
 import { createPod, deletePod, isNamespaceTerminating, slowStart } from "../podcontrol.ts";
-import { isReady } from "../pods.ts";
+import { isFinished, isReady } from "../pods.ts";
 import { isSame } from "../template.ts";
 import { PendingWrites } from "../writes.ts";
 import { assess, hasTracking, isFinishedJob, newCondition, specOf, TRACKING_FINALIZER, untilDeadline, type Assessment } from "./assess.ts";
@@ -140,7 +140,7 @@ class JobController {
 
   // Whose pod, and whether its end is to be counted.
   async #delete(key: Key, job: Stored<Job>, pod: Stored<Pod>, forgets: boolean): Promise<void> {
-    const released = forgets ? ((await this.#release(key, pod)) ?? pod) : pod;
+    const released = forgets ? ((await this.#release(key, pod, true)) ?? pod) : pod;
     this.#pendingPods.deleted(key, released);
     try {
       await deletePod({ client: this.#client, recorder: this.#recorder, kind: JOB, owner: job }, released);
@@ -169,8 +169,8 @@ class JobController {
     if (failed) throw failed.reason;
   }
 
-  /** Takes the finalizer off; undefined when the pod is gone. */
-  async #release(key: Key | undefined, pod: Stored<Pod>): Promise<Stored<Pod> | undefined> {
+  /** Takes the finalizer off, of a pod to be forgotten only while it has nothing to tell; undefined when the pod is gone. */
+  async #release(key: Key | undefined, pod: Stored<Pod>, isForgotten = false): Promise<Stored<Pod> | undefined> {
     const { name, namespace, uid, resourceVersion } = pod.metadata;
     if (!hasTracking(pod)) return pod;
     const finalizers = pod.metadata.finalizers?.filter((finalizer) => finalizer !== TRACKING_FINALIZER);
@@ -185,9 +185,10 @@ class JobController {
     // The list of finalizers is replaced as a whole: on a newer pod it has to be read again.
     const latest = await orAbsent(this.#client.get<Pod>(POD, { name, namespace }));
     if (latest?.metadata.uid !== uid) return undefined;
+    if (isForgotten && isFinished(latest)) throw new Error(`pod ${name} ended before it could be deleted; it has to be counted`);
     // It may have been let go already, by a write whose answer was lost: a cache that does not know would count it again.
     if (key !== undefined && !hasTracking(latest)) this.#pendingPods.wrote(key, latest);
-    return this.#release(key, latest);
+    return this.#release(key, latest, isForgotten);
   }
 
   async #releaseOrphan(key: Key): Promise<void> {
