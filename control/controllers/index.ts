@@ -23,6 +23,7 @@ import { nodeLifecycleController } from "./node/lifecycle.ts";
 import { podGarbageCollector } from "./node/podgc.ts";
 import { taintEvictionController } from "./node/tainteviction.ts";
 import { replicaSetController, replicationControllerController } from "./replicaset.ts";
+import { resourceClaimController } from "./resourceclaim.ts";
 import { resourceQuotaController } from "./resourcequota.ts";
 import { rootCaPublisher, serviceAccountController } from "./serviceaccount.ts";
 import { serviceCidrController } from "./servicecidr.ts";
@@ -68,6 +69,7 @@ export const CONTROLLERS: Readonly<Record<string, ControllerFactory>> = {
   "ttl-after-finished-controller": ttlAfterFinishedController,
   "disruption-controller": disruptionController,
   "horizontal-pod-autoscaler-controller": horizontalPodAutoscalerController,
+  "resourceclaim-controller": resourceClaimController,
   "resourcequota-controller": resourceQuotaController,
   "statefulset-controller": statefulSetController,
 };
