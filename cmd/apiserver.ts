@@ -18,6 +18,7 @@ import { apiServiceStrategy } from "../control/apiserver/extensions/aggregation/
 import { publishAuthentication } from "../control/apiserver/extensions/aggregation/authentication.ts";
 import type { FrontProxy } from "../control/apiserver/extensions/aggregation/remote.ts";
 import { matchConditionsOf, mutatingPolicies, validatingPolicies } from "../control/apiserver/extensions/policy/plugins.ts";
+import { PolicyStatus } from "../control/apiserver/extensions/policy/status.ts";
 import { registrationStrategy } from "../control/apiserver/extensions/registration.ts";
 import { webhookCaller } from "../control/apiserver/extensions/webhook/client.ts";
 import { mutatingWebhooks, validatingWebhooks } from "../control/apiserver/extensions/webhook/plugin.ts";
@@ -96,7 +97,7 @@ export function buildApiServer({ values, store, pki, signal, advertise }: ApiOpt
     store, kinds, clock,
     codec, protobuf: new ProtobufDecoder(),
     strategies: createStrategies({ serviceCidrs, isOneOfSeveral: isShared(values), custom: (kind) => registrationStrategy(kind) ?? apiServiceStrategy(kind) ?? customResources.strategyFor(kind) }),
-    extensions: [customResources, aggregator],
+    extensions: [customResources, aggregator, new PolicyStatus(schema)],
     admission: createAdmission({ authorizer: auth.authorizer, beforeQuota: [...auth.admission, mutatingPolicies(policies), mutatingWebhooks(webhooks), validatingPolicies(policies), validatingWebhooks(webhooks)] }),
     postHandlers: auth.postHandlers,
     http: {

@@ -26,8 +26,13 @@ export function serveWatch(engine: Engine, exchange: Exchange, { request, query,
   const stop = (): void => ending.abort();
   stopping.addEventListener("abort", stop, { once: true });
   response.on("close", stop);
+  // A custom kind can go while it is watched.
+  const stopKinds = request.kind.isCustom ? engine.kinds.onChange(() => {
+    if (!engine.kinds.resource(request.kind.group, request.kind.version, request.kind.plural)) stop();
+  }) : undefined;
   ending.signal.addEventListener("abort", () => {
     clearTimeout(timer);
+    stopKinds?.();
     stopping.removeEventListener("abort", stop);
     if (response.writableEnded) return;
     // A watch can end before it began; what it had to say is still said.

@@ -37,6 +37,8 @@ export function patchTypeOf(contentType: string): PatchType {
 /** Patches one object; server-side apply creates it when it does not exist. */
 export async function patch(engine: Engine, request: ResourceRequest, change: PatchRequest): Promise<UpdateResult> {
   if (change.type === "apply") return apply(engine, request, change);
+  // Nobody told clients how lists of custom resources merge.
+  if (change.type === "strategic" && request.kind.isCustom) throw unsupportedMediaType("the body of the request was in an unknown format - accepted media types include: application/json-patch+json, application/merge-patch+json, application/apply-patch+yaml");
   const transform = async (current: AnyObject | undefined): Promise<AnyObject> => {
     // Kinds that a PUT may create are not created by patching nothing.
     if (!current) throw notFound(request.kind, request.name);

@@ -46,6 +46,7 @@ function worded(error: Error): string {
   const [first = ""] = error.message.split("\n");
   return first
     .replace(/^No such key: (.*)$/, "undefined field '$1'")
+    .replace(/^no such overload: (\S+) (\S+) (\S+)$/, "found no matching overload for '_$2_' applied to '($1, $3)'")
     .replace(/^Unknown variable: (.*)$/, "undeclared reference to '$1' (in container '')");
 }
 

@@ -141,13 +141,26 @@ describe("a custom resource", () => {
     expect((await call(server, "GET", `${path}?fieldSelector=spec.other%3D2`)).body["message"]).toBe("field label not supported: spec.other");
   });
 
-  test("goes with its definition", async () => {
+  test("is patched in every way but strategically", async () => {
+    const path = await define(aCrd("pats"));
+    await call(server, "POST", path, { body: anObject("Pat", { spec: { replicas: 1 } }) });
+    const patch = (type: string, body: unknown): Promise<{ status: number; body: AnyObject }> => call(server, "PATCH", `${path}/one?fieldManager=me&force=${type === "apply" ? "true" : ""}`.replace(/&force=$/, ""), { body, headers: { "content-type": type === "apply" ? "application/apply-patch+yaml" : `application/${type}+json` } });
+    expect((await patch("strategic-merge-patch", { spec: { replicas: 2 } })).status).toBe(415);
+    expect((await patch("merge-patch", { spec: { replicas: 2 } })).body["spec"]).toEqual({ replicas: 2 });
+    const applied = await patch("apply", { ...anObject("Pat", { spec: { replicas: 3 } }) });
+    expect(applied.body["spec"]).toEqual({ replicas: 3 });
+    expect((await patch("merge-patch", { spec: { replicas: "x" } })).status).toBe(422);
+  });
+
+  test("ends its watches and goes with its definition", async () => {
     const crd = aCrd("gones");
     const path = await define(crd);
     await call(server, "POST", path, { body: anObject("Gone", {}) });
+    const watching = fetch(`${server.url}${path}?watch=1`, { headers: { authorization: "Bearer admin" }, tls: { rejectUnauthorized: false } } as RequestInit).then((response) => response.text());
     await call(server, "DELETE", `${CRDS}/${crd.metadata.name}`);
     await until(async () => (await call(server, "GET", `${CRDS}/${crd.metadata.name}`)).status === 404);
     expect((await call(server, "GET", path)).status).toBe(404);
+    expect((await watching).trim().split("\n").map((line) => (JSON.parse(line) as { type: string }).type)).toEqual(["ADDED", "DELETED"]);
     await define(crd);
     expect((await call(server, "GET", `${path}/one`)).status).toBe(404);
   });

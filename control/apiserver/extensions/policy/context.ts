@@ -38,9 +38,11 @@ export function policyProgram(source: string, wanted?: string): Program {
   return program;
 }
 
-function policyEnvironment(): Environment {
+/** What expressions are compiled in; objects are of any type unless `declare` makes one for them and says what it is called. */
+export function policyEnvironment(declare?: (env: Environment) => string): Environment {
   const env = newEnvironment();
-  for (const name of NAMES) env.registerVariable(name, "dyn");
+  const type = declare?.(env) ?? "dyn";
+  for (const name of NAMES) env.registerVariable(name, name === "object" || name === "oldObject" ? type : "dyn");
   declareAuthorizer(env);
   return env;
 }

@@ -1,21 +1,24 @@
 import { afterAll, afterEach, beforeAll, describe, expect, test } from "bun:test";
+import { SchemaEngine } from "../../../../api/schema/engine.ts";
 import type { AnyObject } from "../../../../api/types.ts";
 import type { Engine } from "../../engine.ts";
 import { createStrategies } from "../../kinds/index.ts";
 import { call, mastersOnly, startTestServer, type TestServer } from "../../testing.ts";
 import { registrationStrategy } from "../registration.ts";
 import { mapLiterals } from "./literals.ts";
+import { PolicyStatus } from "./status.ts";
 import { mutatingPolicies, validatingPolicies } from "./plugins.ts";
 
 const ROOT = "/apis/admissionregistration.k8s.io/v1";
 const CONFIG_MAPS = "/api/v1/namespaces/default/configmaps";
 let server: TestServer;
 let made = 0;
+const schema = new SchemaEngine();
 
 beforeAll(async () => {
   const parts: { engine?: () => Engine } = {};
   const deps = { engine: () => (parts.engine as () => Engine)(), authorizer: mastersOnly };
-  server = await startTestServer({ admission: [mutatingPolicies(deps), validatingPolicies(deps)], strategies: createStrategies({ serviceCidrs: ["10.96.0.0/16"], custom: registrationStrategy }), http: true });
+  server = await startTestServer({ admission: [mutatingPolicies(deps), validatingPolicies(deps)], strategies: createStrategies({ serviceCidrs: ["10.96.0.0/16"], custom: registrationStrategy }), extensions: [new PolicyStatus(schema)], http: true });
   parts.engine = () => server.server.engine;
   await call(server, "POST", "/api/v1/namespaces", { body: { apiVersion: "v1", kind: "Namespace", metadata: { name: "default", labels: { team: "blue" } } } });
 });
@@ -89,6 +92,18 @@ describe("a validating policy", () => {
     expect(status).toBe(422);
     expect(body["message"]).toContain("compilation failed");
   });
+});
+
+test("a policy's status tells which of its expressions do not fit the kinds it is for", async () => {
+  const matchConstraints = { resourceRules: [{ apiGroups: ["apps"], apiVersions: ["v1"], operations: ["CREATE"], resources: ["deployments"] }] };
+  await enact("Validating", { matchConstraints, validations: [{ expression: "object.spec.replicas > 1" }, { expression: "object.spec.replicas > '1'", messageExpression: "'got ' + object.spec.replicas" }] });
+  let status: AnyObject | undefined;
+  for (let attempt = 0; attempt < 200 && !status?.["typeChecking"]; attempt++) {
+    await Bun.sleep(10);
+    status = (await call(server, "GET", `${ROOT}/validatingadmissionpolicies/p`)).body["status"] as AnyObject;
+  }
+  expect(status).toMatchObject({ observedGeneration: 1, typeChecking: { expressionWarnings: [{ fieldRef: "spec.validations[1].expression" }, { fieldRef: "spec.validations[1].messageExpression" }] } });
+  expect(JSON.stringify(status)).toContain("found no matching overload for '_>_' applied to '(int, string)'");
 });
 
 describe("a mutating policy", () => {
