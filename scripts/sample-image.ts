@@ -3,7 +3,7 @@ import { readFileSync, writeFileSync } from "node:fs";
 import { buildImage } from "../agent/runtime/image-tar.ts";
 
 const SERVE = 'mkdir -p /www && echo "hello from $(hostname)" > /www/index.html && exec httpd -f -p 8080 -h /www';
-const APPLETS = ["sh", "httpd", "hostname", "mkdir", "echo", "cat", "ls", "sleep", "env", "nc", "wget", "nslookup", "ps", "id", "tar", "top", "vi", "ip", "ping"];
+const APPLETS = ["sh", "httpd", "hostname", "mkdir", "echo", "cat", "ls", "sleep", "true", "env", "nc", "wget", "nslookup", "ps", "id", "tar", "top", "vi", "ip", "ping"];
 
 const [out] = process.argv.slice(2);
 if (!out) throw new Error("name the file to write, such as dist/hello.tar");

@@ -8,6 +8,7 @@ import { DEPLOYMENT, POD, REPLICA_SET } from "../kinds.ts";
 import { isReady } from "../pods.ts";
 import { replicaSetController } from "../replicaset.ts";
 import { deploymentController } from "./deployment.ts";
+import { rollDown } from "./replicasets.ts";
 
 const clusters: TestCluster[] = [];
 let kubelet = new AbortController();
@@ -196,4 +197,12 @@ describe("a Deployment", () => {
     expect((await cluster.get<ReplicaSet>(REPLICA_SET, "old")).metadata.ownerReferences?.[0]?.uid).toBe(deployment.metadata.uid);
     expect((await cluster.get<ReplicaSet>(REPLICA_SET, "old")).spec?.replicas).toBe(0);
   });
+});
+
+test("pods an old set is about to delete do not count as available", () => {
+  const aSet = (name: string, replicas: number, availableReplicas: number): Stored<ReplicaSet> => ({ metadata: { name, namespace: "default", uid: name, resourceVersion: "1", creationTimestamp: "2026-01-01T00:00:00Z" }, spec: { replicas, selector: { matchLabels: labels } }, status: { replicas: availableReplicas, availableReplicas } }) as unknown as Stored<ReplicaSet>;
+  const deployment = aDeployment({ replicas: 100 });
+  // The old set was made smaller by 25, which its status does not show yet; 10 new pods have come since.
+  const scaled = rollDown(deployment, { oldSets: [aSet("old", 75, 100)], newSet: aSet("new", 50, 10) });
+  expect(scaled.map(({ set, replicas }) => [set.metadata.name, replicas])).toEqual([["old", 65]]);
 });

@@ -98,9 +98,14 @@ export function rollDown(deployment: Deployment, { newSet, oldSets }: Sets): Sca
   if (unhealthyBudget <= 0) return [];
   const sizes = new Map(inUse.map((set) => [set, replicasOf(set)]));
   for (const set of inUse) unhealthyBudget -= shrink(sizes, set, Math.min(unhealthyBudget, replicasOf(set) - (set.status?.availableReplicas ?? 0)));
-  let budget = sum([...inUse, newSet], (set) => set.status?.availableReplicas) - minAvailable;
+  let budget = sum([...inUse, newSet], certainlyAvailable) - minAvailable;
   for (const set of inUse) budget -= shrink(sizes, set, Math.min(budget, sizes.get(set) ?? 0));
   return [...sizes].filter(([set, replicas]) => replicas !== replicasOf(set)).map(([set, replicas]) => ({ set, replicas }));
+}
+
+/** A set made smaller a moment ago still reports pods it is about to delete; counting those would take too many down. */
+function certainlyAvailable(set: Stored<ReplicaSet>): number {
+  return Math.min(set.status?.availableReplicas ?? 0, replicasOf(set));
 }
 
 /** What a change of `spec.replicas`, or being paused, does to the sets: spread over all in proportion to their size. */
