@@ -104,7 +104,7 @@ export function rollDown(deployment: Deployment, { newSet, oldSets }: Sets): Sca
 }
 
 /** A set made smaller a moment ago still reports pods it is about to delete; counting those would take too many down. */
-function certainlyAvailable(set: Stored<ReplicaSet>): number {
+function certainlyAvailable(set: ReplicaSet): number {
   return Math.min(set.status?.availableReplicas ?? 0, replicasOf(set));
 }
 
