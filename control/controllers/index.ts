@@ -22,6 +22,7 @@ import { nodeIpamController } from "./node/ipam.ts";
 import { nodeLifecycleController } from "./node/lifecycle.ts";
 import { podGarbageCollector } from "./node/podgc.ts";
 import { taintEvictionController } from "./node/tainteviction.ts";
+import { ttlController } from "./node/ttl.ts";
 import { replicaSetController, replicationControllerController } from "./replicaset.ts";
 import { resourceClaimController } from "./resourceclaim.ts";
 import { resourceQuotaController } from "./resourcequota.ts";
@@ -31,6 +32,7 @@ import { statefulSetController } from "./statefulset/statefulset.ts";
 import { ttlAfterFinishedController } from "./ttlafterfinished.ts";
 import { persistentVolumeBinder } from "./volumes/binder.ts";
 import { ephemeralVolumeController } from "./volumes/ephemeral.ts";
+import { volumeExpander } from "./volumes/expand.ts";
 import { localPathProvisioner } from "./volumes/localpath.ts";
 import { pvcProtectionController, pvProtectionController } from "./volumes/protection.ts";
 
@@ -48,12 +50,14 @@ export const CONTROLLERS: Readonly<Record<string, ControllerFactory>> = {
   "persistentvolume-binder-controller": persistentVolumeBinder,
   "local-path-provisioner-controller": localPathProvisioner,
   "ephemeral-volume-controller": ephemeralVolumeController,
+  "persistentvolume-expander-controller": volumeExpander,
   "persistentvolumeclaim-protection-controller": pvcProtectionController,
   "persistentvolume-protection-controller": pvProtectionController,
   "namespace-controller": namespaceController,
   "node-ipam-controller": nodeIpamController,
   "node-lifecycle-controller": nodeLifecycleController,
   "taint-eviction-controller": taintEvictionController,
+  "ttl-controller": ttlController,
   "pod-garbage-collector-controller": podGarbageCollector,
   "garbage-collector-controller": garbageCollector,
   "endpointslice-controller": endpointSliceController,

@@ -108,7 +108,7 @@ function isOurs(volume: PersistentVolume): boolean {
 function localPathClass(): StorageClass {
   return {
     apiVersion: "storage.k8s.io/v1", kind: "StorageClass", metadata: { name: CLASS_NAME, annotations: { [DEFAULT_CLASS]: "true" } },
-    provisioner: LOCAL_PATH_PROVISIONER, reclaimPolicy: "Delete", volumeBindingMode: "WaitForFirstConsumer",
+    provisioner: LOCAL_PATH_PROVISIONER, reclaimPolicy: "Delete", volumeBindingMode: "WaitForFirstConsumer", allowVolumeExpansion: true,
   };
 }
 
