@@ -87,6 +87,20 @@ describe("a validating policy", () => {
     expect((await createConfigMap({})).status).toBe(201);
   });
 
+  test("on scales sees the Scale, and one on the object behind it sees no scaling", async () => {
+    const match = (resource: string): Record<string, unknown> => ({ resourceRules: [{ apiGroups: ["apps"], apiVersions: ["v1"], operations: ["UPDATE"], resources: [resource] }] });
+    const labels = { app: "x" };
+    await call(server, "POST", "/apis/apps/v1/namespaces/default/deployments", { body: { apiVersion: "apps/v1", kind: "Deployment", metadata: { name: "d" }, spec: { selector: { matchLabels: labels }, template: { metadata: { labels }, spec: { containers: [{ name: "c", image: "i" }] } } } } });
+    const scale = (replicas: number): Promise<{ status: number; body: AnyObject }> => call(server, "PATCH", "/apis/apps/v1/namespaces/default/deployments/d/scale", { body: { spec: { replicas } }, headers: { "content-type": "application/merge-patch+json" } });
+    await enact("Validating", { matchConstraints: match("deployments"), validations: [{ expression: "false" }] });
+    expect((await scale(3)).status).toBe(200);
+    await call(server, "DELETE", `${ROOT}/validatingadmissionpolicies`);
+    await call(server, "DELETE", `${ROOT}/validatingadmissionpolicybindings`);
+    await enact("Validating", { matchConstraints: match("deployments/scale"), validations: [{ expression: "object.kind == 'Scale' && object.spec.replicas < 5" }] });
+    expect((await scale(4)).body["spec"]).toEqual({ replicas: 4 });
+    expect((await scale(5)).status).toBe(422);
+  });
+
   test("whose expression does not compile is refused", async () => {
     const { status, body } = await call(server, "POST", `${ROOT}/validatingadmissionpolicies`, { body: { apiVersion: "admissionregistration.k8s.io/v1", kind: "ValidatingAdmissionPolicy", metadata: { name: "bad" }, spec: { matchConstraints: MATCH, validations: [{ expression: "... [] bad" }] } } });
     expect(status).toBe(422);
