@@ -14,7 +14,6 @@ import { ProtobufDecoder } from "../api/protobuf/decode.ts";
 import { createAdmission } from "../control/apiserver/admission/index.ts";
 import { CustomResources } from "../control/apiserver/extensions/crd/definitions.ts";
 import { Aggregator } from "../control/apiserver/extensions/aggregation/aggregator.ts";
-import { apiServiceStrategy } from "../control/apiserver/extensions/aggregation/apiservice.ts";
 import { publishAuthentication } from "../control/apiserver/extensions/aggregation/authentication.ts";
 import type { FrontProxy } from "../control/apiserver/extensions/aggregation/remote.ts";
 import { matchConditionsOf, mutatingPolicies, validatingPolicies } from "../control/apiserver/extensions/policy/plugins.ts";
@@ -96,7 +95,7 @@ export function buildApiServer({ values, store, pki, signal, advertise }: ApiOpt
   const server = createApiServer({
     store, kinds, clock,
     codec, protobuf: new ProtobufDecoder(),
-    strategies: createStrategies({ serviceCidrs, isOneOfSeveral: isShared(values), custom: (kind) => registrationStrategy(kind) ?? apiServiceStrategy(kind) ?? customResources.strategyFor(kind) }),
+    strategies: createStrategies({ serviceCidrs, isOneOfSeveral: isShared(values), custom: (kind) => registrationStrategy(kind) ?? customResources.strategyFor(kind) }),
     extensions: [customResources, aggregator, new PolicyStatus(schema)],
     admission: createAdmission({ authorizer: auth.authorizer, beforeQuota: [...auth.admission, mutatingPolicies(policies), mutatingWebhooks(webhooks), validatingPolicies(policies), validatingWebhooks(webhooks)] }),
     postHandlers: auth.postHandlers,

@@ -8,7 +8,6 @@ import { createStrategies } from "../../kinds/index.ts";
 import type { Strategies } from "../../kinds/strategy.ts";
 import { call, makeCertificate, startTestServer, type TestServer } from "../../testing.ts";
 import { Aggregator } from "./aggregator.ts";
-import { apiServiceStrategy } from "./apiservice.ts";
 
 const SERVICES = "/apis/apiregistration.k8s.io/v1/apiservices";
 let server: TestServer;
@@ -26,7 +25,7 @@ beforeAll(async () => {
   await new Promise<void>((resolve) => remote.listen(0, "127.0.0.1", resolve));
   const kinds = new KindRegistry();
   const aggregator = new Aggregator({ kinds, frontProxy: () => certificate });
-  server = await startTestServer({ kinds, extensions: [aggregator], strategies: anywhere(createStrategies({ serviceCidrs: ["10.96.0.0/16"], custom: apiServiceStrategy })), http: { aggregator } });
+  server = await startTestServer({ kinds, extensions: [aggregator], strategies: anywhere(createStrategies({ serviceCidrs: ["10.96.0.0/16"] })), http: { aggregator } });
 });
 
 afterAll(async () => {
