@@ -1,5 +1,7 @@
 // Every kind goes through the life every client may lead it through: the same steps for all of them.
 import { afterAll, beforeAll, expect, test } from "bun:test";
+// What reads certificates needs it first.
+// oxlint-disable-next-line import/no-unassigned-import
 import "reflect-metadata";
 import { Pkcs10CertificateRequestGenerator } from "@peculiar/x509";
 import { isNotFound } from "../../../api/errors.ts";
