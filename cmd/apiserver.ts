@@ -33,6 +33,7 @@ import { apiServiceIp, clusterConfigOf, publishClusterConfig } from "./clusterco
 import { publishPolicyAccess } from "./networkpolicy.ts";
 import type { Pki } from "../control/pki/pki.ts";
 import type { Store } from "../control/store/store.ts";
+import { tokenOptions } from "./tokens.ts";
 import { systemClock } from "../lib/clock.ts";
 import { isShared } from "./datastore.ts";
 import type { Values } from "./flags.ts";
@@ -42,6 +43,8 @@ export interface Api {
   readonly server: ApiServer;
   readonly informers: Informers;
   readonly kinds: KindRegistry;
+  /** Numbers of other parts of this process, for `/metrics`. */
+  readonly figures: Set<() => string>;
   /** What nodes and pods use, measured when asked. */
   readonly metrics: MetricsSource;
   /** Makes what every cluster contains, where it is missing. */
@@ -83,8 +86,9 @@ export function buildApiServer({ values, store, pki, signal, advertise }: ApiOpt
   const informers = createInformers(deferred(() => (parts.server as ApiServer).localClient()), clock);
   const auth = createAuth({
     informers, clock, clientAuthorities: [pki.roots.authority.certPem], serviceAccountKeyPem: pki.roots.serviceAccountKeyPem,
-    issuer,
+    issuer, ...tokenOptions(values, [issuer]),
   });
+  const figures = new Set<() => string>();
   const aggregator = new Aggregator({ kinds, frontProxy: () => frontProxyOf(pki) });
   const engine = (): ApiServer["engine"] => (parts.server as ApiServer).engine;
   const connector = new NodeConnector(engine, () => nodeCredentials(pki));
@@ -108,13 +112,14 @@ export function buildApiServer({ values, store, pki, signal, advertise }: ApiOpt
       authorizer: auth.authorizer,
       openapi: codec.openapi(kinds),
       openid: openIdDocuments(issuer, auth.keys),
+      metrics: () => [...figures].map((text) => text()),
       aggregator,
       connect: metricsConnector(metrics, connector),
     },
   });
   parts.server = server;
   return {
-    server, informers, kinds, metrics,
+    server, informers, kinds, metrics, figures,
     bootstrap: async () => {
       informers.start(signal);
       const client = server.localClient();

@@ -9,7 +9,7 @@ import { systemClock } from "../lib/clock.ts";
 import { logger } from "../lib/log.ts";
 import { buildApiServer, type ControlPlane } from "./apiserver.ts";
 import type { Invocation } from "./commands.ts";
-import { startControllers } from "./controllers.ts";
+import { schedulerConfig, startControllers } from "./controllers.ts";
 import { joinControlPlane } from "./controljoin.ts";
 import { isShared, openDatastore } from "./datastore.ts";
 import { UsageError, type Values } from "./flags.ts";
@@ -26,6 +26,7 @@ const JOIN_TTL_MS = 24 * 3_600_000;
 export async function runControl({ values: given }: Invocation): Promise<number> {
   if (!given["init"] && !given["join"]) throw new UsageError("control: say --init for a new cluster (or to go on with the one in --data-dir), or --join URL");
   const values = await joinControlPlane(given);
+  schedulerConfig(values);
   const dataDir = values["data-dir"] as string;
   const port = Number(values["port"]);
   await preflightControl({ dataDir, bindAddress: values["bind-address"] as string, port, usesDisk: values["datastore"] !== "memory" });

@@ -8,11 +8,14 @@ import { BackgroundEventRecorder } from "../api/client/recorder.ts";
 import { createControllers, runControllers } from "../control/controllers/index.ts";
 import { aborted, type ControllerDeps } from "../control/controllers/controller.ts";
 import { signRequest, type Usage } from "../control/pki/certificates.ts";
+import type { SchedulerConfig } from "../control/scheduler/config.ts";
+import { readSchedulerConfig } from "../control/scheduler/configfile.ts";
 import { createScheduler } from "../control/scheduler/scheduler.ts";
 import { systemClock } from "../lib/clock.ts";
 import type { Pki } from "../control/pki/pki.ts";
 import { controlUser, type Api } from "./apiserver.ts";
 import { isShared } from "./datastore.ts";
+import { fromFile } from "./tokens.ts";
 import type { Values } from "./flags.ts";
 
 export interface ControllersOptions {
@@ -37,11 +40,19 @@ async function runAllControllers(options: ControllersOptions, informers: Informe
   await runControllers(deps, createControllers(deps, (options.values["controllers"] as string).split(",")), signal);
 }
 
-async function runScheduler({ api }: ControllersOptions, informers: Informers, signal: AbortSignal): Promise<void> {
-  const scheduler = createScheduler({ client: api.server.localClient(controlUser("system:kube-scheduler")), informers, clock: systemClock, recorder: recorderFor(api, "default-scheduler") });
+async function runScheduler({ api, values }: ControllersOptions, informers: Informers, signal: AbortSignal): Promise<void> {
+  const scheduler = createScheduler({ client: api.server.localClient(controlUser("system:kube-scheduler")), informers, clock: systemClock, recorder: recorderFor(api, "default-scheduler"), ...schedulerConfig(values) });
+  api.figures.add(scheduler.metrics);
   informers.start(signal);
   scheduler.start(signal);
   await aborted(signal);
+  api.figures.delete(scheduler.metrics);
+}
+
+/** What the scheduler's file says; throws UsageError for one that cannot be meant. */
+export function schedulerConfig(values: Values): { config?: SchedulerConfig } {
+  const path = values["scheduler-config"];
+  return path === undefined ? {} : { config: fromFile("scheduler-config", path, readSchedulerConfig) };
 }
 
 /** Upstream's two leases, so that the work may be shared between two control planes. */

@@ -50,6 +50,8 @@ export interface HttpOptions {
   readonly openapi?: DocumentSource;
   readonly openid?: DocumentSource;
   readonly checks?: readonly HealthCheck[];
+  /** More for `/metrics`, in Prometheus' text form. */
+  readonly metrics?: () => readonly string[];
   readonly connect?: Connector;
   /** Serves group-versions that live in other API servers. */
   readonly aggregator?: AggregatedApis;
@@ -123,6 +125,6 @@ function httpServer(engine: Engine, options: HttpOptions): HttpServer {
   const basic: HealthCheck[] = [{ name: "ping", check: () => {} }, { name: "log", check: () => {} }, { name: "etcd", check: async () => void (await engine.store.get("/health")) }];
   return new HttpServer({
     engine, authenticators: options.authenticators, authorizer: options.authorizer, certificate: options.certificate, connect, aggregator,
-    documents: { discovery: new Discovery(engine.kinds, () => advertise, aggregator?.kinds), version, checks: [...basic, ...checks], metrics: new Metrics(() => engine.caches), openapi, openid },
+    documents: { discovery: new Discovery(engine.kinds, () => advertise, aggregator?.kinds), version, checks: [...basic, ...checks], metrics: new Metrics(() => engine.caches, options.metrics), openapi, openid },
   });
 }

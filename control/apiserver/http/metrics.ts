@@ -20,7 +20,7 @@ export class Metrics {
   #inflight = 0;
   #collectsProcess = false;
 
-  constructor(private readonly caches: () => Caches | undefined) {}
+  constructor(private readonly caches: () => Caches | undefined, private readonly more: () => readonly string[] = () => []) {}
 
   readonly contentType = "text/plain; version=0.0.4; charset=utf-8";
 
@@ -46,7 +46,7 @@ export class Metrics {
   async text(): Promise<string> {
     if (!this.#collectsProcess) collectDefaultMetrics({ register: this.#registry });
     this.#collectsProcess = true;
-    return [await this.#registry.metrics(), ...this.#requestLines(), ...this.#cacheLines(), ""].join("\n");
+    return [await this.#registry.metrics(), ...this.#requestLines(), ...this.#cacheLines(), ...this.more().map((text) => text.trimEnd()), ""].join("\n");
   }
 
   #requestLines(): string[] {
