@@ -34,6 +34,7 @@ need_node_tools() {
   need_command conntrack conntrack
   need_command nsenter util-linux
   need_command kubectl kubernetes-client
+  need_command curl curl
   # The sample's image is made from this one.
   need_command busybox busybox-static
   dpkg-query -W busybox-static >/dev/null 2>&1 || install_packages busybox-static
