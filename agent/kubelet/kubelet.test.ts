@@ -156,6 +156,23 @@ test("a missing config map for the environment is CreateContainerConfigError", a
   expect(pod.status?.containerStatuses?.[0]?.state?.waiting?.message).toBe(`configmap "cm" not found`);
 });
 
+test("a pod the node refuses fails with the reason and shows no containers", async () => {
+  rig = await new Rig().start();
+  await rig.create(aPod({ spec: { securityContext: { sysctls: [{ name: "kernel.msgmax", value: "1" }] } } }));
+  const pod = await rig.until((p) => p?.status?.phase === "Failed");
+  expect(pod.status).toMatchObject({ reason: "SysctlForbidden", message: `Pod was rejected: forbidden sysctl: "kernel.msgmax" not allowlisted` });
+  expect(pod.status?.containerStatuses).toBeUndefined();
+  expect(await rig.runtime.pods.listSandboxes()).toEqual([]);
+});
+
+test("a pod over its deadline is stopped and says so", async () => {
+  rig = await new Rig().start();
+  await rig.create(aPod({ spec: { activeDeadlineSeconds: 1 } }));
+  const pod = await rig.until((p) => p?.status?.phase === "Failed");
+  expect(pod.status?.reason).toBe("DeadlineExceeded");
+  await rig.until(() => rig.reasons().includes("Killing"));
+});
+
 test("a manifest in the directory is a static pod with a mirror in the API, and goes with its file", async () => {
   rig = await new Rig().start();
   const directory = join(rig.dir, "data", "manifests");

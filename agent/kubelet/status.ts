@@ -14,7 +14,7 @@ export interface StatusInput extends Omit<ContainerStatusInput, "old" | "role"> 
   readonly volumesReady: boolean;
   readonly resize: ResizeState;
   /** A decision that overrides what the containers say: eviction, deadline, refusal. */
-  readonly verdict?: { readonly phase: "Failed"; readonly reason: string; readonly message: string; readonly disruption?: { readonly reason: string; readonly message: string } } | undefined;
+  readonly verdict?: { readonly phase: "Failed"; readonly reason: string; readonly message: string; readonly isRefusal?: boolean; readonly disruption?: { readonly reason: string; readonly message: string } } | undefined;
   readonly nodeIp: string;
   readonly now: number;
 }
@@ -22,6 +22,7 @@ export interface StatusInput extends Omit<ContainerStatusInput, "old" | "role"> 
 /** The pod's status now. A terminal phase, once reported, never changes again. */
 export function podStatus(input: StatusInput): PodStatus {
   const { pod, old, observed } = input;
+  if (input.verdict?.isRefusal) return refusedStatus(input, input.verdict);
   const regular = containerStatuses({ ...input, old: old.containerStatuses ?? [], role: "regular" });
   const init = containerStatuses({ ...input, old: old.initContainerStatuses ?? [], role: "init" });
   const ephemeral = containerStatuses({ ...input, old: old.ephemeralContainerStatuses ?? [], role: "ephemeral" });
@@ -47,6 +48,12 @@ export function podStatus(input: StatusInput): PodStatus {
     ...(ephemeral.length > 0 && { ephemeralContainerStatuses: ephemeral }),
     qosClass: pod.status?.qosClass ?? qosClass(pod),
   };
+}
+
+/** A pod that never began has no containers to tell of; with them, clients would show it as starting. */
+function refusedStatus({ pod, now }: StatusInput, { phase, reason, message }: { phase: "Failed"; reason: string; message: string }): PodStatus {
+  const { conditions, startTime = timestamp(now), qosClass: qos = qosClass(pod) } = pod.status ?? {};
+  return { ...(pod.metadata.generation !== undefined && { observedGeneration: pod.metadata.generation }), phase, message, reason, startTime, qosClass: qos, ...(conditions && { conditions }) };
 }
 
 function settledPhase({ pod, old }: StatusInput, phase: PodPhase): PodPhase {

@@ -23,6 +23,8 @@ export interface Verdict {
   readonly message: string;
   /** Seconds its containers get; the pod's own grace period when left out. */
   readonly graceSeconds?: number;
+  /** The pod was never begun. */
+  readonly isRefusal?: boolean;
   /** Shown in the DisruptionTarget condition. */
   readonly disruption?: { readonly reason: string; readonly message: string };
 }
@@ -167,7 +169,9 @@ export class PodWorker {
     const { node, pod } = this;
     const deadline = deadlineOf(pod, this.status);
     if (deadline !== undefined && deadline <= node.clock.now()) {
-      this.fail({ phase: "Failed", reason: "DeadlineExceeded", message: "Pod was active on the node longer than the specified deadline" });
+      const message = "Pod was active on the node longer than the specified deadline";
+      node.recorder.event(podRef(pod), "Normal", "DeadlineExceeded", message);
+      this.fail({ phase: "Failed", reason: "DeadlineExceeded", message });
       return undefined;
     }
     if (this.#isNew && this.#isRefused()) return undefined;
@@ -187,7 +191,7 @@ export class PodWorker {
     const refusal = this.options.refuse(pod, this.options.others(pod.metadata.uid ?? ""));
     if (!refusal) return false;
     node.recorder.event(podRef(pod), "Warning", refusal.reason, refusal.message);
-    this.fail({ phase: "Failed", reason: refusal.reason, message: refusalMessage(refusal) });
+    this.fail({ phase: "Failed", reason: refusal.reason, message: refusalMessage(refusal), isRefusal: true });
     return true;
   }
 
