@@ -1,10 +1,12 @@
 // The node, put together: identity, container runtime, host network, kubelet, its HTTPS API, proxy, DNS, pod routes.
 // Stopping it leaves containers, rules and routes as they are; the next start adopts them.
 import { createHash } from "node:crypto";
+import { existsSync } from "node:fs";
 import { join as joinPath } from "node:path";
 import { BackgroundEventRecorder } from "../api/client/recorder.ts";
 import { createInformers } from "../api/client/informers.ts";
 import { CgroupFs, detectCgroups } from "../agent/kubelet/cgroupfs.ts";
+import { identityPaths } from "../agent/kubelet/identity.ts";
 import { join, keepIdentity, type NodeIdentity } from "../agent/kubelet/join.ts";
 import { createKubelet } from "../agent/kubelet/kubelet.ts";
 import { runLocalPaths } from "../agent/volumes/localpath.ts";
@@ -19,6 +21,7 @@ import { startAll, type Component } from "../lib/component.ts";
 import { hostExec } from "../lib/exec.ts";
 import { logger } from "../lib/log.ts";
 import { createDns } from "../net/dns/dns.ts";
+import { findMissing } from "../net/host/features.ts";
 import { prepareHost } from "../net/host/host.ts";
 import { findUplink } from "../net/overlay/apply.ts";
 import { createPodRoutes } from "../net/overlay/routes.ts";
@@ -67,7 +70,7 @@ async function start(values: Values, signal: AbortSignal): Promise<() => Promise
   const nodeName = values["node-name"] ?? machineName();
   const nodeIp = values["node-ip"] ?? defaultAddress();
   await installPlugins({ binDir: cniPaths(dataDir).cniBinDir, program: pluginProgram() });
-  const [identity, runtime] = await Promise.all([joinCluster(values, { nodeName, nodeIp, signal }), openRuntime(values)]);
+  const [identity, runtime] = await Promise.all([joinCluster(values, { nodeName, nodeIp, signal }), openRuntime(values), tellMissing(dataDir)]);
   const client = identity.connect();
   const cluster = await readClusterConfig(client);
   const { variant } = await prepareHost({ exec: hostExec, clusterCidr: cluster.clusterCidr });
@@ -104,6 +107,12 @@ async function start(values: Values, signal: AbortSignal): Promise<() => Promise
     await runtime.close();
     client.close();
   };
+}
+
+/** Beside the first join, which takes longer; not every machine needs everything, so nothing missing keeps the node from trying. */
+async function tellMissing(dataDir: string): Promise<void> {
+  if (existsSync(identityPaths(dataDir).client)) return;
+  for (const { what, fix } of await findMissing(hostExec)) log.warn({ fix }, what);
 }
 
 function ipamDir(dataDir: string): string {
