@@ -80,7 +80,8 @@ class SchedulerCore {
     const { informers, clock, config = {} } = options;
     const owners = new OwnerSelectors(informers);
     this.#budgets = informers.for<PodDisruptionBudget>(builtinKind("policy", "v1", "PodDisruptionBudget"));
-    const volumes = new Volumes(informers, (resource) => this.#queue.wake({ type: "ObjectChange", resource }));
+    // Caches that are filled already speak up at once, before there is a queue: nothing waits in it then.
+    const volumes = new Volumes(informers, (resource) => (this.#queue as SchedulingQueue | undefined)?.wake({ type: "ObjectChange", resource }));
     this.#profiles = this.#makeProfiles({ defaultSelector: (pod) => owners.of(pod), volumes, client: this.options.client, clock });
     this.#queue = new SchedulingQueue({
       clock, cluster: this.#cluster,
