@@ -2,6 +2,7 @@
 // What is asked and what an answer means is the callers' business.
 import { request as httpsRequest, Agent, type RequestOptions } from "node:https";
 import { isIP } from "node:net";
+import { ApiError, isNotFound } from "../../../../api/errors.ts";
 import { locate } from "../../connect/location.ts";
 import type { Engine } from "../../engine.ts";
 import type { WebhookClientConfig } from "../crd/schema.ts";
@@ -57,9 +58,14 @@ function servicePlace(engine: Engine, { namespace, name, path = "", port = 443 }
   const rest = path === "" || path.startsWith("/") ? path : `/${path}`;
   const url = new URL(`https://${name}.${namespace}.svc:${port}${rest}`);
   const target = { type: "resource", verb: "create", group: "", version: "v1", plural: "services", namespace, name: `https:${name}:${port}`, subresource: "proxy", rest: "" } as const;
-  const found = locate(engine, target, new URLSearchParams());
-  if (!found) throw new Error(`no endpoints available for service ${JSON.stringify(name)}`);
-  return { url, host: found.host, port: found.port };
+  try {
+    const found = locate(engine, target, new URLSearchParams());
+    if (found) return { url, host: found.host, port: found.port };
+  } catch (error) {
+    if (isNotFound(error)) throw new Error(`service ${JSON.stringify(name)} not found`, { cause: error });
+    if (!(error instanceof ApiError) || !error.message.startsWith("no endpoints")) throw error;
+  }
+  throw new Error(`no endpoints available for service ${JSON.stringify(name)}`);
 }
 
 function agentFor(trust: string): Agent {

@@ -123,6 +123,14 @@ describe("a validating webhook", () => {
     expect((await createConfigMap()).body["message"]).toContain("certificate signed by unknown authority");
   });
 
+  test("behind a Service that is not there, or has nobody behind it, says so", async () => {
+    const clientConfig = { service: { namespace: "default", name: "hook", path: "/ok" }, caBundle };
+    await configure("validating", aHook("/ok", { clientConfig }));
+    expect((await createConfigMap()).body["message"]).toBe('Internal error occurred: failed calling webhook "ok.example.com": failed to call webhook: service "hook" not found');
+    await call(server, "POST", "/api/v1/namespaces/default/services", { body: { apiVersion: "v1", kind: "Service", metadata: { name: "hook" }, spec: { ports: [{ port: 443 }] } } });
+    expect((await createConfigMap()).body["message"]).toContain('failed to call webhook: no endpoints available for service "hook"');
+  });
+
   test("with side effects is not asked about a dry run", async () => {
     responders.set("/ok", () => ({ allowed: true }));
     await configure("validating", aHook("/ok", { sideEffects: "Some" }));
