@@ -1,5 +1,6 @@
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
 import { join } from "node:path";
+import { createAuthority, DAY_MS, issue } from "../pki/certificates.ts";
 import { freePort, hasEtcd, TestEtcd } from "./etcd/testing.ts";
 import { EtcdUnavailable } from "./etcd/connection.ts";
 import { openEtcdStore, type EtcdStoreOptions } from "./etcd.ts";
@@ -106,6 +107,47 @@ describe.skipIf(!hasEtcd)("on a real etcd", () => {
     await store.close();
   }, 30_000);
 });
+
+test.skipIf(!hasEtcd)("an etcd that demands certificates is spoken to with one, and refuses those without", async () => {
+  const authority = await createAuthority("etcd-ca", DAY_MS);
+  const [server, client] = await Promise.all([
+    issue(authority, { commonName: "etcd", ipAddresses: ["127.0.0.1"], usages: ["server auth", "client auth"], lifetimeMs: DAY_MS }),
+    issue(authority, { commonName: "control", usages: ["client auth"], lifetimeMs: DAY_MS }),
+  ]);
+  const etcd = new TestEtcd({ ...server, clientCaPem: authority.certPem });
+  etcd.start();
+  try {
+    const store = await openEtcdStore([etcd.endpoint], { tls: { caPem: authority.certPem, ...client }, connectTimeoutMs: 5000 });
+    const revision = await store.write({ key: "/a", value: Buffer.from("1") });
+    expect((await store.get("/a"))?.modRevision).toBe(revision);
+    await store.close();
+    const [endpoint, elsewhere] = [etcd.endpoint, etcd.endpoint.replace("127.0.0.1", "localhost")];
+    const refused = [
+      { endpoint, tls: { caPem: authority.certPem } },
+      { endpoint, tls: undefined },
+      // Not a name in the server's certificate.
+      { endpoint: elsewhere, tls: { caPem: authority.certPem, ...client } },
+      { endpoint, tls: { caPem: (await createAuthority("another", DAY_MS)).certPem, ...client } },
+    ];
+    for (const { endpoint: host, tls } of refused) {
+      expect(await openEtcdStore([host], { tls, connectTimeoutMs: 200 }).catch((error: unknown) => error)).toBeInstanceOf(EtcdUnavailable);
+    }
+  } finally {
+    await etcd.remove();
+  }
+}, 30_000);
+
+test.skipIf(!hasEtcd)("of several members the one that answers is used", async () => {
+  const etcd = new TestEtcd();
+  etcd.start();
+  try {
+    const store = await openEtcdStore([`127.0.0.1:${freePort()}`, etcd.endpoint]);
+    expect(await store.write({ key: "/a", value: Buffer.from("1") })).toBe(store.revision);
+    await store.close();
+  } finally {
+    await etcd.remove();
+  }
+}, 30_000);
 
 test("when nobody answers, opening says who was asked and why it failed", async () => {
   const port = freePort();

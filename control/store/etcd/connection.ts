@@ -1,6 +1,8 @@
 // Calls to an etcd cluster: over one connection to one member, and to the next member when that one is out of reach.
 // Repeating a call that may have been carried out is offered here; whether that is right is the caller's to say.
 import { Client, credentials, Metadata, status, type ServiceError } from "@grpc/grpc-js";
+import { isIP } from "node:net";
+import { checkServerIdentity, type PeerCertificate } from "node:tls";
 import { Backoff } from "../../../lib/backoff.ts";
 import { systemClock } from "../../../lib/clock.ts";
 import { logger } from "../../../lib/log.ts";
@@ -52,7 +54,7 @@ export class EtcdConnection {
 
   constructor(readonly endpoints: readonly string[], tls: EtcdTls | undefined) {
     this.#metadata.set("hasleader", "true");
-    this.#clients = endpoints.map((endpoint) => new Client(endpoint, tls ? credentials.createSsl(pem(tls.caPem), pem(tls.keyPem), pem(tls.certPem)) : credentials.createInsecure(), OPTIONS));
+    this.#clients = endpoints.map((endpoint) => (tls ? secureClient(endpoint, tls) : new Client(endpoint, credentials.createInsecure(), OPTIONS)));
   }
 
   /** One try; rejects with grpc-js's ServiceError. */
@@ -124,6 +126,14 @@ export class EtcdConnection {
   #unavailable(cause: ServiceError): EtcdUnavailable {
     return new EtcdUnavailable(`etcd at ${this.endpoints.join(",")}: ${reasonOf(cause)}`, { cause });
   }
+}
+
+/** An address cannot be named in the handshake, so there another name is, and the certificate is still held against the address. */
+function secureClient(endpoint: string, { caPem, keyPem, certPem }: EtcdTls): Client {
+  const host = endpoint.replace(/:\d+$/, "").replace(/^\[|\]$/g, "");
+  const checked = { checkServerIdentity: (_name: string, certificate: PeerCertificate) => checkServerIdentity(host, certificate) };
+  const named = isIP(host) ? { "grpc.ssl_target_name_override": "etcd" } : {};
+  return new Client(endpoint, credentials.createSsl(pem(caPem), pem(keyPem), pem(certPem), checked), { ...OPTIONS, ...named });
 }
 
 function isServiceError(error: unknown): error is ServiceError {

@@ -1,16 +1,26 @@
 // An etcd of a test's own: a temporary directory, free ports, and ways to be cruel to it.
-import { mkdtempSync, rmSync } from "node:fs";
+import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 
 /** Whether the program is installed here (Debian: etcd-server). */
 export const hasEtcd = Bun.which("etcd") !== null;
 
-/** One member, alone in its cluster. */
+/** PEM texts of what the member shows, and of the authority it trusts. */
+export interface ServerTls {
+  readonly certPem: string;
+  readonly keyPem: string;
+  readonly clientCaPem: string;
+}
+
+/** One member, alone in its cluster; with `tls` it speaks to nobody without a certificate. */
 export class TestEtcd {
   readonly #directory = mkdtempSync(join(tmpdir(), "minik8s-etcd-"));
+  readonly #certificates = mkdtempSync(join(tmpdir(), "minik8s-etcd-tls-"));
   readonly #ports = [freePort(), freePort()] as const;
   #process: Bun.Subprocess | undefined;
+
+  constructor(private readonly tls?: ServerTls) {}
 
   /** `host:port` for clients. */
   get endpoint(): string {
@@ -18,11 +28,22 @@ export class TestEtcd {
   }
 
   start(): void {
-    const [clients, peers] = this.#ports.map((port) => `http://127.0.0.1:${port}`) as [string, string];
+    const clients = `${this.tls ? "https" : "http"}://127.0.0.1:${this.#ports[0]}`;
+    const peers = `http://127.0.0.1:${this.#ports[1]}`;
     this.#process = Bun.spawn([
       "etcd", "--name", "t", "--data-dir", this.#directory, "--listen-client-urls", clients, "--advertise-client-urls", clients,
-      "--listen-peer-urls", peers, "--initial-advertise-peer-urls", peers, "--initial-cluster", `t=${peers}`, "--log-level", "error",
+      "--listen-peer-urls", peers, "--initial-advertise-peer-urls", peers, "--initial-cluster", `t=${peers}`, "--log-level", "error", ...this.#tlsFlags(),
     ], { stdin: "ignore", stdout: "ignore", stderr: "ignore", env: { ...process.env, ETCD_UNSUPPORTED_ARCH: process.arch } });
+  }
+
+  #tlsFlags(): string[] {
+    if (!this.tls) return [];
+    const save = (name: string, text: string): string => {
+      writeFileSync(join(this.#certificates, name), text);
+      return join(this.#certificates, name);
+    };
+    const { certPem, keyPem, clientCaPem } = this.tls;
+    return ["--cert-file", save("t.crt", certPem), "--key-file", save("t.key", keyPem), "--trusted-ca-file", save("ca.crt", clientCaPem), "--client-cert-auth"];
   }
 
   /** As a power cut does. */
@@ -33,7 +54,7 @@ export class TestEtcd {
 
   async remove(): Promise<void> {
     await this.kill();
-    rmSync(this.#directory, { recursive: true, force: true });
+    for (const directory of [this.#directory, this.#certificates]) rmSync(directory, { recursive: true, force: true });
   }
 }
 
