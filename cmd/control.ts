@@ -36,6 +36,7 @@ export async function runControl({ values: given }: Invocation): Promise<number>
   const server = `https://${advertised(values)}:${port}`;
   log.info({ server, ms: Math.round(performance.now() - begin) }, "the control plane is ready");
   await printJoinLine(plane, server);
+  if (isShared(values)) process.stdout.write("add a control plane with what this prints:\n  minik8s token create --control-plane\n");
   await untilSignal();
   await plane.stop();
   return 0;

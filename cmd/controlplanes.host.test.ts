@@ -89,6 +89,20 @@ describe.skipIf(!hasEtcd)("two control planes on one etcd", () => {
     await Promise.all([one.close(), two.close()]);
   }, 90_000);
 
+  test("one that is stopped gives its leases back, and comes back without a token", async () => {
+    first.start(["--init"]);
+    await first.ready();
+    const two = await second.connect();
+    const holder = await holderOf(two);
+    await two.close();
+    await second.stop();
+    const one = await first.connect();
+    await until(async () => ![holder, ""].includes(await holderOf(one)));
+    second.start(["--join", `https://127.0.0.1:${first.port}`]);
+    await second.ready();
+    await one.close();
+  }, 60_000);
+
   /** One control plane process with a data directory and a port of its own. */
   function aPlane(name: string) {
     const directory = join(root, name);
