@@ -19,7 +19,6 @@ export const leaseStrategy = define<Lease>({
     const errors: FieldError[] = [];
     checkPositive(errors, "spec.leaseDurationSeconds", spec?.leaseDurationSeconds);
     if ((spec?.leaseTransitions ?? 0) < 0) errors.push(field.invalid("spec.leaseTransitions", spec?.leaseTransitions, "must be greater than or equal to 0"));
-    if (spec?.holderIdentity === "") errors.push(field.invalid("spec.holderIdentity", "", "must not be empty"));
     return errors;
   },
   allowCreateOnUpdate: true,
