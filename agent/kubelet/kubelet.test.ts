@@ -97,6 +97,15 @@ test("a crashed container restarts at once, then backs off in upstream's words",
   expect(rig.events.find((e) => e.reason === "BackOff")?.message).toBe(`Back-off restarting failed container app in pod p_default(${pod.metadata.uid})`);
 });
 
+test("a new image is not made to wait for what the old one did", async () => {
+  rig = await new Rig().start();
+  await rig.create(aPod({ spec: { containers: [aContainer({ command: ["false"] })] } }));
+  const pod = await rig.until((p) => p?.status?.containerStatuses?.[0]?.state?.waiting?.reason === "CrashLoopBackOff");
+  await rig.api.update(builtinKind("", "v1", "Pod"), { ...pod, spec: { ...pod.spec, containers: [aContainer({ image: "app:2", command: ["sleep", "infinity"] })] } } as Pod);
+  const fixed = await rig.until((p) => conditionOf(p, "Ready") === "True");
+  expect(fixed.status?.containerStatuses?.[0]?.restartCount).toBe(2);
+});
+
 test("a pod that runs once ends Succeeded or Failed, keeps its status and stops its sandbox", async () => {
   rig = await new Rig().start();
   await rig.create(aPod({ name: "good", uid: "u1", spec: { restartPolicy: "Never", containers: [aContainer({ command: ["true"] })] } }));

@@ -4,6 +4,7 @@ import { rm } from "node:fs/promises";
 import type { Pod, PodStatus } from "../../api/types.ts";
 import { logger } from "../../lib/log.ts";
 import { refusalMessage, type Refusal } from "./admission.ts";
+import { containersOf } from "./containerstatus.ts";
 import { killPod } from "./kill.ts";
 import { isRunning, nothingObserved } from "./observed.ts";
 import { podLabel } from "./plan.ts";
@@ -108,6 +109,7 @@ export class PodWorker {
 
   /** The pod's object has changed. */
   update(pod: Pod): void {
+    this.#forgiveNewImages(pod);
     this.#wanted = pod;
     this.#state.pod = this.node.allocations.granted(pod);
     this.#interruptIfDoomed();
@@ -126,6 +128,16 @@ export class PodWorker {
     this.#verdict ??= verdict;
     this.#interruptIfDoomed();
     this.poke();
+  }
+
+  /** A container with another image is another container: what the old one did is not held against it. */
+  #forgiveNewImages(pod: Pod): void {
+    const before = new Map([...containersOf(this.#wanted, "init"), ...containersOf(this.#wanted, "regular")].map(({ name, image }) => [name, image]));
+    for (const { name, image } of [...containersOf(pod, "init"), ...containersOf(pod, "regular")]) {
+      if (before.get(name) === image) continue;
+      this.#state.backOffs.delete(name);
+      this.#state.notBefore.delete(name);
+    }
   }
 
   async #run(): Promise<void> {
