@@ -147,6 +147,11 @@ export async function orAbsent<T>(call: Promise<T>): Promise<T | undefined> {
 }
 export const isExpired = (error: unknown): boolean => isApiError(error, 410);
 
+/** The server refuses everything new in a namespace being deleted; retrying is pointless. */
+export function isNamespaceTerminating(error: unknown): boolean {
+  return error instanceof ApiError && (error.details?.causes ?? []).some((cause) => cause.reason === "NamespaceTerminating");
+}
+
 function withDetail(head: string, detail: string): string {
   return detail === "" ? head : `${head}: ${detail}`;
 }

@@ -1,6 +1,6 @@
 // Workers that turn keys into reconciles: success forgets a key's failures, a throw tries it again later.
 import { logger } from "../../lib/log.ts";
-import { isAlreadyExists, isConflict, isNotFound } from "../errors.ts";
+import { isAlreadyExists, isConflict, isNamespaceTerminating, isNotFound } from "../errors.ts";
 import type { WorkQueue } from "./workqueue.ts";
 
 export interface WorkersOptions {
@@ -44,6 +44,8 @@ async function work({ name, queue, reconcile, signal }: WorkersOptions): Promise
 }
 
 function report(controller: string, key: string, error: unknown): void {
-  if (isConflict(error) || isAlreadyExists(error) || isNotFound(error)) log.debug({ controller, key, err: error }, "the cache was behind; trying again");
+  // A cache that was behind, or a namespace on its way out: the next try knows better.
+  const isPassing = isConflict(error) || isAlreadyExists(error) || isNotFound(error) || isNamespaceTerminating(error);
+  if (isPassing) log.debug({ controller, key, err: error }, "reconcile was overtaken; trying again");
   else log.warn({ controller, key, err: error }, "reconcile failed; trying again");
 }

@@ -1,7 +1,7 @@
 // Makes and deletes pods on behalf of an owner, saying so in events on that owner.
 import type { Client } from "../../api/client/client.ts";
 import type { EventRecorder } from "../../api/client/recorder.ts";
-import { ApiError, isNotFound } from "../../api/errors.ts";
+import { isNamespaceTerminating, isNotFound } from "../../api/errors.ts";
 import type { KindInfo } from "../../api/kinds.ts";
 import type { KubeObject, Pod, PodTemplateSpec, Stored } from "../../api/types.ts";
 import { newControllerRef } from "./owners.ts";
@@ -55,11 +55,6 @@ export async function deletePod({ client, recorder, owner }: PodOwner, pod: Stor
     recorder.event(owner, "Warning", "FailedDelete", `Error deleting: ${(error as Error).message}`);
     throw error;
   }
-}
-
-/** The server refuses everything new in a namespace being deleted; retrying is pointless. */
-export function isNamespaceTerminating(error: unknown): boolean {
-  return error instanceof ApiError && (error.details?.causes ?? []).some((cause) => cause.reason === "NamespaceTerminating");
 }
 
 /**

@@ -5,7 +5,7 @@ import { Expectations } from "../../api/client/expectations.ts";
 import { keyOf, type Informer, type Key } from "../../api/client/informer.ts";
 import type { EventRecorder } from "../../api/client/recorder.ts";
 import { WorkQueue } from "../../api/client/workqueue.ts";
-import { isConflict } from "../../api/errors.ts";
+import { isConflict, isNamespaceTerminating } from "../../api/errors.ts";
 import type { KindInfo } from "../../api/kinds.ts";
 import { EVERYTHING, matcherOf, matcherOfLabels, type LabelMatcher } from "../../api/selectors.ts";
 import type { Pod, ReplicaSet, ReplicationController, Stored } from "../../api/types.ts";
@@ -13,7 +13,7 @@ import type { Clock } from "../../lib/clock.ts";
 import { controllerOf, type Controller, type ControllerDeps } from "./controller.ts";
 import { POD, REPLICA_SET, REPLICATION_CONTROLLER } from "./kinds.ts";
 import { claim, controllerRefOf, indexByController, isControlledBy, ownedAndOrphans, ownedBy, resolveController } from "./owners.ts";
-import { createPod, deletePod, isNamespaceTerminating, podFromTemplate, slowStart } from "./podcontrol.ts";
+import { createPod, deletePod, podFromTemplate, slowStart } from "./podcontrol.ts";
 import { isActive, isTerminating, leastUseful, nextAvailability } from "./pods.ts";
 import { replicaStatus } from "./replicastatus.ts";
 

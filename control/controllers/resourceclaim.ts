@@ -2,13 +2,12 @@
 // Upstream's resourceclaim controller; which devices a claim gets is the scheduler's decision.
 import { keyOf, type Informer } from "../../api/client/informer.ts";
 import { WorkQueue } from "../../api/client/workqueue.ts";
-import { isNotFound, orAbsent } from "../../api/errors.ts";
+import { isNamespaceTerminating, isNotFound, orAbsent } from "../../api/errors.ts";
 import { builtinKind } from "../../api/registry.ts";
 import type { Pod, ResourceClaim, ResourceClaimTemplate, Stored } from "../../api/types.ts";
 import { controllerOf, type Controller, type ControllerDeps } from "./controller.ts";
 import { POD } from "./kinds.ts";
 import { controllerRefOf, isControlledBy } from "./owners.ts";
-import { isNamespaceTerminating } from "./podcontrol.ts";
 import { isFinished } from "./pods.ts";
 import { PendingWrites } from "./writes.ts";
 

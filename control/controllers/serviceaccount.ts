@@ -1,11 +1,10 @@
 // Gives every namespace what pods in it take for granted: a default ServiceAccount and the authority to trust.
 import { keyOf } from "../../api/client/informer.ts";
 import { WorkQueue } from "../../api/client/workqueue.ts";
-import { isAlreadyExists, isNotFound } from "../../api/errors.ts";
+import { isAlreadyExists, isNamespaceTerminating, isNotFound } from "../../api/errors.ts";
 import type { ConfigMap, Namespace, ServiceAccount, Stored } from "../../api/types.ts";
 import { controllerOf, type Controller, type ControllerDeps } from "./controller.ts";
 import { CONFIG_MAP, NAMESPACE, SERVICE_ACCOUNT } from "./kinds.ts";
-import { isNamespaceTerminating } from "./podcontrol.ts";
 import { isSame } from "./template.ts";
 
 const DEFAULT = "default";

@@ -4,14 +4,13 @@ import type { Client } from "../../../api/client/client.ts";
 import { keyOf, type Informer, type Key } from "../../../api/client/informer.ts";
 import type { EventRecorder } from "../../../api/client/recorder.ts";
 import { WorkQueue } from "../../../api/client/workqueue.ts";
-import { isAlreadyExists, isNotFound, orAbsent } from "../../../api/errors.ts";
+import { isAlreadyExists, isNamespaceTerminating, isNotFound, orAbsent } from "../../../api/errors.ts";
 import type { CronJob, Job, ObjectReference, Stored } from "../../../api/types.ts";
 import { timestamp, type Clock } from "../../../lib/clock.ts";
 import { controllerOf, type Controller, type ControllerDeps } from "../controller.ts";
 import { isFinishedJob } from "../job/assess.ts";
 import { CRON_JOB, JOB } from "../kinds.ts";
 import { indexByController, isControlledBy, newControllerRef, ownedBy, resolveController } from "../owners.ts";
-import { isNamespaceTerminating } from "../podcontrol.ts";
 import { isSame } from "../template.ts";
 import { dueTime, isTimeZone, parseSchedule, type Schedule } from "./schedule.ts";
 

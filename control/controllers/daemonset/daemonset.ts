@@ -1,5 +1,6 @@
 // Runs one pod of a DaemonSet on every node that fits, now and when nodes come.
 // Which pods these are is `plan.ts`'s business, which nodes fit `nodes.ts`'s.
+import { isNamespaceTerminating } from "../../../api/errors.ts";
 import type { Client } from "../../../api/client/client.ts";
 import { keyOf, type Informer, type Key } from "../../../api/client/informer.ts";
 import type { EventRecorder } from "../../../api/client/recorder.ts";
@@ -13,7 +14,7 @@ import { controllerOf, type Controller, type ControllerDeps } from "../controlle
 import { beyondLimit, deleteRevisions, POD_REVISION, snapshot, sortRevisions } from "../history.ts";
 import { CONTROLLER_REVISION, DAEMON_SET, NODE, POD } from "../kinds.ts";
 import { claim, controllerRefOf, indexByController, ownedAndOrphans, resolveController } from "../owners.ts";
-import { createPod, deletePod, isNamespaceTerminating, podFromTemplate, slowStart } from "../podcontrol.ts";
+import { createPod, deletePod, podFromTemplate, slowStart } from "../podcontrol.ts";
 import { nextAvailability } from "../pods.ts";
 import { isSame } from "../template.ts";
 import { PendingWrites } from "../writes.ts";

@@ -4,7 +4,7 @@ import type { Client } from "../../../api/client/client.ts";
 import { keyOf, type Informer, type Key } from "../../../api/client/informer.ts";
 import type { EventRecorder } from "../../../api/client/recorder.ts";
 import { WorkQueue } from "../../../api/client/workqueue.ts";
-import { isAlreadyExists, isNotFound } from "../../../api/errors.ts";
+import { isAlreadyExists, isNamespaceTerminating, isNotFound } from "../../../api/errors.ts";
 import { matcherOf } from "../../../api/selectors.ts";
 import type { Deployment, DeploymentStatus, Pod, ReplicaSet, Stored } from "../../../api/types.ts";
 import type { Clock } from "../../../lib/clock.ts";
@@ -12,7 +12,6 @@ import { findCondition, withCondition } from "../conditions.ts";
 import { controllerOf, type Controller, type ControllerDeps } from "../controller.ts";
 import { DEPLOYMENT, POD, REPLICA_SET } from "../kinds.ts";
 import { claim, controllerRefOf, indexByController, isControlledBy, newControllerRef, ownedAndOrphans, ownedBy, resolveController } from "../owners.ts";
-import { isNamespaceTerminating } from "../podcontrol.ts";
 import { PendingWrites } from "../writes.ts";
 import { hashTemplate, isSame, isSameTemplate, POD_TEMPLATE_HASH } from "../template.ts";
 import {

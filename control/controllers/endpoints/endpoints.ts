@@ -2,11 +2,10 @@
 // Rules: k8s.io/kubernetes/pkg/controller/endpoint.
 import { keyOf, splitKey } from "../../../api/client/informer.ts";
 import { WorkQueue } from "../../../api/client/workqueue.ts";
-import { isNotFound } from "../../../api/errors.ts";
+import { isNamespaceTerminating, isNotFound } from "../../../api/errors.ts";
 import type { EndpointAddress, Endpoints, EndpointSubset, Pod, Service, Stored } from "../../../api/types.ts";
 import { controllerOf, type Controller, type ControllerDeps } from "../controller.ts";
 import { ENDPOINTS } from "../kinds.ts";
-import { isNamespaceTerminating } from "../podcontrol.ts";
 import { isReady } from "../pods.ts";
 import { canonical, isSame } from "../template.ts";
 import { addressesOf, canBeEndpoint, hasManagedEndpoints, hostnameOf, isHeadless, isIPv6, podsOf, targetPortOf, watchServicePods } from "./servicepods.ts";

@@ -5,7 +5,7 @@ import { keyOf, type Informer, type Key } from "../../../api/client/informer.ts"
 import type { EventRecorder } from "../../../api/client/recorder.ts";
 import { WorkQueue } from "../../../api/client/workqueue.ts";
 import { runWorkers } from "../../../api/client/workers.ts";
-import { isConflict, isNotFound, orAbsent } from "../../../api/errors.ts";
+import { isConflict, isNamespaceTerminating, isNotFound, orAbsent } from "../../../api/errors.ts";
 import { matcherOf } from "../../../api/selectors.ts";
 import type { Job, JobStatus, Pod, Stored } from "../../../api/types.ts";
 import type { Clock } from "../../../lib/clock.ts";
@@ -14,7 +14,7 @@ import { findCondition } from "../conditions.ts";
 import { controllerOf, type Controller, type ControllerDeps } from "../controller.ts";
 import { JOB, POD } from "../kinds.ts";
 import { claim, controllerRefOf, indexByController, ownedAndOrphans, ownedBy, resolveController } from "../owners.ts";
-import { createPod, deletePod, isNamespaceTerminating, slowStart } from "../podcontrol.ts";
+import { createPod, deletePod, slowStart } from "../podcontrol.ts";
 import { isFinished, isReady } from "../pods.ts";
 import { isSame } from "../template.ts";
 import { PendingWrites } from "../writes.ts";

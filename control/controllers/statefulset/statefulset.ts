@@ -4,7 +4,7 @@ import type { Client } from "../../../api/client/client.ts";
 import { keyOf, type Informer, type Key } from "../../../api/client/informer.ts";
 import type { EventRecorder } from "../../../api/client/recorder.ts";
 import { WorkQueue } from "../../../api/client/workqueue.ts";
-import { isAlreadyExists, isNotFound } from "../../../api/errors.ts";
+import { isAlreadyExists, isNamespaceTerminating, isNotFound } from "../../../api/errors.ts";
 import { matcherOf } from "../../../api/selectors.ts";
 import type { ControllerRevision, PersistentVolumeClaim, Pod, StatefulSet, StatefulSetStatus, Stored } from "../../../api/types.ts";
 import type { Clock } from "../../../lib/clock.ts";
@@ -12,7 +12,6 @@ import { controllerOf, type Controller, type ControllerDeps } from "../controlle
 import { beyondLimit, deleteRevisions, snapshot, sortRevisions, templateOf, type Snapshot } from "../history.ts";
 import { CONTROLLER_REVISION, PERSISTENT_VOLUME_CLAIM, POD, STATEFUL_SET } from "../kinds.ts";
 import { claim, controllerRefOf, indexByController, ownedAndOrphans, resolveController } from "../owners.ts";
-import { isNamespaceTerminating } from "../podcontrol.ts";
 import { nextAvailability } from "../pods.ts";
 import { isSame } from "../template.ts";
 import { PendingWrites } from "../writes.ts";

@@ -1,12 +1,12 @@
 // Makes the claims of pods' generic ephemeral volumes; they go with the pod that owns them.
 // Upstream's ephemeral-volume controller.
+import { isNamespaceTerminating } from "../../../api/errors.ts";
 import { keyOf } from "../../../api/client/informer.ts";
 import { WorkQueue } from "../../../api/client/workqueue.ts";
 import type { PersistentVolumeClaim, Pod, Stored, Volume } from "../../../api/types.ts";
 import { controllerOf, type Controller, type ControllerDeps } from "../controller.ts";
 import { PERSISTENT_VOLUME_CLAIM, POD } from "../kinds.ts";
 import { isControlledBy, newControllerRef } from "../owners.ts";
-import { isNamespaceTerminating } from "../podcontrol.ts";
 import { indexByClaim, podsUsing } from "./protection.ts";
 
 const NAME = "ephemeral-volume-controller";
