@@ -111,10 +111,11 @@ function mutated({ engine }: PolicyDeps, mutation: Mutation, { attributes, objec
 
 /** Replaces the contents of the object plugins share; admission goes on with the same one. */
 function applyTo({ engine }: PolicyDeps, { kind, subresource }: Attributes, { object, next }: { object: AnyObject; next: AnyObject }): void {
-  const { codec } = engine();
+  const { codec, strategies } = engine();
   const gvk = kind.subresources[subresource]?.gvk ?? kind;
   const decoded = codec.decode(gvk, next, "Ignore").object;
   codec.applyDefaults(gvk, decoded);
+  if (subresource === "") strategies.for(kind).applyDefaults?.(decoded);
   if (equalJson(decoded, object)) return;
   for (const key of Object.keys(object)) delete object[key];
   Object.assign(object, decoded);
