@@ -15,8 +15,8 @@ export interface ServerTls {
 
 /** One member, alone in its cluster; with `tls` it speaks to nobody without a certificate. */
 export class TestEtcd {
-  readonly #directory = mkdtempSync(join(tmpdir(), "minik8s-etcd-"));
-  readonly #certificates = mkdtempSync(join(tmpdir(), "minik8s-etcd-tls-"));
+  /** Made at the first start, so that a test that is left out leaves nothing behind. */
+  #directory: string | undefined;
   readonly #ports = [freePort(), freePort()] as const;
   #process: Bun.Subprocess | undefined;
 
@@ -28,19 +28,20 @@ export class TestEtcd {
   }
 
   start(): void {
+    this.#directory ??= mkdtempSync(join(tmpdir(), "minik8s-etcd-"));
     const clients = `${this.tls ? "https" : "http"}://127.0.0.1:${this.#ports[0]}`;
     const peers = `http://127.0.0.1:${this.#ports[1]}`;
     this.#process = Bun.spawn([
-      "etcd", "--name", "t", "--data-dir", this.#directory, "--listen-client-urls", clients, "--advertise-client-urls", clients,
-      "--listen-peer-urls", peers, "--initial-advertise-peer-urls", peers, "--initial-cluster", `t=${peers}`, "--log-level", "error", ...this.#tlsFlags(),
+      "etcd", "--name", "t", "--data-dir", join(this.#directory, "data"), "--listen-client-urls", clients, "--advertise-client-urls", clients,
+      "--listen-peer-urls", peers, "--initial-advertise-peer-urls", peers, "--initial-cluster", `t=${peers}`, "--log-level", "error", ...this.#tlsFlags(this.#directory),
     ], { stdin: "ignore", stdout: "ignore", stderr: "ignore", env: { ...process.env, ETCD_UNSUPPORTED_ARCH: process.arch } });
   }
 
-  #tlsFlags(): string[] {
+  #tlsFlags(directory: string): string[] {
     if (!this.tls) return [];
     const save = (name: string, text: string): string => {
-      writeFileSync(join(this.#certificates, name), text);
-      return join(this.#certificates, name);
+      writeFileSync(join(directory, name), text);
+      return join(directory, name);
     };
     const { certPem, keyPem, clientCaPem } = this.tls;
     return ["--cert-file", save("t.crt", certPem), "--key-file", save("t.key", keyPem), "--trusted-ca-file", save("ca.crt", clientCaPem), "--client-cert-auth"];
@@ -54,7 +55,7 @@ export class TestEtcd {
 
   async remove(): Promise<void> {
     await this.kill();
-    for (const directory of [this.#directory, this.#certificates]) rmSync(directory, { recursive: true, force: true });
+    if (this.#directory) rmSync(this.#directory, { recursive: true, force: true });
   }
 }
 
