@@ -27,6 +27,7 @@ import type { UserInfo } from "../control/apiserver/request.ts";
 import { createAuth, type Auth } from "../control/apiserver/auth/create.ts";
 import { ensureRbac } from "../control/apiserver/auth/policy/ensure.ts";
 import type { Client } from "../api/client/client.ts";
+import type { ServiceAccount, Stored } from "../api/types.ts";
 import { ensureDnsService } from "../net/dns/service.ts";
 import { ensureBootstrap } from "../control/apiserver/bootstrap.ts";
 import { apiServiceIp, clusterConfigOf, publishClusterConfig } from "./clusterconfig.ts";
@@ -45,6 +46,8 @@ export interface Api {
   readonly kinds: KindRegistry;
   /** Numbers of other parts of this process, for `/metrics`. */
   readonly figures: Set<() => string>;
+  /** The token a service-account-token Secret holds. */
+  readonly issueLegacyToken: (account: Stored<ServiceAccount>, secretName: string) => string;
   /** What nodes and pods use, measured when asked. */
   readonly metrics: MetricsSource;
   /** Makes what every cluster contains, where it is missing. */
@@ -119,7 +122,7 @@ export function buildApiServer({ values, store, pki, signal, advertise }: ApiOpt
   });
   parts.server = server;
   return {
-    server, informers, kinds, metrics, figures,
+    server, informers, kinds, metrics, figures, issueLegacyToken: (account, secretName) => auth.tokens.issueLegacy(account, secretName),
     bootstrap: async () => {
       informers.start(signal);
       const client = server.localClient();

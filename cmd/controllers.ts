@@ -74,12 +74,14 @@ function recorderFor(api: Api, component: string): BackgroundEventRecorder {
 function controllerDeps({ values, api, pki }: ControllersOptions, informers: Informers): ControllerDeps {
   return {
     informers,
-    clientFor: (name) => api.server.localClient({ name: `system:serviceaccount:kube-system:${name}`, groups: ["system:serviceaccounts", "system:serviceaccounts:kube-system", "system:authenticated"] }),
+    // It reads and writes every Secret, which upstream lets no ServiceAccount do.
+    clientFor: (name) => api.server.localClient(name === "serviceaccount-token-controller" ? controlUser("system:kube-controller-manager") : { name: `system:serviceaccount:kube-system:${name}`, groups: ["system:serviceaccounts", "system:serviceaccounts:kube-system", "system:authenticated"] }),
     recorderFor: (component) => recorderFor(api, component),
     clock: systemClock,
     kinds: api.kinds,
     settings: {
       metrics: api.metrics,
+      issueLegacyToken: api.issueLegacyToken,
       clusterCaPem: pki.roots.authority.certPem,
       clusterCidrs: (values["cluster-cidr"] as string).split(","),
       serviceCidrs: (values["service-cidr"] as string).split(","),

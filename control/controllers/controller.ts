@@ -7,6 +7,7 @@ import { WorkQueue } from "../../api/client/workqueue.ts";
 import { runWorkers } from "../../api/client/workers.ts";
 import type { MetricsSource } from "../../api/metrics.ts";
 import type { KindRegistry } from "../../api/registry.ts";
+import type { ServiceAccount, Stored } from "../../api/types.ts";
 import type { Clock } from "../../lib/clock.ts";
 import type { CustomMetrics } from "./hpa/evaluate.ts";
 
@@ -46,6 +47,8 @@ export interface ControllerSettings {
   readonly terminatedPodThreshold?: number;
   /** Signs client certificates for nodes; absent: no CSR is ever signed here. */
   readonly signCertificate?: SignCertificate;
+  /** Makes the token a service-account-token Secret holds; absent: such Secrets are not filled here. */
+  readonly issueLegacyToken?: (account: Stored<ServiceAccount>, secretName: string) => string;
   /** What pods use; absent: autoscalers by resource do nothing. */
   readonly metrics?: MetricsSource;
   /** Metrics others serve; absent: autoscalers by them do nothing. */

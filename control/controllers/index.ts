@@ -33,6 +33,7 @@ import { ttlAfterFinishedController } from "./ttlafterfinished.ts";
 import { persistentVolumeBinder } from "./volumes/binder.ts";
 import { ephemeralVolumeController } from "./volumes/ephemeral.ts";
 import { volumeExpander } from "./volumes/expand.ts";
+import { tokenSecretController } from "./tokensecrets.ts";
 import { localPathProvisioner } from "./volumes/localpath.ts";
 import { pvcProtectionController, pvProtectionController } from "./volumes/protection.ts";
 
@@ -45,6 +46,7 @@ export const CONTROLLERS: Readonly<Record<string, ControllerFactory>> = {
   "root-ca-certificate-publisher-controller": rootCaPublisher,
   "certificatesigningrequest-signing-controller": certificateController,
   "clusterrole-aggregation-controller": clusterRoleAggregationController,
+  "serviceaccount-token-controller": tokenSecretController,
   "token-cleaner-controller": tokenCleanerController,
   "bootstrap-signer-controller": bootstrapSignerController,
   "persistentvolume-binder-controller": persistentVolumeBinder,
