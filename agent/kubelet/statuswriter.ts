@@ -12,6 +12,8 @@ const log = logger("pod-status");
 const POD = builtinKind("", "v1", "Pod");
 const FIRST_RETRY_MS = 200;
 const LAST_RETRY_MS = 10_000;
+/** Upstream looks for foreign changes every ten seconds. */
+const REPAIR_MS = 5_000;
 
 interface Entry {
   /** Names the API object; its uid is the mirror's for a static pod. */
@@ -20,6 +22,7 @@ interface Entry {
   sent: PodStatus;
   wanted: PodStatus;
   sending: Promise<void> | undefined;
+  isRepairing: boolean;
 }
 
 export class StatusWriter {
@@ -39,12 +42,14 @@ export class StatusWriter {
     if (!entry || !isNewer(pod, entry.pod)) return;
     entry.pod = pod;
     entry.sent = pod.status ?? {};
-    this.#push(entry);
+    void this.#repair(entry);
   }
 
   /** Says what the pod's status is from now on; returns at once. `target` is the API object to write to. */
   set(uid: string, target: Pod, status: PodStatus): void {
-    const entry = this.#entries.get(uid) ?? { pod: target, sent: target.status ?? {}, wanted: status, sending: undefined };
+    const known = this.#entries.get(uid);
+    const isNews = !known || !Bun.deepEquals(known.wanted, status);
+    const entry: Entry = known ?? { pod: target, sent: target.status ?? {}, wanted: status, sending: undefined, isRepairing: false };
     entry.wanted = status;
     const isAnother = target.metadata.uid !== entry.pod.metadata.uid;
     if (isAnother || (isNewer(target, entry.pod) && entry.sending === undefined)) {
@@ -52,7 +57,8 @@ export class StatusWriter {
       entry.sent = target.status ?? {};
     }
     this.#entries.set(uid, entry);
-    this.#push(entry);
+    if (isNews || isAnother) this.#push(entry);
+    else void this.#repair(entry);
   }
 
   /** Resolves when everything decided so far has arrived, or the pod is gone. */
@@ -82,6 +88,15 @@ export class StatusWriter {
 
   forget(uid: string): void {
     this.#entries.delete(uid);
+  }
+
+  /** Puts back what somebody else changed, in a while: whoever wrote it gets to read it, and nobody fights over it at full speed. */
+  async #repair(entry: Entry): Promise<void> {
+    if (entry.isRepairing || !statusPatch(entry.pod, entry.sent, entry.wanted)) return;
+    entry.isRepairing = true;
+    await this.clock.sleep(REPAIR_MS, this.signal);
+    entry.isRepairing = false;
+    if (!this.signal.aborted) this.#push(entry);
   }
 
   #push(entry: Entry): void {
