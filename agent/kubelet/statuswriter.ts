@@ -40,9 +40,11 @@ export class StatusWriter {
     const entry = this.#entries.get(uid);
     // A watch event older than our own patch's answer says nothing new.
     if (!entry || !isNewer(pod, entry.pod)) return;
+    const isAnother = pod.metadata.uid !== entry.pod.metadata.uid;
     entry.pod = pod;
     entry.sent = pod.status ?? {};
-    void this.#repair(entry);
+    if (isAnother) this.#push(entry);
+    else void this.#repair(entry);
   }
 
   /** Says what the pod's status is from now on; returns at once. `target` is the API object to write to. */
