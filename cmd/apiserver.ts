@@ -23,6 +23,7 @@ import { webhookCaller } from "../control/apiserver/extensions/webhook/client.ts
 import { mutatingWebhooks, validatingWebhooks } from "../control/apiserver/extensions/webhook/plugin.ts";
 import { webhookConverters } from "../control/apiserver/extensions/crd/webhook.ts";
 import { createStrategies } from "../control/apiserver/kinds/index.ts";
+import { startAddressRepair } from "../control/apiserver/kinds/service/repair.ts";
 import type { UserInfo } from "../control/apiserver/request.ts";
 import { createAuth, type Auth } from "../control/apiserver/auth/create.ts";
 import { ensureRbac } from "../control/apiserver/auth/policy/ensure.ts";
@@ -127,6 +128,7 @@ export function buildApiServer({ values, store, pki, signal, advertise }: ApiOpt
       informers.start(signal);
       const client = server.localClient();
       const cluster = clusterConfigOf(values);
+      await startAddressRepair({ client, clock, signal, isAlone: !isShared(values) });
       await ensureBootstrap(client, { advertiseAddress: advertise, port: Number(values["port"]), apiServiceIp: apiServiceIp(cluster), serviceCidrs, isOneOfSeveral: isShared(values) });
       await Promise.all([ensureRbac(client), publishClusterConfig(client, cluster), publishPolicyAccess(client), ensureDnsService(client, cluster.dnsIp), publishAuthentication(client, { clientCa: pki.roots.authority.certPem, frontProxyCa: pki.roots.frontProxyAuthority.certPem })]);
     },

@@ -1,5 +1,4 @@
 // Every kind that adds behaviour to the general verbs, as one list; all others get none.
-import { parseCidr } from "../../../lib/cidr.ts";
 import type { KindInfo } from "../../../api/kinds.ts";
 import { apiServiceStrategy } from "./apiregistration/apiservice.ts";
 import { controllerRevisionStrategy, daemonSetStrategy } from "./apps/daemonset.ts";
@@ -31,7 +30,7 @@ import { podStrategy } from "./pod/strategy.ts";
 import { podDisruptionBudgetStrategy } from "./policy/budget.ts";
 import { clusterRoleBindingStrategy, clusterRoleStrategy, roleBindingStrategy, roleStrategy } from "./rbac/roles.ts";
 import { priorityClassStrategy, runtimeClassStrategy } from "./scheduling/classes.ts";
-import { ClusterIPs } from "./service/cluster-ips.ts";
+import { IpRange } from "./service/ip-range.ts";
 import { createServiceStrategy } from "./service/strategy.ts";
 import { volumeAttachmentStrategy } from "./storage/attachment.ts";
 import { storageClassStrategy, volumeAttributesClassStrategy } from "./storage/classes.ts";
@@ -76,8 +75,8 @@ function builtIn({ serviceCidrs, nodePorts = NODE_PORTS, isOneOfSeveral }: Strat
   ];
 }
 
-function rangeOf(text: string): ClusterIPs {
-  const cidr = parseCidr(text);
-  if (!cidr) throw new Error(`service range ${text} is not a CIDR such as 10.96.0.0/16`);
-  return new ClusterIPs(cidr);
+function rangeOf(text: string): IpRange {
+  const range = IpRange.parse(text);
+  if (!range) throw new Error(`service range ${text} is not a CIDR such as 10.96.0.0/16`);
+  return range;
 }

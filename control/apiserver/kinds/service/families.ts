@@ -2,7 +2,7 @@
 // Decides and writes `ipFamilyPolicy` and `ipFamilies`; addresses are taken later.
 import { field, invalid, type FieldError } from "../../../../api/errors.ts";
 import type { Service, ServiceSpec } from "../../../../api/types.ts";
-import { familyOf, type Family } from "./cluster-ips.ts";
+import { familyOf, type Family } from "./ip-range.ts";
 import { sameList } from "./update.ts";
 import { clusterIPErrors } from "./validate-ips.ts";
 

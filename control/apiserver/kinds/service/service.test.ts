@@ -1,12 +1,16 @@
 import { afterEach, beforeEach, describe, expect, test } from "bun:test";
-import type { Service, ServiceSpec, Stored } from "../../../../api/types.ts";
-import { parseCidr } from "../../../../lib/cidr.ts";
+import { builtinKind } from "../../../../api/registry.ts";
+import type { IPAddress, Service, ServiceCIDR, ServiceSpec, Stored } from "../../../../api/types.ts";
 import { openMemoryStore } from "../../../store/memory.ts";
 import type { TestServer } from "../../testing.ts";
 import { createStrategies } from "../index.ts";
 import { aService, refusal, SERVICE, startKindServer } from "../testing.ts";
-import { ClusterIPs } from "./cluster-ips.ts";
+import { addressObject, IP_ADDRESS } from "./addresses.ts";
+import { IpRange } from "./ip-range.ts";
 import { servicePrinter } from "./printer.ts";
+import { repairAddresses } from "./repair.ts";
+
+const SERVICE_CIDR = builtinKind("networking.k8s.io", "v1", "ServiceCIDR");
 
 let server: TestServer;
 beforeEach(async () => {
@@ -122,12 +126,65 @@ describe("an existing service", () => {
   });
 });
 
-test("a small range is handed out to its last address, and the first is the cluster's own", () => {
-  const ips = new ClusterIPs(parseCidr("10.0.0.0/29") as never);
-  expect(ips.first).toBe("10.0.0.1");
-  const taken = Array.from({ length: 6 }, () => ips.takeAny());
-  expect(taken.sort()).toEqual(["10.0.0.1", "10.0.0.2", "10.0.0.3", "10.0.0.4", "10.0.0.5", "10.0.0.6"]);
-  expect(() => ips.takeAny()).toThrow("range is full");
+describe("the addresses of services", () => {
+  const cidr = (name: string, ...cidrs: string[]): Promise<Stored<ServiceCIDR>> => server.client.create<ServiceCIDR>(SERVICE_CIDR, { metadata: { name }, spec: { cidrs } });
+  const ready = async (range: Stored<ServiceCIDR>): Promise<unknown> =>
+    server.client.update<ServiceCIDR>(SERVICE_CIDR, { ...range, status: { conditions: [{ type: "Ready", status: "True", reason: "", message: "", lastTransitionTime: "2026-01-01T00:00:00Z" }] } }, { subresource: "status" });
+  const names = async (): Promise<string[]> => (await server.client.list<IPAddress>(IP_ADDRESS)).items.map(({ metadata }) => metadata.name).toSorted();
+
+  test("are objects that say whose they are", async () => {
+    const { spec } = await create();
+    const address = await server.client.get<IPAddress>(IP_ADDRESS, { name: spec?.clusterIP as string });
+    expect(address.metadata.labels).toEqual({ "ipaddress.kubernetes.io/ip-family": "IPv4", "ipaddress.kubernetes.io/managed-by": "ipallocator.k8s.io" });
+    expect(address.spec?.parentRef).toEqual({ resource: "services", namespace: "default", name: "s" });
+    await server.client.delete(SERVICE, { name: "s", namespace: "default" });
+    expect(await names()).toEqual([]);
+  });
+
+  test("come from added ranges as soon as those are ready", async () => {
+    const range = await cidr("more", "10.200.0.0/29");
+    expect(await refusal(create({ clusterIP: "10.200.0.3" }))).toContain("the provided network does not match the current range");
+    await ready(range);
+    expect((await create({ clusterIP: "10.200.0.3" })).spec?.clusterIPs).toEqual(["10.200.0.3"]);
+    expect(await refusal(create({ clusterIP: "10.200.0.0" }, "t"))).toContain("the provided IP (10.200.0.0) is not in the valid range. The range of valid IPs is 10.200.0.0/29");
+  });
+
+  test("are all handed out before a range is full, and none twice", async () => {
+    await server.stop();
+    server = await startKindServer({ strategies: createStrategies({ serviceCidrs: ["10.0.0.0/29"] }) });
+    const taken = await Promise.all(["a", "b", "c", "d", "e", "f"].map(async (name) => (await create({}, name)).spec?.clusterIP));
+    expect(taken.toSorted()).toEqual(["10.0.0.1", "10.0.0.2", "10.0.0.3", "10.0.0.4", "10.0.0.5", "10.0.0.6"]);
+    expect(await refusal(create({}, "g"))).toContain('failed to allocate a serviceIP for Service "g": range is full');
+  });
+
+  test("are repaired: missing ones made, leaked ones removed once they are old enough", async () => {
+    const { spec } = await create();
+    const ip = spec?.clusterIP as string;
+    await server.client.delete(IP_ADDRESS, { name: ip });
+    await server.client.create(IP_ADDRESS, addressObject(aService({}, "gone"), "10.96.9.9"));
+    const now = Date.now();
+    expect(await repairAddresses({ client: server.client, now, graceMs: 60_000 })).toEqual({ made: [ip], removed: [] });
+    expect(await repairAddresses({ client: server.client, now: now + 60_000, graceMs: 60_000 })).toEqual({ made: [], removed: ["10.96.9.9"] });
+    expect(await names()).toEqual([ip]);
+  });
+
+  test("that say another owner are given to the one who has them", async () => {
+    const { spec } = await create();
+    const name = spec?.clusterIP as string;
+    await server.client.delete(IP_ADDRESS, { name });
+    await server.client.create(IP_ADDRESS, addressObject(aService({}, "other"), name));
+    expect((await repairAddresses({ client: server.client, now: 0, graceMs: 60_000 })).made).toEqual([name]);
+    expect((await server.client.get<IPAddress>(IP_ADDRESS, { name })).spec?.parentRef?.name).toBe("s");
+  });
+});
+
+test("a range offers all but the network's own and its broadcast address, the low end last", () => {
+  const range = IpRange.parse("10.0.0.0/24") as IpRange;
+  const all = [...range.candidates()];
+  expect(new Set(all).size).toBe(254);
+  expect(all.slice(-16).every((ip) => Number(ip.split(".")[3]) <= 16)).toBeTrue();
+  expect([range.offers("10.0.0.0"), range.offers("10.0.0.1"), range.offers("10.0.0.254"), range.offers("10.0.0.255"), range.offers("10.0.1.1")]).toEqual([false, true, true, false, false]);
+  expect([...(IpRange.parse("fd00::/126") as IpRange).candidates()]).toHaveLength(3);
 });
 
 test("kubectl get services shows addresses and ports", () => {

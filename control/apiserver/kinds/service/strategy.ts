@@ -30,19 +30,9 @@ export function createServiceStrategy(options: AllocationOptions): Strategy {
       if (service.spec.type !== "LoadBalancer") service.status = { ...service.status, loadBalancer: {} };
       chooseFamilies(service, old, allocation.families);
     },
-    async allocate(service, old, { client }) {
-      await allocation.load(client);
-      const giveBack = allocation.take(service, old);
-      return async () => giveBack();
-    },
-    async afterUpdate(service, old, { client }) {
-      await allocation.load(client);
-      allocation.release(old, service);
-    },
-    async release(service, { client }) {
-      await allocation.load(client);
-      allocation.release(service);
-    },
+    allocate: (service, old, context) => allocation.take(service, old, context),
+    afterUpdate: (service, old, context) => allocation.release(old, context, service),
+    release: (service, context) => allocation.release(service, context),
     validateName: validateServiceName,
     validate: validateService,
     validateUpdate: validateServiceUpdate,

@@ -3,7 +3,7 @@ import { isIP } from "node:net";
 import { field, type FieldError } from "../../../../api/errors.ts";
 import type { ServiceSpec } from "../../../../api/types.ts";
 import { NOT_AN_IP } from "../validation/addresses.ts";
-import { familyOf } from "./cluster-ips.ts";
+import { familyOf } from "./ip-range.ts";
 import { isHeadless } from "./defaults.ts";
 
 const FAMILIES = ["IPv4", "IPv6"];
