@@ -4,6 +4,7 @@ import { hostname } from "node:os";
 import { LeaderElector } from "../api/client/election.ts";
 import type { Informers } from "../api/client/informer.ts";
 import { createInformers } from "../api/client/informers.ts";
+import { workQueueFigures } from "../api/client/workers.ts";
 import { BackgroundEventRecorder } from "../api/client/recorder.ts";
 import { createControllers, runControllers } from "../control/controllers/index.ts";
 import { aborted, type ControllerDeps } from "../control/controllers/controller.ts";
@@ -37,7 +38,9 @@ export async function startControllers(options: ControllersOptions): Promise<voi
 
 async function runAllControllers(options: ControllersOptions, informers: Informers, signal: AbortSignal): Promise<void> {
   const deps = controllerDeps(options, informers);
+  options.api.figures.add(workQueueFigures);
   await runControllers(deps, createControllers(deps, (options.values["controllers"] as string).split(",")), signal);
+  options.api.figures.delete(workQueueFigures);
 }
 
 async function runScheduler({ api, values }: ControllersOptions, informers: Informers, signal: AbortSignal): Promise<void> {

@@ -11,9 +11,16 @@ export interface WorkersOptions {
   readonly signal: AbortSignal;
   /** Brings the world of one key to what is wanted. Safe to run twice; a throw means try again later. */
   readonly reconcile: (key: string) => Promise<void>;
+  /** Told once of a key that failed many times in a row, with what it failed with last. */
+  readonly onPoisoned?: ((key: string, error: unknown) => void) | undefined;
 }
 
 const log = logger("workers");
+/** The queues being worked on in this process, for its metrics. */
+const running = new Set<Pick<WorkersOptions, "name" | "queue">>();
+/** A key that failed this often in a row is named: something is wrong with that object, not with the network. */
+const POISONED_AFTER = 8;
+const MAX_NAMED = 100;
 /** Timers and sockets get a turn at least this often, however much is queued. */
 const LONGEST_TURN_MS = 8;
 
@@ -22,10 +29,26 @@ export async function runWorkers(options: WorkersOptions): Promise<void> {
   const { queue, signal, workers } = options;
   if (signal.aborted) return queue.shutDown();
   signal.addEventListener("abort", () => queue.shutDown(), { once: true });
+  running.add(options);
   await Promise.all(Array.from({ length: workers }, () => work(options)));
+  running.delete(options);
 }
 
-async function work({ name, queue, reconcile, signal }: WorkersOptions): Promise<void> {
+/** The queues' numbers as Prometheus reads them, under upstream's names; `reconcile_poisoned` names objects that keep failing. */
+export function workQueueFigures(): string {
+  const queues = [...running];
+  const poisoned = queues.flatMap(({ name, queue }) => [...queue.failing].filter(([, count]) => count >= POISONED_AFTER).map(([key, count]) => `minik8s_reconcile_poisoned{name="${name}",key="${key}"} ${count}`));
+  const lines = (metric: string, of: (queue: WorkQueue) => number): string[] => queues.map(({ name, queue }) => `${metric}{name="${name}"} ${of(queue)}`);
+  return [
+    "# HELP workqueue_depth Current depth of workqueue", "# TYPE workqueue_depth gauge", ...lines("workqueue_depth", (queue) => queue.length),
+    "# HELP workqueue_adds_total Total number of adds handled by workqueue", "# TYPE workqueue_adds_total counter", ...lines("workqueue_adds_total", (queue) => queue.counts.adds),
+    "# HELP workqueue_retries_total Total number of retries handled by workqueue", "# TYPE workqueue_retries_total counter", ...lines("workqueue_retries_total", (queue) => queue.counts.retries),
+    "# HELP minik8s_reconcile_poisoned Objects whose reconcile failed many times in a row, by how often", "# TYPE minik8s_reconcile_poisoned gauge", ...poisoned.slice(0, MAX_NAMED),
+    "",
+  ].join("\n");
+}
+
+async function work({ name, queue, reconcile, signal, onPoisoned }: WorkersOptions): Promise<void> {
   let turnBegan = performance.now();
   for (let key = await queue.get(); key !== undefined; key = await queue.get()) {
     try {
@@ -34,6 +57,7 @@ async function work({ name, queue, reconcile, signal }: WorkersOptions): Promise
     } catch (error) {
       if (!signal.aborted) report(name, key, error);
       queue.addRateLimited(key);
+      if (queue.retries(key) === POISONED_AFTER) onPoisoned?.(key, error);
     } finally {
       queue.done(key);
     }

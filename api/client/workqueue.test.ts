@@ -1,6 +1,6 @@
 import { describe, expect, test } from "bun:test";
 import { FakeClock } from "../../lib/clock.ts";
-import { runWorkers } from "./workers.ts";
+import { runWorkers, workQueueFigures } from "./workers.ts";
 import { WorkQueue } from "./workqueue.ts";
 
 describe("the work queue", () => {
@@ -98,5 +98,22 @@ describe("workers", () => {
       },
     });
     expect(rounds).toBe(5);
+  });
+
+  test("an object that keeps failing is named in the metrics, until it does not", async () => {
+    const queue = new WorkQueue({ backoff: { baseMs: 1, maxMs: 1 } });
+    const stop = new AbortController();
+    let isBroken = true;
+    const ended = runWorkers({ name: "poison", queue, workers: 1, signal: stop.signal, reconcile: () => (isBroken ? Promise.reject(new Error("bad")) : Promise.resolve()) });
+    queue.add("default/bad");
+    for (let turn = 0; turn < 200 && !workQueueFigures().includes('minik8s_reconcile_poisoned{name="poison",key="default/bad"}'); turn++) await Bun.sleep(2);
+    expect(workQueueFigures()).toContain('workqueue_depth{name="poison"}');
+    expect(workQueueFigures()).toContain('minik8s_reconcile_poisoned{name="poison",key="default/bad"}');
+    isBroken = false;
+    for (let turn = 0; turn < 200 && workQueueFigures().includes('key="default/bad"'); turn++) await Bun.sleep(2);
+    expect(workQueueFigures()).not.toContain('key="default/bad"');
+    stop.abort();
+    await ended;
+    expect(workQueueFigures()).not.toContain("poison\"");
   });
 });

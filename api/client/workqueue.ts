@@ -34,6 +34,8 @@ export class WorkQueue {
   #timer: AbortController | undefined;
   #timerAt = Infinity;
   #isShutDown = false;
+  #adds = 0;
+  #retries = 0;
 
   constructor(options: WorkQueueOptions = {}) {
     this.#clock = options.clock ?? systemClock;
@@ -45,12 +47,24 @@ export class WorkQueue {
     return this.#ready.size;
   }
 
+  /** How often a key was added that was not waiting already, and how often one was added rate limited. */
+  get counts(): { readonly adds: number; readonly retries: number } {
+    return { adds: this.#adds, retries: this.#retries };
+  }
+
+  /** Keys that keep failing, by how often in a row. */
+  get failing(): ReadonlyMap<string, number> {
+    return this.#failures;
+  }
+
   add(key: string): void {
     if (this.#isShutDown) return;
     if (this.#processing.has(key)) {
+      if (!this.#dirty.has(key)) this.#adds++;
       this.#dirty.add(key);
       return;
     }
+    if (!this.#ready.has(key)) this.#adds++;
     const worker = this.#ready.has(key) ? undefined : this.#waiting.shift();
     if (!worker) {
       this.#ready.add(key);
@@ -75,6 +89,7 @@ export class WorkQueue {
   /** Adds after this key's back-off, which grows until `forget`. */
   addRateLimited(key: string): void {
     const failures = this.#failures.get(key) ?? 0;
+    this.#retries++;
     this.#failures.set(key, failures + 1);
     this.addAfter(key, delayOf(this.#backoff, failures));
   }

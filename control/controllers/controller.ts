@@ -6,6 +6,7 @@ import type { EventRecorder } from "../../api/client/recorder.ts";
 import { WorkQueue } from "../../api/client/workqueue.ts";
 import { runWorkers } from "../../api/client/workers.ts";
 import type { MetricsSource } from "../../api/metrics.ts";
+import type { KubeObject } from "../../api/types.ts";
 import type { KindRegistry } from "../../api/registry.ts";
 import type { ServiceAccount, Stored } from "../../api/types.ts";
 import type { Clock } from "../../lib/clock.ts";
@@ -67,18 +68,24 @@ export interface LoopOptions {
   /** Keys worked on at once; 5 when left out. */
   readonly workers?: number;
   readonly reconcile: (key: string) => Promise<void>;
+  /** Finds the object of a key, to say on it that it cannot be reconciled. */
+  readonly subject?: { readonly recorder: EventRecorder; readonly find: (key: string) => KubeObject | undefined };
   /** Anything else that runs beside the workers, once the caches are filled. */
   readonly beside?: (signal: AbortSignal) => Promise<void>;
 }
 
 /** A controller that reconciles the keys of one queue. */
 export function controllerOf(options: LoopOptions): Controller {
-  const { name, queue, informers, workers = 5, reconcile, beside } = options;
+  const { name, queue, informers, workers = 5, reconcile, beside, subject } = options;
+  const onPoisoned = (key: string, error: unknown): void => {
+    const object = subject?.find(key);
+    if (object) subject?.recorder.event(object, "Warning", "ReconcileFailing", `Reconciling fails again and again: ${(error as Error).message}`);
+  };
   return {
     name,
     async start(signal) {
       await informers.waitForSync(signal);
-      await Promise.all([runWorkers({ name, queue, workers, signal, reconcile }), beside?.(signal)]);
+      await Promise.all([runWorkers({ name, queue, workers, signal, reconcile, onPoisoned }), beside?.(signal)]);
     },
   };
 }

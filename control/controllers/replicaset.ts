@@ -68,7 +68,7 @@ class ReplicaController {
     indexByController(this.#pods);
     indexByController(this.#owners);
     this.#listen();
-    this.controller = controllerOf({ name: flavor.name, queue: this.#queue, informers: deps.informers, workers: 10, reconcile: (key) => this.#reconcile(key) });
+    this.controller = controllerOf({ name: flavor.name, queue: this.#queue, informers: deps.informers, workers: 10, reconcile: (key) => this.#reconcile(key), subject: { recorder: this.#recorder, find: (key) => this.#owners.lister.get(key) } });
   }
 
   #listen(): void {

@@ -54,7 +54,7 @@ class CronJobController {
       if (owner) enqueue(owner);
     };
     this.#jobs.addHandler({ add: enqueueOwner, update: enqueueOwner, delete: enqueueOwner });
-    this.controller = controllerOf({ name: NAME, queue: this.#queue, informers: deps.informers, reconcile: (key) => this.#reconcile(key) });
+    this.controller = controllerOf({ name: NAME, queue: this.#queue, informers: deps.informers, reconcile: (key) => this.#reconcile(key), subject: { recorder: this.#recorder, find: (key) => this.#cronJobs.lister.get(key) } });
   }
 
   async #reconcile(key: Key): Promise<void> {

@@ -57,7 +57,7 @@ class DaemonSetController {
     indexByController(this.#pods);
     indexByController(this.#revisions);
     this.#listen();
-    this.controller = controllerOf({ name: NAME, queue: this.#queue, informers: deps.informers, workers: 2, reconcile: (key) => this.#reconcile(key) });
+    this.controller = controllerOf({ name: NAME, queue: this.#queue, informers: deps.informers, workers: 2, reconcile: (key) => this.#reconcile(key), subject: { recorder: this.#recorder, find: (key) => this.#sets.lister.get(key) } });
   }
 
   #listen(): void {

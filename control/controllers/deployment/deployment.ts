@@ -55,7 +55,7 @@ class DeploymentController {
     indexByController(this.#sets);
     indexByController(this.#pods);
     this.#listen();
-    this.controller = controllerOf({ name: NAME, queue: this.#queue, informers: deps.informers, reconcile: (key) => this.#reconcile(key) });
+    this.controller = controllerOf({ name: NAME, queue: this.#queue, informers: deps.informers, reconcile: (key) => this.#reconcile(key), subject: { recorder: this.#recorder, find: (key) => this.#deployments.lister.get(key) } });
   }
 
   #listen(): void {

@@ -58,7 +58,7 @@ class JobController {
     indexByController(this.#pods);
     this.#listen();
     this.controller = controllerOf({
-      name: NAME, queue: this.#queue, informers: deps.informers, reconcile: (key) => this.#reconcile(key),
+      name: NAME, queue: this.#queue, informers: deps.informers, reconcile: (key) => this.#reconcile(key), subject: { recorder: this.#recorder, find: (key) => this.#jobs.lister.get(key) },
       beside: (signal) => runWorkers({ name: `${NAME} orphans`, queue: this.#orphans, workers: 1, signal, reconcile: (key) => this.#releaseOrphan(key) }),
     });
   }

@@ -49,7 +49,7 @@ class StatefulSetController {
     indexByController(this.#pods);
     indexByController(this.#revisions);
     this.#listen();
-    this.controller = controllerOf({ name: NAME, queue: this.#queue, informers: deps.informers, reconcile: (key) => this.#reconcile(key) });
+    this.controller = controllerOf({ name: NAME, queue: this.#queue, informers: deps.informers, reconcile: (key) => this.#reconcile(key), subject: { recorder: this.#recorder, find: (key) => this.#sets.lister.get(key) } });
   }
 
   #listen(): void {
