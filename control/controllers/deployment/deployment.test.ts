@@ -189,6 +189,18 @@ describe("a Deployment", () => {
     await eventually(() => isRolledOut(cluster, "v2", 6));
   });
 
+  test("one whose every write is refused says so on itself, and others go on", async () => {
+    const cluster = await aCluster();
+    cluster.client.intercept = ({ verb, kind, body }) => {
+      if (verb === "create" && kind === REPLICA_SET && (body as ReplicaSet).metadata.namespace === "default") throw new Error("disk is on fire");
+    };
+    await cluster.create(DEPLOYMENT, aDeployment());
+    await cluster.create(DEPLOYMENT, { ...aDeployment(), metadata: { name: "well", namespace: "other" } });
+    await eventually(async () => (await cluster.get<Deployment>(DEPLOYMENT, "well", "other")).status?.availableReplicas === 3);
+    await eventually(() => cluster.events.includes("ReconcileFailing: Reconciling fails again and again: disk is on fire"));
+    expect(cluster.events.some((event) => event.startsWith('ReplicaSetCreateError: Failed to create new replica set "web-'))).toBe(true);
+  });
+
   test("adopts sets that match and has no owner", async () => {
     const cluster = await aCluster();
     await cluster.create(REPLICA_SET, { metadata: { name: "old", namespace: "default", labels }, spec: { replicas: 1, selector: { matchLabels: labels }, template: { metadata: { labels }, spec: { containers: [{ name: "c", image: "v0" }] } } } });
@@ -205,16 +217,4 @@ test("pods an old set is about to delete do not count as available", () => {
   // The old set was made smaller by 25, which its status does not show yet; 10 new pods have come since.
   const scaled = rollDown(deployment, { oldSets: [aSet("old", 75, 100)], newSet: aSet("new", 50, 10) });
   expect(scaled.map(({ set, replicas }) => [set.metadata.name, replicas])).toEqual([["old", 65]]);
-
-  test("one whose every write is refused says so on itself, and others go on", async () => {
-    const cluster = await aCluster();
-    cluster.client.intercept = ({ verb, kind, body }) => {
-      if (verb === "create" && kind === REPLICA_SET && (body as ReplicaSet).metadata.namespace === "default") throw new Error("disk is on fire");
-    };
-    await cluster.create(DEPLOYMENT, aDeployment());
-    await cluster.create(DEPLOYMENT, { ...aDeployment(), metadata: { name: "well", namespace: "other" } });
-    await eventually(async () => (await cluster.get<Deployment>(DEPLOYMENT, "well", "other")).status?.availableReplicas === 3);
-    await eventually(() => cluster.events.includes("ReconcileFailing: Reconciling fails again and again: disk is on fire"));
-    expect(cluster.events.some((event) => event.startsWith('ReplicaSetCreateError: Failed to create new replica set "web-'))).toBe(true);
-  });
 });
