@@ -5,7 +5,7 @@ import { dirname, join } from "node:path";
 import { parse as parseYaml, stringify as toYaml } from "yaml";
 import type { KeyPair } from "../control/pki/certificates.ts";
 import { writeFileAtomic } from "../control/pki/files.ts";
-import type { Invocation } from "./commands.ts";
+import { DEFAULT_DATA_DIR, type Invocation } from "./commands.ts";
 
 const NAME = "minik8s";
 const SYSTEM_PATH = "/etc/minik8s/admin.conf";
@@ -37,9 +37,10 @@ export function kubeconfigText(options: { server: string; authorityPem: string; 
   return toYaml(config);
 }
 
-/** Writes the admin kubeconfig where users and tools look for it; readable by root only. */
+/** Writes the admin kubeconfig beside the data and, for the machine's ordinary cluster, where users look for it; readable by root only. */
 export function writeAdminKubeconfig(dataDir: string, text: string): void {
-  for (const path of [join(dataDir, "admin.conf"), SYSTEM_PATH]) writeFileAtomic(path, text, 0o600);
+  writeFileAtomic(join(dataDir, "admin.conf"), text, 0o600);
+  if (dataDir === DEFAULT_DATA_DIR) writeFileAtomic(SYSTEM_PATH, text, 0o600);
 }
 
 /** Where the admin kubeconfig is; throws with the way to get one when there is none. */
