@@ -136,5 +136,7 @@ function nodeInfo({ machine, runtime, version }: NodeStatusInput): NonNullable<N
 
 /** The largest images, for the scheduler's image locality. */
 function imagesOf(images: readonly ImageRecord[]): NonNullable<NodeStatus["images"]> {
-  return [...images].sort((a, b) => b.sizeBytes - a.sizeBytes).slice(0, MAX_IMAGES).map(({ repoDigests, repoTags, sizeBytes }) => ({ names: [...repoDigests, ...repoTags].slice(0, MAX_NAMES_PER_IMAGE), sizeBytes }));
+  // Runtimes list in no order, and another order would be a change to report.
+  const ordered = images.map(({ repoDigests, repoTags, sizeBytes }) => ({ names: [...[...repoDigests].sort(), ...[...repoTags].sort()].slice(0, MAX_NAMES_PER_IMAGE), sizeBytes }));
+  return ordered.sort((a, b) => b.sizeBytes - a.sizeBytes || ((a.names[0] ?? "") < (b.names[0] ?? "") ? -1 : 1)).slice(0, MAX_IMAGES);
 }
