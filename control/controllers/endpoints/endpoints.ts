@@ -8,6 +8,7 @@ import { controllerOf, type Controller, type ControllerDeps } from "../controlle
 import { ENDPOINTS } from "../kinds.ts";
 import { isReady } from "../pods.ts";
 import { canonical, isSame } from "../template.ts";
+import { Pace } from "./pace.ts";
 import { addressesOf, canBeEndpoint, hasManagedEndpoints, hostnameOf, isHeadless, isIPv6, podsOf, targetPortOf, watchServicePods } from "./servicepods.ts";
 
 const NAME = "endpoint-controller";
@@ -15,6 +16,9 @@ const HEADLESS = "service.kubernetes.io/headless";
 export const ENDPOINTS_MANAGED_BY = "endpoints.kubernetes.io/managed-by";
 const OVER_CAPACITY = "endpoints.kubernetes.io/over-capacity";
 const MAX_ADDRESSES = 1000;
+/** The object is written as a whole: with a thousand addresses at most once a second. */
+const MS_PER_ADDRESS = 1;
+const MAX_PAUSE_MS = 1000;
 
 type Ports = NonNullable<EndpointSubset["ports"]>;
 
@@ -23,6 +27,7 @@ export function endpointsController(deps: ControllerDeps): Controller {
   const recorder = deps.recorderFor(NAME);
   const queue = new WorkQueue({ clock: deps.clock, backoff: { baseMs: 100, maxMs: 100_000 } });
   const caches = watchServicePods(deps, (key) => queue.add(key));
+  const pace = new Pace(queue, deps.clock);
   const published = deps.informers.for<Endpoints>(ENDPOINTS);
   const enqueue = (endpoints: Stored<Endpoints>): void => queue.add(keyOf(endpoints));
   published.addHandler({ add: enqueue, update: enqueue, delete: enqueue });
@@ -31,11 +36,13 @@ export function endpointsController(deps: ControllerDeps): Controller {
     const service = caches.services.lister.get(key);
     const current = published.lister.get(key);
     if (!service) return removeLeftover(key, current);
-    if (!hasManagedEndpoints(service)) return;
-    const wanted = endpointsOf(service, podsOf(caches, service), current);
+    if (!hasManagedEndpoints(service) || pace.mustWait(key)) return;
+    const pods = podsOf(caches, service);
+    const wanted = endpointsOf(service, pods, current);
     if (current && isSame(current.subsets ?? [], wanted.subsets ?? []) && isSame(current.metadata.labels, wanted.metadata.labels) && isSame(current.metadata.annotations ?? {}, wanted.metadata.annotations ?? {})) return;
     try {
       await (current ? client.update<Endpoints>(ENDPOINTS, wanted) : client.create<Endpoints>(ENDPOINTS, wanted));
+      pace.wrote(key, Math.min(pods.length * MS_PER_ADDRESS, MAX_PAUSE_MS));
     } catch (error) {
       if (isNamespaceTerminating(error)) return;
       const [reason, message] = current ? ["FailedToUpdateEndpoint", `Failed to update endpoint ${key}`] : ["FailedToCreateEndpoint", `Failed to create endpoint for service ${key}`];
@@ -46,6 +53,7 @@ export function endpointsController(deps: ControllerDeps): Controller {
 
   /** The service is gone; what was made for it goes too, what somebody else made stays. */
   async function removeLeftover(key: string, current: Stored<Endpoints> | undefined): Promise<void> {
+    pace.forget(key);
     if (current?.metadata.labels?.[ENDPOINTS_MANAGED_BY] !== NAME) return;
     const { namespace, name } = splitKey(key);
     await client.delete(ENDPOINTS, { namespace, name }).catch((error: unknown) => {

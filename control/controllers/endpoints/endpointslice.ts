@@ -9,11 +9,15 @@ import type { EndpointSlice, Node, Service, Stored } from "../../../api/types.ts
 import { controllerOf, type Controller, type ControllerDeps } from "../controller.ts";
 import { ENDPOINT_SLICE, NODE } from "../kinds.ts";
 import { PendingWrites } from "../writes.ts";
+import { Pace } from "./pace.ts";
 import { canBeEndpoint, hasManagedEndpoints, podsOf, watchServicePods, type ServicePods } from "./servicepods.ts";
 import { MANAGED_BY, planSlices, SERVICE_NAME, SLICE_CONTROLLER, type Backend, type SlicePlan } from "./sliceplan.ts";
 
 const NAME = "endpointslice-controller";
 const SERVICE_INDEX = "service";
+/** A change touches one slice of many, so proxies hear of it soon even in large services. */
+const MS_PER_ENDPOINT = 0.1;
+const MAX_PAUSE_MS = 500;
 
 export function endpointSliceController(deps: ControllerDeps): Controller {
   return new EndpointSliceController(deps).controller;
@@ -28,6 +32,7 @@ class EndpointSliceController {
   readonly #slices: Informer<EndpointSlice>;
   readonly #nodes: Informer<Node>;
   readonly #pending: PendingWrites;
+  readonly #pace: Pace;
   /** Services with pods on nodes that are not there (yet), by node name. */
   readonly #waitingForNode = new Map<string, Set<Key>>();
 
@@ -39,6 +44,7 @@ class EndpointSliceController {
     this.#slices = deps.informers.for<EndpointSlice>(ENDPOINT_SLICE, { labelSelector: `${MANAGED_BY}=${SLICE_CONTROLLER}` });
     this.#nodes = deps.informers.for<Node>(NODE);
     this.#pending = new PendingWrites(deps.clock, this.#slices.lister);
+    this.#pace = new Pace(this.#queue, deps.clock);
     this.#listen();
     this.controller = controllerOf({ name: NAME, queue: this.#queue, informers: deps.informers, reconcile: (key) => this.#reconcile(key) });
   }
@@ -70,10 +76,13 @@ class EndpointSliceController {
   async #reconcile(key: Key): Promise<void> {
     const service = this.#caches.services.lister.get(key);
     // What a deleted service leaves is the garbage collector's; one without selector has its slices made by others.
-    if (!service || !hasManagedEndpoints(service)) return;
+    if (!service || !hasManagedEndpoints(service)) return this.#pace.forget(key);
     if (this.#pending.isBehind(key)) return this.#queue.addAfter(key, 1000);
+    if (this.#pace.mustWait(key)) return;
     try {
-      await this.#apply(key, planSlices(service, this.#backendsOf(service), this.#slices.lister.byIndex(SERVICE_INDEX, key)));
+      const backends = this.#backendsOf(service);
+      await this.#apply(key, planSlices(service, backends, this.#slices.lister.byIndex(SERVICE_INDEX, key)));
+      this.#pace.wrote(key, Math.min(backends.length * MS_PER_ENDPOINT, MAX_PAUSE_MS));
     } catch (error) {
       if (isNamespaceTerminating(error)) return;
       this.#recorder.event(service, "Warning", "FailedToUpdateEndpointSlices", `Error updating Endpoint Slices for Service ${key}: ${(error as Error).message}`);

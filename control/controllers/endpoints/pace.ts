@@ -1,0 +1,27 @@
+// Keeps large objects from being rewritten for every single pod that changes: the larger, the longer between two writes.
+import type { WorkQueue } from "../../../api/client/workqueue.ts";
+import type { Clock } from "../../../lib/clock.ts";
+
+/** Spaces the writes of each key; a key that may not be written yet is put back into the queue for when it may. */
+export class Pace {
+  readonly #notBefore = new Map<string, number>();
+
+  constructor(private readonly queue: WorkQueue, private readonly clock: Clock) {}
+
+  /** Whether the key has to wait; it comes back by itself. */
+  mustWait(key: string): boolean {
+    const left = (this.#notBefore.get(key) ?? 0) - this.clock.now();
+    if (left > 0) this.queue.addAfter(key, left);
+    else this.#notBefore.delete(key);
+    return left > 0;
+  }
+
+  /** The key was written; the next write comes no sooner than `ms` from now. */
+  wrote(key: string, ms: number): void {
+    if (ms >= 1) this.#notBefore.set(key, this.clock.now() + ms);
+  }
+
+  forget(key: string): void {
+    this.#notBefore.delete(key);
+  }
+}
