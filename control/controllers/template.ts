@@ -5,7 +5,20 @@ export const POD_TEMPLATE_HASH = "pod-template-hash";
 
 /** Whether two values say the same: key order, null, undefined and empty lists make no difference. */
 export function isSame(a: unknown, b: unknown): boolean {
-  return a === b || canonical(a) === canonical(b);
+  if (a === b || (isNothing(a) && isNothing(b))) return true;
+  if (typeof a !== "object" || typeof b !== "object" || a === null || b === null) return false;
+  if (Array.isArray(a) || Array.isArray(b)) return Array.isArray(a) && Array.isArray(b) && a.length === b.length && a.every((item, index) => isSame(item, b[index]));
+  return hasSameFields(a as Record<string, unknown>, b as Record<string, unknown>);
+}
+
+function hasSameFields(a: Readonly<Record<string, unknown>>, b: Readonly<Record<string, unknown>>): boolean {
+  for (const key in a) if (!isSame(a[key], Object.hasOwn(b, key) ? b[key] : undefined)) return false;
+  for (const key in b) if (!Object.hasOwn(a, key) && !isNothing(b[key])) return false;
+  return true;
+}
+
+function isNothing(value: unknown): boolean {
+  return value === undefined || value === null || (Array.isArray(value) && value.length === 0);
 }
 
 /** Whether two templates make the same pods, the hash label aside. */

@@ -40,10 +40,10 @@ export function watchServicePods({ informers }: ControllerDeps, enqueue: (key: s
   return { services, pods };
 }
 
-/** The pods a service selects, by name. */
+/** The pods a service selects. */
 export function podsOf({ pods }: ServicePods, service: Stored<Service>): Stored<Pod>[] {
   const matcher = matcherOfLabels(service.spec?.selector);
-  return pods.lister.inNamespace(service.metadata.namespace ?? "").filter((pod) => matcher.matches(pod.metadata.labels)).sort((a, b) => (a.metadata.name < b.metadata.name ? -1 : 1));
+  return pods.lister.inNamespace(service.metadata.namespace ?? "").filter((pod) => matcher.matches(pod.metadata.labels));
 }
 
 /** Whether a service's endpoints are made here: it has a selector and is not a mere alias. */
