@@ -15,7 +15,7 @@ import { deploymentController } from "./deployment/deployment.ts";
 import { endpointSliceController } from "./endpoints/endpointslice.ts";
 import { garbageCollector } from "./garbagecollector/garbagecollector.ts";
 import { jobController } from "./job/job.ts";
-import { DAEMON_SET, DEPLOYMENT, ENDPOINT_SLICE, JOB, NODE, POD, REPLICA_SET, SERVICE, STATEFUL_SET } from "./kinds.ts";
+import { CONFIG_MAP, DAEMON_SET, DEPLOYMENT, ENDPOINT_SLICE, JOB, NODE, POD, REPLICA_SET, SERVICE, STATEFUL_SET } from "./kinds.ts";
 import { replicaSetController } from "./replicaset.ts";
 import { statefulSetController } from "./statefulset/statefulset.ts";
 
@@ -215,5 +215,37 @@ describe("in bad weather", () => {
     ], 60);
     const published = async (): Promise<(string | undefined)[]> => (await world.list<EndpointSlice>(ENDPOINT_SLICE)).flatMap((slice) => slice.endpoints ?? []).map((endpoint) => endpoint.targetRef?.name).toSorted();
     await eventually(async () => Bun.deepEquals(await published(), (await world.list<Pod>(POD)).map((pod) => pod.metadata.name).toSorted()), "the slices' rest");
+  });
+
+  test.each(SEEDS)("of a web of owners exactly what still has one stays (seed %p)", async (seed) => {
+    const world = new World(seed, [garbageCollector]);
+    const owners = new Map<string, readonly string[]>();
+    const uids = new Map<string, string>();
+    const deleted = new Set<string>();
+    world.start();
+    const add = async (): Promise<void> => {
+      const name = `o${owners.size}`;
+      const candidates = [...owners.keys()].filter((owner) => !deleted.has(owner));
+      const chosen = candidates.length === 0 || world.random() < 0.3 ? [] : [...new Set([pick(world.random, candidates), pick(world.random, candidates)])];
+      const ownerReferences = chosen.map((owner) => ({ apiVersion: "v1", kind: "ConfigMap", name: owner, uid: uids.get(owner) as string, blockOwnerDeletion: world.random() < 0.5 }));
+      const created = await world.client.create(CONFIG_MAP, { metadata: { name, namespace: "default", ...(chosen.length > 0 && { ownerReferences }) } });
+      owners.set(name, chosen);
+      uids.set(name, created.metadata.uid);
+    };
+    const remove = async (): Promise<void> => {
+      const name = pick(world.random, [...owners.keys()]);
+      const propagationPolicy = pick(world.random, ["Background", "Foreground"] as const);
+      await world.client.delete(CONFIG_MAP, { namespace: "default", name }, { propagationPolicy }).catch(() => undefined);
+      deleted.add(name);
+    };
+    for (let i = 0; i < 10; i++) await add();
+    await world.live([add, add, remove], 50);
+    /** Alive when nobody deleted it, and it never had an owner or still has a living one. */
+    const isAlive = (name: string): boolean => {
+      const references = owners.get(name) ?? [];
+      return !deleted.has(name) && (references.length === 0 || references.some(isAlive));
+    };
+    const expected = [...owners.keys()].filter(isAlive).toSorted();
+    await eventually(async () => Bun.deepEquals((await world.list(CONFIG_MAP)).map((object) => object.metadata.name).toSorted(), expected), "the web's rest");
   });
 });
