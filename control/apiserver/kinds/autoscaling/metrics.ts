@@ -98,9 +98,9 @@ function checkTarget(errors: FieldError[], path: string, target: Target | undefi
 }
 
 /** Current and wanted values, `cpu: 20%/50%`, of the first metrics. */
-export function metricsText(metrics: readonly Metric[] = [], statuses: readonly MetricStatus[] = []): string {
+export function metricsText(metrics: readonly Metric[] = [], statuses?: readonly MetricStatus[] | null): string {
   if (metrics.length === 0) return "<none>";
-  const shown = metrics.slice(0, SHOWN).map((metric, index) => metricText(metric, statuses[index])).join(", ");
+  const shown = metrics.slice(0, SHOWN).map((metric, index) => metricText(metric, statuses?.[index])).join(", ");
   return metrics.length > SHOWN ? `${shown} + ${metrics.length - SHOWN} more...` : shown;
 }
 

@@ -29,7 +29,7 @@ export function validateResize(pod: Pod, old: Pod): FieldError[] {
   const spec = pod.spec as PodSpec;
   const before = old.spec as PodSpec;
   const errors = validatePod(pod);
-  const order = [...orderErrors("containers", spec.containers, before.containers), ...orderErrors("initContainers", spec.initContainers ?? [], before.initContainers ?? [])];
+  const order = [...orderErrors("containers", spec.containers ?? [], before.containers), ...orderErrors("initContainers", spec.initContainers ?? [], before.initContainers ?? [])];
   if (order.length > 0) return [...errors, ...order];
   if (qosClass(spec) !== (old.status?.qosClass ?? qosClass(before))) errors.push(field.invalid("spec", pod.status?.qosClass ?? "", "Pod QOS Class may not change as a result of resizing"));
   for (const name of ["containers", "initContainers"] as const) {

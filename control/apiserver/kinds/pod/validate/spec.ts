@@ -19,7 +19,9 @@ const SYSTEMS = ["linux", "windows"];
 const MAX_INT = 2 ** 31 - 1;
 
 /** Everything wrong with a pod spec; `metadata` is the pod's own, absent in templates. */
-export function checkPodSpec(errors: FieldError[], path: string, spec: PodSpec, metadata?: ObjectMeta): void {
+export function checkPodSpec(errors: FieldError[], path: string, given: PodSpec, metadata?: ObjectMeta): void {
+  // Required, and yet the first thing that is missing.
+  const spec = given.containers ? given : { ...given, containers: [] };
   if (spec.terminationGracePeriodSeconds === undefined) errors.push(field.required(`${path}.terminationGracePeriodSeconds`));
   const volumes = checkVolumes(errors, `${path}.volumes`, spec.volumes, metadata);
   if (metadata?.name) checkEphemeralNames(errors, `${path}.volumes`, spec.volumes, metadata.name);
