@@ -85,6 +85,8 @@ function post({ url, host, port }: Place, { config, text, timeoutSeconds }: { co
   const ca = config.caBundle ? Buffer.from(config.caBundle, "base64").toString() : undefined;
   const serverName = url.hostname.replace(/^\[|\]$/g, "");
   const options: RequestOptions = {
+    // Said outright: no setting of the environment may turn verification off.
+    rejectUnauthorized: true,
     host, port, method: "POST", path: `${url.pathname}${url.search}`, agent: agentFor(`${serverName}\n${ca ?? ""}`), ...(ca && { ca }), ...(isIP(serverName) === 0 && { servername: serverName }),
     headers: { host: url.host, "content-type": "application/json", accept: "application/json, */*", "content-length": Buffer.byteLength(text), "user-agent": "kube-apiserver-admission" },
   };
