@@ -1,9 +1,10 @@
 import { afterEach, describe, expect, test } from "bun:test";
-import type { Job, JobSpec, Pod, Stored } from "../../../api/types.ts";
+import type { Job, JobSpec, OwnerReference, Pod, Stored } from "../../../api/types.ts";
 import { FakeClock, timestamp } from "../../../lib/clock.ts";
 import { becomes, consistently, eventually, TestCluster } from "../cluster.suite.ts";
 import { findCondition } from "../conditions.ts";
 import { JOB, POD } from "../kinds.ts";
+import { TRACKING_FINALIZER } from "./assess.ts";
 import { IndexSet } from "./indexes.ts";
 import { jobController } from "./job.ts";
 
@@ -24,6 +25,8 @@ const aJob = (spec: Partial<JobSpec> = {}): Job => ({
   metadata: { name: "work", namespace: "default" },
   spec: { parallelism: 1, completions: 1, backoffLimit: 6, selector: { matchLabels: labels }, template: { metadata: { labels }, spec: { restartPolicy: "Never", containers: [{ name: "c", image: "i" }] } }, ...spec },
 });
+const aTrackedPod = (name: string): Pod => ({ metadata: { name, namespace: "default", labels, finalizers: [TRACKING_FINALIZER] }, spec: { containers: [{ name: "c", image: "i" }] } });
+const controlledBy = (job: Stored<Job>): OwnerReference => ({ apiVersion: "batch/v1", kind: "Job", name: job.metadata.name, uid: job.metadata.uid, controller: true });
 const podsOf = async (cluster: TestCluster): Promise<Stored<Pod>[]> => (await cluster.list<Pod>(POD)).toSorted((a, b) => a.metadata.name.localeCompare(b.metadata.name));
 const activeOf = async (cluster: TestCluster): Promise<Stored<Pod>[]> => (await podsOf(cluster)).filter((pod) => pod.status?.phase !== "Succeeded" && pod.status?.phase !== "Failed" && !pod.metadata.deletionTimestamp);
 const indexes = async (cluster: TestCluster): Promise<(string | undefined)[]> => (await activeOf(cluster)).map((pod) => pod.metadata.annotations?.["batch.kubernetes.io/job-completion-index"]).toSorted();
@@ -177,6 +180,46 @@ describe("a Job", () => {
     await becomes(async () => (await activeOf(cluster)).length, 1);
     await cluster.client.delete(JOB, { namespace: "default", name: job.metadata.name });
     await becomes(async () => (await podsOf(cluster)).map((pod) => pod.metadata.finalizers ?? []), [[]]);
+  });
+
+  test("a pod adopted while it was about to be let go keeps its finalizer", async () => {
+    const cluster = await aCluster();
+    const patch = cluster.client.patch.bind(cluster.client);
+    let adopted = false;
+    cluster.client.patch = async (...request) => {
+      if (!adopted) {
+        adopted = true;
+        const job = await cluster.create(JOB, aJob());
+        await cluster.change<Pod>(POD, "lost", (pod) => (pod.metadata.ownerReferences = [controlledBy(job)]));
+      }
+      return patch(...request) as never;
+    };
+    await cluster.create(POD, aTrackedPod("lost"));
+    await eventually(() => adopted);
+    await consistently(async () => (await cluster.get<Pod>(POD, "lost")).metadata.finalizers?.length === 1);
+  });
+
+  test("a pod whose Job the cache does not know yet keeps its finalizer", async () => {
+    const cluster = new TestCluster({ clock });
+    clusters.push(cluster);
+    const watch = cluster.client.watch.bind(cluster.client);
+    let isHeld = true;
+    cluster.client.watch = async function* (kind, options) {
+      for await (const event of watch(kind, options)) {
+        // The test lets go of it from outside.
+        // oxlint-disable-next-line no-unmodified-loop-condition
+        while (isHeld && kind === JOB && event.type === "ADDED") await Bun.sleep(1);
+        yield event as never;
+      }
+    };
+    await cluster.start(jobController);
+    const job = await cluster.create(JOB, aJob());
+    await cluster.create(POD, { ...aTrackedPod("early"), metadata: { ...aTrackedPod("early").metadata, ownerReferences: [controlledBy(job)] } });
+    await consistently(async () => (await cluster.get<Pod>(POD, "early")).metadata.finalizers?.length === 1);
+    isHeld = false;
+    await end(cluster, await cluster.get<Pod>(POD, "early"), "Succeeded");
+    await becomes(async () => (await jobOf(cluster)).status?.succeeded, 1);
+    expect(await podsOf(cluster)).toHaveLength(1);
   });
 
   test("another controller's Job is left alone", async () => {

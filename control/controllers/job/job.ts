@@ -7,7 +7,7 @@ import { WorkQueue } from "../../../api/client/workqueue.ts";
 import { runWorkers } from "../../../api/client/workers.ts";
 import { isConflict, isNamespaceTerminating, isNotFound, orAbsent } from "../../../api/errors.ts";
 import { matcherOf } from "../../../api/selectors.ts";
-import type { Job, JobStatus, Pod, Stored } from "../../../api/types.ts";
+import type { Job, JobStatus, OwnerReference, Pod, Stored } from "../../../api/types.ts";
 import type { Clock } from "../../../lib/clock.ts";
 import { LruMap } from "../../../lib/lru.ts";
 import { findCondition } from "../conditions.ts";
@@ -180,14 +180,15 @@ class JobController {
       return released;
     } catch (error) {
       if (isNotFound(error)) return undefined;
-      if (!isConflict(error)) throw error;
+      // An orphan that changed may just have been adopted: whether to let it go has to be asked anew.
+      if (!isConflict(error) || key === undefined) throw error;
     }
     // The list of finalizers is replaced as a whole: on a newer pod it has to be read again.
     const latest = await orAbsent(this.#client.get<Pod>(POD, { name, namespace }));
     if (latest?.metadata.uid !== uid) return undefined;
     if (isForgotten && isFinished(latest)) throw new Error(`pod ${name} ended before it could be deleted; it has to be counted`);
     // It may have been let go already, by a write whose answer was lost: a cache that does not know would count it again.
-    if (key !== undefined && !hasTracking(latest)) this.#pendingPods.wrote(key, latest);
+    if (!hasTracking(latest)) this.#pendingPods.wrote(key, latest);
     return this.#release(key, latest, isForgotten);
   }
 
@@ -196,9 +197,15 @@ class JobController {
     if (!pod || !hasTracking(pod)) return;
     const reference = controllerRefOf(pod);
     if (reference && reference.kind !== "Job") return;
-    const job = resolveController(this.#jobs, pod);
+    const job = resolveController(this.#jobs, pod) ?? (reference && (await this.#liveJob(reference, pod)));
     if (job && ((job.spec?.managedBy ?? OURS) !== OURS || !isFinishedJob(job))) return;
     await this.#release(undefined, pod);
+  }
+
+  /** The pods' cache may be ahead of the Jobs': a pod let go because its Job is still unknown would never be counted. */
+  async #liveJob(reference: OwnerReference, pod: Stored<Pod>): Promise<Stored<Job> | undefined> {
+    const job = await orAbsent(this.#client.get<Job>(JOB, { name: reference.name, namespace: pod.metadata.namespace ?? "" }));
+    return job?.metadata.uid === reference.uid ? job : undefined;
   }
 
   async #writeStatus(key: Key, job: Stored<Job>, status: JobStatus): Promise<Stored<Job>> {
