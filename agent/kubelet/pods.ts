@@ -9,6 +9,7 @@ import type { NodeServices } from "./services.ts";
 import { PodWorker, removePodFromRuntime, type WorkerOptions } from "./worker.ts";
 
 const log = logger("pods");
+const ORPHAN_GRACE_SECONDS = 1;
 
 export class Pods {
   readonly #workers = new Map<string, PodWorker>();
@@ -104,7 +105,8 @@ export class Pods {
     const observed = node.cache.get(uid);
     if (observed) {
       log.info({ pod: `${observed.namespace}/${observed.name}`, uid }, "removing a pod that is no longer wanted");
-      await killPod(node, undefined, observed, { signal: this.signal });
+      // Whoever removed the pod's object has not waited for it either (upstream's grace for such pods, too).
+      await killPod(node, undefined, observed, { graceSeconds: ORPHAN_GRACE_SECONDS, signal: this.signal });
       await removePodFromRuntime(node, uid);
     }
     await node.volumes.teardown(uid);
