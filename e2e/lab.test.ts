@@ -3,8 +3,8 @@ import { join } from "node:path";
 import { application, eventually, Kubectl, must, sampleImage } from "./support.ts";
 
 const LAB = join(import.meta.dir, "..", "scripts", "lab");
-const directory = "/tmp/minik8s-e2e-lab";
-const env = { MINIK8S_LAB_DIR: directory };
+const directory = "/var/lib/minik8s-lab-e2e";
+const env = { MINIK8S_LAB: "e2e" };
 const kubectl = new Kubectl(join(directory, "admin.conf"));
 
 beforeAll(async () => {
