@@ -4,6 +4,7 @@ import { formatLabelSelector } from "../../../../api/selectors.ts";
 import type { ControllerRevision, DaemonSet } from "../../../../api/types.ts";
 import { define } from "../define.ts";
 import { defaultPodSpec } from "../pod/spec-defaults.ts";
+import { warnOfTemplate } from "../pod/warnings.ts";
 import { ageColumn, integer, nameColumn, printer, text, wide } from "../print/columns.ts";
 import { containerColumns, formatLabels } from "../print/format.ts";
 import { amountOf, checkAtMost100Percent, checkImmutable, checkIntOrPercent, checkNonNegative, isEqual } from "../validation/values.ts";
@@ -23,8 +24,12 @@ export const daemonSetStrategy = define<DaemonSet>({
     if (spec.updateStrategy.type === "RollingUpdate") spec.updateStrategy.rollingUpdate = { maxUnavailable: 1, maxSurge: 0, ...spec.updateStrategy.rollingUpdate };
     defaultPodSpec(spec.template?.spec);
   },
-  prepareForCreate: (set) => setTemplateGeneration(set, 1),
-  prepareForUpdate(set, old) {
+  prepareForCreate(set, context) {
+    setTemplateGeneration(set, 1);
+    warnOfTemplate(set.spec?.template, context);
+  },
+  prepareForUpdate(set, old, context) {
+    warnOfTemplate(set.spec?.template, context, { old: old.spec?.template });
     const before = templateGeneration(old);
     setTemplateGeneration(set, isEqual(set.spec?.template, old.spec?.template) ? before : before + 1);
   },

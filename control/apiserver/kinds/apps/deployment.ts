@@ -4,6 +4,7 @@ import { matcherOf, SelectorError } from "../../../../api/selectors.ts";
 import type { Deployment, DeploymentSpec } from "../../../../api/types.ts";
 import { define } from "../define.ts";
 import { defaultPodSpec } from "../pod/spec-defaults.ts";
+import { warnOfTemplate } from "../pod/warnings.ts";
 import { ageColumn, integer, nameColumn, printer, text, wide } from "../print/columns.ts";
 import { containerColumns } from "../print/format.ts";
 import { warnOfDottedName } from "../validation/warnings.ts";
@@ -21,8 +22,12 @@ export const deploymentStrategy = define<Deployment>({
     if (spec.strategy.type === "RollingUpdate") spec.strategy.rollingUpdate = { maxUnavailable: "25%", maxSurge: "25%", ...spec.strategy.rollingUpdate };
     defaultPodSpec(spec.template?.spec);
   },
-  prepareForCreate: (deployment, context) => warnOfDottedName(deployment, context),
-  prepareForUpdate(deployment, old) {
+  prepareForCreate(deployment, context) {
+    warnOfDottedName(deployment, context);
+    warnOfTemplate(deployment.spec?.template, context);
+  },
+  prepareForUpdate(deployment, old, context) {
+    warnOfTemplate(deployment.spec?.template, context, { old: old.spec?.template });
     // Annotations are copied to replica sets, so their change is one for the controller too.
     if (!isEqual(deployment.metadata.annotations ?? {}, old.metadata.annotations ?? {})) deployment.metadata.generation = (old.metadata.generation ?? 0) + 1;
   },

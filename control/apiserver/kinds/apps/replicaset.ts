@@ -5,6 +5,7 @@ import type { ReplicaSet, ReplicationController } from "../../../../api/types.ts
 import { define } from "../define.ts";
 import { defaultPodSpec } from "../pod/spec-defaults.ts";
 import { checkPodTemplate } from "../pod/validate/template.ts";
+import { warnOfTemplate } from "../pod/warnings.ts";
 import { ageColumn, integer, nameColumn, printer, text, wide, type ColumnOf } from "../print/columns.ts";
 import { containerColumns, formatLabels } from "../print/format.ts";
 import { checkImmutable, checkNonNegative } from "../validation/values.ts";
@@ -32,7 +33,11 @@ export const replicaSetStrategy = define<ReplicaSet>({
     spec.replicas ??= 1;
     defaultPodSpec(spec.template?.spec);
   },
-  prepareForCreate: (set, context) => warnOfDottedName(set, context),
+  prepareForCreate(set, context) {
+    warnOfDottedName(set, context);
+    warnOfTemplate(set.spec?.template, context);
+  },
+  prepareForUpdate: (set, old, context) => warnOfTemplate(set.spec?.template, context, { old: old.spec?.template }),
   validate({ spec }) {
     if (!spec) return [field.required("spec")];
     const errors: FieldError[] = [];
@@ -68,7 +73,11 @@ export const replicationControllerStrategy = define<ReplicationController>({
     if (Object.keys(spec.selector ?? {}).length === 0) spec.selector = { ...labels };
     if (Object.keys(metadata.labels ?? {}).length === 0) metadata.labels = { ...labels };
   },
-  prepareForCreate: (controller, context) => warnOfDottedName(controller, context),
+  prepareForCreate(controller, context) {
+    warnOfDottedName(controller, context);
+    warnOfTemplate(controller.spec?.template, context);
+  },
+  prepareForUpdate: (controller, old, context) => warnOfTemplate(controller.spec?.template, context, { old: old.spec?.template }),
   validate: ({ spec }) => controllerErrors(spec ?? {}),
   subresources: { status: { validateUpdate: ({ status }, { status: old }) => statusErrors(status, old, STATUS) } },
   defaultPropagation: "Orphan",

@@ -5,6 +5,7 @@ import type { PodTemplateSpec, StatefulSet } from "../../../../api/types.ts";
 import { checkClaimSpec } from "../core/claim-spec.ts";
 import { define } from "../define.ts";
 import { defaultPodSpec } from "../pod/spec-defaults.ts";
+import { warnOfTemplate } from "../pod/warnings.ts";
 import { ageColumn, nameColumn, printer, text } from "../print/columns.ts";
 import { containerColumns } from "../print/format.ts";
 import { check, dnsLabel, forPrefix } from "../validation/names.ts";
@@ -35,6 +36,8 @@ export const statefulSetStrategy = define<StatefulSet>({
     }
     defaultPodSpec(spec.template?.spec);
   },
+  prepareForCreate: ({ spec }, context) => warnOfTemplate(spec?.template, context),
+  prepareForUpdate: ({ spec }, old, context) => warnOfTemplate(spec?.template, context, { old: old.spec?.template }),
   validateName: forPrefix(dnsLabel),
   validate: ({ spec }) => specErrors(spec),
   validateUpdate({ spec }, { spec: old }) {

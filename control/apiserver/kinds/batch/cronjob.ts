@@ -5,6 +5,7 @@ import type { CronJob } from "../../../../api/types.ts";
 import { cronError, isTimeZone } from "../../../../lib/cron.ts";
 import { define } from "../define.ts";
 import { defaultPodSpec } from "../pod/spec-defaults.ts";
+import { warnOfTemplate } from "../pod/warnings.ts";
 import { ageColumn, integer, nameColumn, printer, text, wide } from "../print/columns.ts";
 import { since } from "../print/duration.ts";
 import { containerColumns } from "../print/format.ts";
@@ -16,6 +17,7 @@ import { warnOfManyIndexes } from "./job.ts";
 type Spec = NonNullable<CronJob["spec"]>;
 // What the controller appends makes a Job name of at most 63.
 const MAX_NAME = 52;
+const TEMPLATE = "spec.jobTemplate.spec.template";
 
 export const cronJobStrategy = define<CronJob>({
   group: "batch", kind: "CronJob",
@@ -23,8 +25,10 @@ export const cronJobStrategy = define<CronJob>({
   prepareForCreate(cron, context) {
     warnOfDottedName(cron, context);
     warnOfManyIndexes(cron.spec?.jobTemplate?.spec, context, "spec.jobTemplate.spec");
+    warnOfTemplate(cron.spec?.jobTemplate?.spec?.template, context, { path: TEMPLATE });
   },
-  prepareForUpdate({ spec }, _, context) {
+  prepareForUpdate({ spec }, old, context) {
+    warnOfTemplate(spec?.jobTemplate?.spec?.template, context, { path: TEMPLATE, old: old.spec?.jobTemplate?.spec?.template });
     if (spec?.schedule?.includes("TZ")) context.warn("cannot use TZ or CRON_TZ in spec.spec.schedule, use timeZone instead, see https://kubernetes.io/docs/concepts/workloads/controllers/cron-jobs/ for more details");
   },
   validate: ({ spec }) => specErrors(spec),

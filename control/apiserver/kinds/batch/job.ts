@@ -4,6 +4,7 @@ import { formatLabelSelector, matcherOf, SelectorError } from "../../../../api/s
 import type { Job, JobSpec } from "../../../../api/types.ts";
 import { define } from "../define.ts";
 import { defaultPodSpec } from "../pod/spec-defaults.ts";
+import { warnOfTemplate } from "../pod/warnings.ts";
 import { ageColumn, nameColumn, printer, text, wide } from "../print/columns.ts";
 import { humanDuration } from "../print/duration.ts";
 import { containerColumns } from "../print/format.ts";
@@ -38,7 +39,9 @@ export const jobStrategy = define<Job>({
     if (labels && Object.keys(job.metadata.labels ?? {}).length === 0) job.metadata.labels = { ...labels };
     warnOfDottedName(job, context);
     warnOfManyIndexes(job.spec, context, "spec");
+    warnOfTemplate(job.spec?.template, context);
   },
+  prepareForUpdate: ({ spec }, old, context) => warnOfTemplate(spec?.template, context, { old: old.spec?.template }),
   validate: (job) => jobErrors(job),
   validateUpdate: jobUpdateErrors,
   subresources: { status: { validateUpdate: jobStatusErrors } },

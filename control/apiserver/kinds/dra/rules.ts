@@ -3,6 +3,7 @@ import { field, type FieldError } from "../../../../api/errors.ts";
 import type { DeviceClass } from "../../../../api/types.ts";
 import { checkDriverName } from "../storage/rules.ts";
 import { check, dnsSubdomain, type NameRule } from "../validation/names.ts";
+import { repeatsOf } from "../validation/values.ts";
 
 type Spec = NonNullable<DeviceClass["spec"]>;
 export type Selector = NonNullable<Spec["selectors"]>[number];
@@ -21,8 +22,7 @@ export function checkItems<T>(errors: FieldError[], path: string, items: readonl
   if (max !== undefined && items.length > max) return void errors.push(field.tooMany(path, items.length, max));
   for (const [index, value] of items.entries()) item(value, `${path}[${index}]`);
   if (!key) return;
-  const keys = items.map(key);
-  for (const [index, name] of keys.entries()) if (keys.indexOf(name) < index) errors.push(field.duplicate(`${path}[${index}]`, name));
+  for (const index of repeatsOf(items, key)) errors.push(field.duplicate(`${path}[${index}]`, key(items[index] as T)));
 }
 
 /** The name of a pool: subdomains with slashes between them. */

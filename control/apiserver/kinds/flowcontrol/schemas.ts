@@ -6,7 +6,7 @@ import { define } from "../define.ts";
 import { ageColumn, nameColumn, printer, text } from "../print/columns.ts";
 import type { UpdateRules } from "../strategy.ts";
 import { check, dnsSubdomain } from "../validation/names.ts";
-import { isEqual } from "../validation/values.ts";
+import { isEqual, repeatsOf } from "../validation/values.ts";
 import { checkRule } from "./rules.ts";
 
 type SchemaSpec = NonNullable<FlowSchema["spec"]>;
@@ -24,9 +24,10 @@ const status: UpdateRules<WithConditions> = {
   validateUpdate({ status: now }) {
     const errors: FieldError[] = [];
     const conditions = now?.conditions ?? [];
+    const repeats = repeatsOf(conditions, ({ type }) => type);
     for (const [index, { type }] of conditions.entries()) {
       const path = `status.conditions[${index}].type`;
-      if (conditions.findIndex((other) => other.type === type) < index) errors.push(field.duplicate(path, type));
+      if (repeats.has(index)) errors.push(field.duplicate(path, type));
       if (!type) errors.push(field.required(path));
     }
     return errors;

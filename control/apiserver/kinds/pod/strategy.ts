@@ -3,6 +3,7 @@ import type { Pod, PodCondition, PodSpec } from "../../../../api/types.ts";
 import { define } from "../define.ts";
 import type { StrategyContext } from "../strategy.ts";
 import { warnOfDottedName } from "../validation/warnings.ts";
+import { warnOfPod } from "./warnings.ts";
 import { defaultPod } from "./defaults.ts";
 import { keepIdentity } from "./identity.ts";
 import { podPrinter } from "./printer.ts";
@@ -35,6 +36,7 @@ function prepareForCreate(pod: Pod, context: StrategyContext): void {
   const spec = pod.spec as PodSpec | undefined;
   const { now } = context;
   warnOfDottedName(pod, context, "the Pod's hostname");
+  warnOfPod(spec, pod.metadata, context);
   if (!spec) return;
   pod.status = { phase: "Pending", qosClass: qosClass(spec) };
   if (spec.schedulingGates?.length) {

@@ -7,7 +7,7 @@ import { checkContainerResources } from "../pod/validate/resources.ts";
 import { checkTolerations } from "../pod/validate/scheduling.ts";
 import { checkLabels } from "../validation/labels.ts";
 import { check, dnsLabel } from "../validation/names.ts";
-import { checkImmutable, checkOptionalOneOf, isEqual } from "../validation/values.ts";
+import { checkImmutable, checkOptionalOneOf, repeatsOf } from "../validation/values.ts";
 
 const HIGHEST_OF_USERS = 1_000_000_000;
 const SYSTEM_VALUES: Readonly<Record<string, number>> = { "system-node-critical": 2_000_001_000, "system-cluster-critical": 2_000_000_000 };
@@ -59,11 +59,7 @@ export const runtimeClassStrategy = define<RuntimeClass>({
     if (scheduling?.nodeSelector) checkLabels(errors, "scheduling.nodeSelector", scheduling.nodeSelector);
     const tolerations = scheduling?.tolerations ?? [];
     checkTolerations(errors, "scheduling.tolerations", tolerations);
-    for (const [index, toleration] of tolerations.entries()) {
-      const { tolerationSeconds: _, ...key } = toleration;
-      const isRepeated = tolerations.slice(0, index).some(({ tolerationSeconds: __, ...other }) => isEqual(key, other));
-      if (isRepeated) errors.push(field.duplicate(`scheduling.tolerations[${index}]`, toleration));
-    }
+    for (const index of repeatsOf(tolerations, ({ key, operator, value, effect }) => JSON.stringify([key, operator, value, effect]))) errors.push(field.duplicate(`scheduling.tolerations[${index}]`, tolerations[index]));
     return errors;
   },
   validateUpdate({ handler }, { handler: old }) {

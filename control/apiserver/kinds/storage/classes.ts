@@ -4,7 +4,7 @@ import { labelKeyErrors } from "../../../../api/labels.ts";
 import type { KubeObject, StorageClass, VolumeAttributesClass } from "../../../../api/types.ts";
 import { define } from "../define.ts";
 import { ageColumn, boolean, nameColumn, printer, text } from "../print/columns.ts";
-import { checkImmutable, checkOptionalOneOf, isEqual } from "../validation/values.ts";
+import { checkImmutable, checkOptionalOneOf, isEqual, repeatsOf } from "../validation/values.ts";
 import { checkParameters, checkProvisioner } from "./rules.ts";
 
 type Term = NonNullable<StorageClass["allowedTopologies"]>[number];
@@ -19,9 +19,10 @@ export const storageClassStrategy = define<StorageClass>({
     checkParameters(errors, storage.parameters ?? {});
     checkOptionalOneOf(errors, "reclaimPolicy", storage.reclaimPolicy, ["Delete", "Retain"]);
     checkOptionalOneOf(errors, "volumeBindingMode", storage.volumeBindingMode, ["Immediate", "WaitForFirstConsumer"]);
+    const repeats = repeatsOf(storage.allowedTopologies ?? [], (term) => JSON.stringify(term));
     for (const [index, term] of (storage.allowedTopologies ?? []).entries()) {
       checkTopology(errors, `allowedTopologies[${index}]`, term);
-      if (storage.allowedTopologies?.slice(0, index).some((other) => isEqual(other, term))) errors.push(field.duplicate(`allowedTopologies[${index}].matchLabelExpressions`, ""));
+      if (repeats.has(index)) errors.push(field.duplicate(`allowedTopologies[${index}].matchLabelExpressions`, ""));
     }
     return errors;
   },
@@ -41,12 +42,13 @@ export const storageClassStrategy = define<StorageClass>({
 });
 
 function checkTopology(errors: FieldError[], path: string, { matchLabelExpressions: expressions = [] }: Term): void {
+  const repeats = repeatsOf(expressions, ({ key }) => key);
   for (const [index, { key, values = [] }] of expressions.entries()) {
     const at = `${path}.matchLabelExpressions[${index}]`;
     if (values.length === 0) errors.push(field.required(`${at}.values`));
-    for (const [valueIndex, value] of values.entries()) if (values.indexOf(value) < valueIndex) errors.push(field.duplicate(`${at}.values[${valueIndex}]`, value));
+    for (const valueIndex of repeatsOf(values)) errors.push(field.duplicate(`${at}.values[${valueIndex}]`, values[valueIndex]));
     for (const sentence of labelKeyErrors(key)) errors.push(field.invalid(`${at}.key`, key, sentence));
-    if (expressions.findIndex((other) => other.key === key) < index) errors.push(field.duplicate(`${at}.key`, key));
+    if (repeats.has(index)) errors.push(field.duplicate(`${at}.key`, key));
   }
 }
 

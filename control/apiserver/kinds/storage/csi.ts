@@ -7,7 +7,7 @@ import { ageColumn, boolean, integer, nameColumn, printer, text } from "../print
 import type { StrategyContext } from "../strategy.ts";
 import { checkSelector } from "../validation/labels.ts";
 import { check, dnsSubdomain, qualifiedName } from "../validation/names.ts";
-import { checkImmutable, checkNonNegative, checkOptionalOneOf, isEqual } from "../validation/values.ts";
+import { checkImmutable, checkNonNegative, checkOptionalOneOf, isEqual, repeatsOf } from "../validation/values.ts";
 import { checkDriverName } from "./rules.ts";
 
 type DriverSpec = NonNullable<CSIDriver["spec"]>;
@@ -59,9 +59,10 @@ function driverErrors(spec: DriverSpec): FieldError[] {
   for (const name of FLAGS) if (spec[name] === undefined) errors.push(field.required(`spec.${name === "attachRequired" ? "attachedRequired" : name}`));
   checkOptionalOneOf(errors, "spec.fsGroupPolicy", spec.fsGroupPolicy, ["File", "None", "ReadWriteOnceWithFSType"]);
   const requests = spec.tokenRequests ?? [];
+  const repeats = repeatsOf(requests, ({ audience }) => audience);
   for (const [index, { audience, expirationSeconds: seconds }] of requests.entries()) {
     const path = `spec.tokenRequests[${index}]`;
-    if (requests.findIndex((other) => other.audience === audience) < index) errors.push(field.duplicate(`${path}.audience`, audience));
+    if (repeats.has(index)) errors.push(field.duplicate(`${path}.audience`, audience));
     else if (seconds !== undefined && seconds < MIN_TOKEN_SECONDS) errors.push(field.invalid(`${path}.expirationSeconds`, seconds, "may not specify a duration less than 10 minutes"));
     else if (seconds !== undefined && seconds > MAX_TOKEN_SECONDS) errors.push(field.invalid(`${path}.expirationSeconds`, seconds, "may not specify a duration larger than 2^32 seconds"));
   }
@@ -78,16 +79,18 @@ export const csiNodeStrategy = define<CSINode>({
   validate({ spec }) {
     const errors: FieldError[] = [];
     const drivers = spec?.drivers ?? [];
+    const repeats = repeatsOf(drivers, ({ name }) => name);
     for (const [index, driver] of drivers.entries()) {
       checkNodeDriver(errors, `spec.drivers[${index}]`, driver);
-      if (drivers.findIndex(({ name }) => name === driver.name) < index) errors.push(field.duplicate(`spec.drivers[${index}].name`, driver.name));
+      if (repeats.has(index)) errors.push(field.duplicate(`spec.drivers[${index}].name`, driver.name));
     }
     return errors;
   },
   validateUpdate({ spec }, { spec: old }) {
     const errors: FieldError[] = [];
+    const byName = new Map((spec?.drivers ?? []).map((driver) => [driver.name, driver]));
     for (const before of old?.drivers ?? []) {
-      const { allocatable: _, ...now } = spec?.drivers?.find(({ name }) => name === before.name) ?? before;
+      const { allocatable: _, ...now } = byName.get(before.name) ?? before;
       const { allocatable: __, ...was } = before;
       checkImmutable(errors, "spec.drivers", now, was);
     }
@@ -101,9 +104,10 @@ function checkNodeDriver(errors: FieldError[], path: string, { name, nodeID, all
   if (!nodeID) errors.push(field.required(`${path}.nodeID`));
   else if (nodeID.length > MAX_NODE_ID) errors.push(field.invalid(`${path}.nodeID`, nodeID, `must be ${MAX_NODE_ID} characters or less`));
   checkNonNegative(errors, `${path}.allocatable.count`, allocatable?.count);
+  const repeats = repeatsOf(topologyKeys);
   for (const [index, key] of topologyKeys.entries()) {
     if (key === "") errors.push(field.required(path));
-    if (topologyKeys.indexOf(key) < index) errors.push(field.duplicate(path, key));
+    if (repeats.has(index)) errors.push(field.duplicate(path, key));
     check(errors, path, key, qualifiedName);
   }
 }

@@ -1,6 +1,7 @@
 // Rules for the conditions of a status, where a kind has those every newer kind has.
 import { field, type FieldError } from "../../../../api/errors.ts";
 import { check, patternSentence, qualifiedName } from "./names.ts";
+import { repeatsOf } from "./values.ts";
 
 const STATUSES = ["False", "True", "Unknown"];
 const REASON = "[A-Za-z]([A-Za-z0-9_,:]*[A-Za-z0-9_])?";
@@ -19,8 +20,9 @@ export interface StatusCondition {
 
 /** Each type once, each condition complete. */
 export function checkConditions(errors: FieldError[], path: string, conditions: readonly StatusCondition[] = []): void {
+  const repeats = repeatsOf(conditions, ({ type }) => type);
   for (const [index, condition] of conditions.entries()) {
-    if (conditions.findIndex(({ type }) => type === condition.type) < index) errors.push(field.duplicate(`${path}[${index}].type`, condition.type));
+    if (repeats.has(index)) errors.push(field.duplicate(`${path}[${index}].type`, condition.type));
     checkCondition(errors, `${path}[${index}]`, condition);
   }
 }

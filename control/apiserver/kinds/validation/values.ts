@@ -75,3 +75,15 @@ function percentOf(value: IntOrString | undefined): number | undefined {
 export function wrong(path: string, detail: string): FieldError {
   return { field: path, reason: "FieldValueInvalid", message: `Invalid value: ${detail}` };
 }
+
+/** The places of items that were there before, by key; in one pass, however long the list. */
+export function repeatsOf<T>(items: readonly T[], key: (item: T) => unknown = (item) => item): ReadonlySet<number> {
+  const seen = new Set<unknown>();
+  const repeats = new Set<number>();
+  for (const [index, item] of items.entries()) {
+    const name = key(item);
+    if (seen.has(name)) repeats.add(index);
+    seen.add(name);
+  }
+  return repeats;
+}

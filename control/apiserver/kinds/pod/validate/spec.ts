@@ -4,7 +4,7 @@ import type { ObjectMeta, PodSpec } from "../../../../../api/types.ts";
 import { checkContainerResourceName, checkResourceList } from "../../core/resources.ts";
 import { checkLabels } from "../../validation/labels.ts";
 import { check, dnsLabel, dnsSubdomain, qualifiedName } from "../../validation/names.ts";
-import { checkOneOf, checkOptionalOneOf } from "../../validation/values.ts";
+import { checkOneOf, checkOptionalOneOf, repeatsOf } from "../../validation/values.ts";
 import { checkContainers } from "./containers.ts";
 import { contextOf } from "./context.ts";
 import { checkNames } from "./dns.ts";
@@ -42,9 +42,10 @@ function checkPlacement(errors: FieldError[], path: string, spec: PodSpec): void
   if (affinity) checkAffinity(errors, `${path}.affinity`, affinity);
   for (const [index, { conditionType }] of (readinessGates ?? []).entries()) check(errors, `${path}.readinessGates[${index}].conditionType`, conditionType, qualifiedName);
   const gates = (schedulingGates ?? []).map(({ name }) => name);
+  const repeats = repeatsOf(gates);
   for (const [index, name] of gates.entries()) {
     check(errors, `${path}.schedulingGates[${index}]`, name, qualifiedName);
-    if (gates.indexOf(name) < index) errors.push(field.duplicate(`${path}.schedulingGates[${index}]`, name));
+    if (repeats.has(index)) errors.push(field.duplicate(`${path}.schedulingGates[${index}]`, name));
   }
   if (topologySpreadConstraints) checkSpread(errors, `${path}.topologySpreadConstraints`, topologySpreadConstraints);
   if (tolerations) checkTolerations(errors, `${path}.tolerations`, tolerations);
