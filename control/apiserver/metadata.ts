@@ -4,8 +4,9 @@ import { field, type FieldError } from "../../api/errors.ts";
 import { labelKeyErrors, labelValueErrors } from "../../api/labels.ts";
 import type { AnyObject, ObjectMeta, OwnerReference } from "../../api/types.ts";
 import { equalJson } from "./json.ts";
-import { dnsLabelErrors, dnsSubdomainErrors, pathSegmentErrors } from "./names.ts";
+import { dnsLabel, dnsSubdomain, forPrefix, pathSegment } from "./kinds/validation/names.ts";
 
+const validObjectName = forPrefix(dnsSubdomain);
 const MAX_ANNOTATION_BYTES = 256 * 1024;
 const IMMUTABLE = "field is immutable";
 const ORPHAN = "orphan";
@@ -34,20 +35,20 @@ export function validateMetadataUpdate({ metadata: next }: AnyObject, { metadata
   return errors;
 }
 
-function nameErrors(metadata: ObjectMeta, { validateName = dnsSubdomainErrors }: MetadataRules): FieldError[] {
+function nameErrors(metadata: ObjectMeta, { validateName = validObjectName }: MetadataRules): FieldError[] {
   const { name = "", generateName = "" } = metadata;
   const errors: FieldError[] = [];
   if (generateName !== "") for (const sentence of validateName(generateName, true)) errors.push(field.invalid("metadata.generateName", generateName, sentence));
   if (name === "") return [...errors, field.required("metadata.name", "name or generateName is required")];
   const sentences = validateName(name, false);
-  for (const sentence of sentences.length > 0 ? sentences : pathSegmentErrors(name)) errors.push(field.invalid("metadata.name", name, sentence));
+  for (const sentence of sentences.length > 0 ? sentences : pathSegment(name)) errors.push(field.invalid("metadata.name", name, sentence));
   return errors;
 }
 
 function namespaceErrors({ namespace = "" }: ObjectMeta, { namespaced }: MetadataRules): FieldError[] {
   if (!namespaced) return namespace === "" ? [] : [field.forbidden("metadata.namespace", "not allowed on this type")];
   if (namespace === "") return [field.required("metadata.namespace")];
-  return dnsLabelErrors(namespace).map((sentence) => field.invalid("metadata.namespace", namespace, sentence));
+  return dnsLabel(namespace).map((sentence) => field.invalid("metadata.namespace", namespace, sentence));
 }
 
 function commonErrors(metadata: ObjectMeta): FieldError[] {

@@ -3,7 +3,7 @@
 import { field, type FieldError } from "../../../api/errors.ts";
 import type { KindInfo } from "../../../api/kinds.ts";
 import type { AnyObject } from "../../../api/types.ts";
-import { dnsSubdomainErrors } from "../names.ts";
+import { dnsSubdomain, forPrefix } from "../kinds/validation/names.ts";
 import { ageColumn, integer, nameColumn, printer, text } from "../kinds/print/columns.ts";
 import type { Strategy } from "../kinds/strategy.ts";
 import { CompileError } from "./cel/compile.ts";
@@ -33,7 +33,7 @@ export function registrationStrategy({ group, kind }: KindInfo): Strategy | unde
 
 function configuration(kind: string): Strategy {
   return {
-    group: GROUP, kind, hasGeneration: true, validateName: dnsSubdomainErrors,
+    group: GROUP, kind, hasGeneration: true, validateName: forPrefix(dnsSubdomain),
     applyDefaults: (object) => {
       for (const hook of (object["webhooks"] ?? []) as { rules?: Rule[]; clientConfig?: { service?: { port?: number } } }[]) {
         defaultScopes(hook.rules);
@@ -61,7 +61,7 @@ function defaultScopes(rules: Rule[] | undefined): void {
 function hookErrors(hook: Webhook, path: string): FieldError[] {
   const errors: FieldError[] = [];
   const { name = "", sideEffects, timeoutSeconds, failurePolicy, matchPolicy, clientConfig, admissionReviewVersions = [] } = hook;
-  const wrong = name === "" ? [] : dnsSubdomainErrors(name);
+  const wrong = name === "" ? [] : dnsSubdomain(name);
   if (name === "") errors.push(field.required(`${path}.name`));
   else if (wrong.length > 0) errors.push(field.invalid(`${path}.name`, name, wrong.join(",")));
   else if (name.split(".").length < 3) errors.push(field.invalid(`${path}.name`, name, "should be a domain with at least three segments separated by dots"));
@@ -129,7 +129,7 @@ function expressionErrors(expression: string, path: string, wanted?: string): Fi
 
 function policy(kind: string): Strategy {
   return {
-    group: GROUP, kind, hasGeneration: true, validateName: dnsSubdomainErrors,
+    group: GROUP, kind, hasGeneration: true, validateName: forPrefix(dnsSubdomain),
     applyDefaults: ({ spec }) => {
       if (!spec) return;
       defaultResources(spec.matchConstraints);
@@ -182,7 +182,7 @@ function policyErrors(spec: PolicySpec, kind: string): FieldError[] {
 
 function binding(kind: string): Strategy {
   return {
-    group: GROUP, kind, hasGeneration: true, validateName: dnsSubdomainErrors,
+    group: GROUP, kind, hasGeneration: true, validateName: forPrefix(dnsSubdomain),
     applyDefaults: ({ spec }) => defaultResources(spec?.matchResources),
     validate: (object) => bindingErrors((object["spec"] ?? {}) as BindingSpec, kind),
     printer: printer(nameColumn(), text("PolicyName", ({ spec }: AnyObject) => spec?.policyName ?? ""), text("ParamRef", ({ spec }: AnyObject) => spec?.paramRef?.name ?? "<unset>"), ageColumn()),

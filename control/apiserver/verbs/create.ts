@@ -11,7 +11,7 @@ import { encodeObject } from "../json.ts";
 import { resourceOf, storedKind, storeKey } from "../keys.ts";
 import type { Strategy } from "../kinds/strategy.ts";
 import { validateMetadata } from "../metadata.ts";
-import { generateName } from "../names.ts";
+import { generateName } from "./generate-name.ts";
 import type { ResourceRequest } from "../request.ts";
 import { makeReady, represent, toStored } from "./convert.ts";
 

@@ -2,7 +2,7 @@
 // List: k8s.io/kube-openapi/pkg/validation/strfmt, as far as apiextensions supports it.
 import { isIP, isIPv4, isIPv6 } from "node:net";
 import { parseCidr } from "../../../../lib/cidr.ts";
-import { dnsLabelErrors, dnsSubdomainErrors } from "../../names.ts";
+import { dnsLabel, dnsSubdomain } from "../../kinds/validation/names.ts";
 
 const UUID = (version: string): RegExp => new RegExp(`^[0-9a-f]{8}-?[0-9a-f]{4}-?${version}[0-9a-f]{3}-?[0-9a-f]{4}-?[0-9a-f]{12}$`, "i");
 const matches = (pattern: RegExp) => (text: string): boolean => pattern.test(text);
@@ -27,8 +27,8 @@ const FORMATS: Readonly<Record<string, (text: string) => boolean>> = {
   ssn: matches(/^\d{3}[- ]?\d{2}[- ]?\d{4}$/),
   uri: (text) => URL.canParse(text) || text.startsWith("/"),
   uuid: matches(UUID("[0-9a-f]")), uuid3: matches(UUID("3")), uuid4: matches(UUID("4")), uuid5: matches(UUID("5")),
-  "k8s-short-name": (text) => dnsLabelErrors(text).length === 0,
-  "k8s-long-name": (text) => dnsSubdomainErrors(text).length === 0,
+  "k8s-short-name": (text) => dnsLabel(text).length === 0,
+  "k8s-long-name": (text) => dnsSubdomain(text).length === 0,
 };
 
 /** Whether a string has a format. */

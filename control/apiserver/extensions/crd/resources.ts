@@ -4,7 +4,7 @@ import { field, type FieldError } from "../../../../api/errors.ts";
 import { row, type KindInfo } from "../../../../api/kinds.ts";
 import type { AnyObject } from "../../../../api/types.ts";
 import { cloneJson } from "../../json.ts";
-import { dnsSubdomainErrors } from "../../names.ts";
+import { dnsSubdomain, forPrefix } from "../../kinds/validation/names.ts";
 import type { Strategy, StrategyContext, UpdateRules } from "../../kinds/strategy.ts";
 import { findAll, parseJsonPath } from "./jsonpath.ts";
 import { customPrinter } from "./printer.ts";
@@ -33,7 +33,7 @@ export function customStrategy(crd: Crd, version: CrdVersion, rules: Rules): Str
     prepareForCreate: (_object, context) => warnOfDeprecation(crd, version, context),
     prepareForUpdate: (_object, _old, context) => warnOfDeprecation(crd, version, context),
     validateCreate: (object) => errorsOf({ schema, rules, object }),
-    validateName: dnsSubdomainErrors,
+    validateName: forPrefix(dnsSubdomain),
     ...main,
     subresources: { status: { ...main, prepareForUpdate: keepMetadata } },
     printer: customPrinter(version.additionalPrinterColumns),

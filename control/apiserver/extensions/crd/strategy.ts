@@ -4,7 +4,7 @@ import { field, type FieldError } from "../../../../api/errors.ts";
 import { equalJson } from "../../json.ts";
 import { define } from "../../kinds/define.ts";
 import { nameColumn, printer, text } from "../../kinds/print/columns.ts";
-import { dnsSubdomainErrors } from "../../names.ts";
+import { dnsSubdomain } from "../../kinds/validation/names.ts";
 import { parseJsonPath } from "./jsonpath.ts";
 import { hasCondition, storageVersionOf, type Crd, type CrdNames, type CrdVersion, type JsonSchema } from "./schema.ts";
 import { ruleErrors } from "./rules.ts";
@@ -58,7 +58,7 @@ function specErrors(crd: Crd): FieldError[] {
   const { group = "", scope = "", versions = [] } = spec;
   const errors: FieldError[] = [];
   if (group === "") errors.push(field.required("spec.group"));
-  else if (dnsSubdomainErrors(group).length > 0) errors.push(field.invalid("spec.group", group, dnsSubdomainErrors(group).join(",")));
+  else if (dnsSubdomain(group).length > 0) errors.push(field.invalid("spec.group", group, dnsSubdomain(group).join(",")));
   else if (!group.includes(".")) errors.push(field.invalid("spec.group", group, "should be a domain with at least one dot"));
   if (scope === "") errors.push(field.required("spec.scope"));
   else if (!["Cluster", "Namespaced"].includes(scope)) errors.push(field.notSupported("spec.scope", scope, ["Cluster", "Namespaced"]));
