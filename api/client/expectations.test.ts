@@ -23,3 +23,14 @@ test("what is never seen is given up after a minute", async () => {
   await clock.advance(2000);
   expect(expectations.satisfied("k")).toBe(true);
 });
+
+test("only what was expected and seen is fulfilled, until it is forgotten", () => {
+  const expectations = new Expectations();
+  expect(expectations.fulfilled("k")).toBe(false);
+  expectations.expect("k", { creations: 1 });
+  expect(expectations.fulfilled("k")).toBe(false);
+  expectations.creationObserved("k");
+  expect(expectations.fulfilled("k")).toBe(true);
+  expectations.forget("k");
+  expect(expectations.fulfilled("k")).toBe(false);
+});

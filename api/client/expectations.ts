@@ -25,6 +25,12 @@ export class Expectations {
     return (expected.creations <= 0 && expected.deletions.size === 0) || this.clock.now() - expected.since > Expectations.EXPIRY_MS;
   }
 
+  /** Whether something was done for this key and all of it has been seen; `forget` ends that. */
+  fulfilled(key: Key): boolean {
+    const expected = this.#expected.get(key);
+    return expected !== undefined && expected.creations <= 0 && expected.deletions.size === 0;
+  }
+
   /** Starts a new round for the key: so many creations, and deletions of these UIDs. Call before writing. */
   expect(key: Key, { creations = 0, deletions = [] }: { readonly creations?: number; readonly deletions?: readonly string[] }): void {
     this.#expected.set(key, { creations, deletions: new Set(deletions), since: this.clock.now() });
@@ -41,7 +47,7 @@ export class Expectations {
     this.#expected.get(key)?.deletions.delete(uid);
   }
 
-  /** The object is gone. */
+  /** The object is gone, or nothing is expected any more. */
   forget(key: Key): void {
     this.#expected.delete(key);
   }

@@ -10,9 +10,13 @@ import type { KubeObject, OwnerReference, Stored } from "../../api/types.ts";
 /** The index that finds what one controller owns, by its UID; what nobody controls is under its namespace. */
 export const CONTROLLER_INDEX = "controller";
 
+const NO_REFERENCES: readonly OwnerReference[] = [];
+
 /** The reference to the one owner that manages the object. */
 export function controllerRefOf(object: KubeObject): OwnerReference | undefined {
-  return object.metadata.ownerReferences?.find((reference) => reference.controller);
+  // Asked of every pod of every owner all the time: a closure per question would show.
+  for (const reference of object.metadata.ownerReferences ?? NO_REFERENCES) if (reference.controller) return reference;
+  return undefined;
 }
 
 export function isControlledBy(object: KubeObject, owner: KubeObject): boolean {

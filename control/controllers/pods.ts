@@ -2,6 +2,8 @@
 // Order of deletion: k8s.io/kubernetes/pkg/controller/controller_utils.go, ActivePodsWithRanks.
 import type { ContainerStatus, Pod, PodCondition, Stored } from "../../api/types.ts";
 
+const NO_CONDITIONS: readonly PodCondition[] = [];
+
 /** Neither finished nor being deleted. */
 export function isActive(pod: Pod): boolean {
   return pod.status?.phase !== "Succeeded" && pod.status?.phase !== "Failed" && !pod.metadata.deletionTimestamp;
@@ -18,7 +20,8 @@ export function isFinished(pod: Pod): boolean {
 }
 
 export function podCondition(pod: Pod, type: string): PodCondition | undefined {
-  return pod.status?.conditions?.find((condition) => condition.type === type);
+  for (const condition of pod.status?.conditions ?? NO_CONDITIONS) if (condition.type === type) return condition;
+  return undefined;
 }
 
 export function isReady(pod: Pod): boolean {

@@ -14,6 +14,7 @@ import { controllerOf, type Controller, type ControllerDeps } from "./controller
 import { POD, REPLICA_SET, REPLICATION_CONTROLLER } from "./kinds.ts";
 import { claim, controllerRefOf, indexByController, isControlledBy, ownedAndOrphans, ownedBy, resolveController } from "./owners.ts";
 import { createPod, deletePod, podFromTemplate, slowStart } from "./podcontrol.ts";
+import { Pace } from "./pace.ts";
 import { isActive, isTerminating, leastUseful, nextAvailability } from "./pods.ts";
 import { replicaStatus } from "./replicastatus.ts";
 
@@ -36,6 +37,8 @@ const REPLICATION_CONTROLLER_FLAVOR: Flavor = {
 };
 /** The most pods one pass makes or deletes. */
 const BURST = 500;
+/** A pass looks at every pod: a set of 5,000 is looked over ten times a second at most, unless there is something to make or delete. */
+const MS_PER_POD = 0.02;
 
 export function replicaSetController(deps: ControllerDeps): Controller {
   return new ReplicaController(deps, REPLICA_SET_FLAVOR).controller;
@@ -55,6 +58,7 @@ class ReplicaController {
   readonly #pods: Informer<Pod>;
   readonly #queue: WorkQueue;
   readonly #expectations: Expectations;
+  readonly #pace: Pace;
 
   constructor(deps: ControllerDeps, flavor: Flavor) {
     this.#flavor = flavor;
@@ -65,6 +69,7 @@ class ReplicaController {
     this.#pods = deps.informers.for<Pod>(POD);
     this.#queue = new WorkQueue({ clock: deps.clock });
     this.#expectations = new Expectations(deps.clock);
+    this.#pace = new Pace(this.#queue, deps.clock);
     indexByController(this.#pods);
     indexByController(this.#owners);
     this.#listen();
@@ -76,7 +81,7 @@ class ReplicaController {
     this.#owners.addHandler({
       add: enqueue, update: enqueue,
       delete: (owner) => {
-        this.#expectations.forget(keyOf(owner));
+        this.#forget(keyOf(owner));
         enqueue(owner);
       },
     });
@@ -126,7 +131,8 @@ class ReplicaController {
 
   async #reconcile(key: Key): Promise<void> {
     const owner = this.#owners.lister.get(key);
-    if (!owner) return this.#expectations.forget(key);
+    if (!owner) return this.#forget(key);
+    if (!this.#isUrgent(key, owner) && this.#pace.mustWait(key)) return;
     const matcher = this.#flavor.selectorOf(owner);
     const all = ownedAndOrphans(this.#pods, owner);
     const active = await claim({ client: this.#client, owner, ownerKind: this.#flavor.kind, kind: POD, matcher, candidates: all.filter(isActive) });
@@ -134,8 +140,19 @@ class ReplicaController {
     const isCaughtUp = this.#expectations.satisfied(key);
     if (!isCaughtUp) this.#queue.addAfter(key, Expectations.EXPIRY_MS);
     const failure = isCaughtUp && !owner.metadata.deletionTimestamp ? await this.#scale(key, owner, active) : undefined;
+    this.#pace.wrote(key, all.length * MS_PER_POD);
     await this.#writeStatus(key, owner, { active, terminating, failure });
     if (failure !== undefined) throw failure;
+  }
+
+  #forget(key: Key): void {
+    this.#expectations.forget(key);
+    this.#pace.forget(key);
+  }
+
+  /** Somebody changed what is wanted, or the pods just made or deleted have all shown up and the next may follow. */
+  #isUrgent(key: Key, { metadata, status }: Stored<Replicated>): boolean {
+    return metadata.generation !== status?.observedGeneration || this.#expectations.fulfilled(key);
   }
 
   /** Makes or deletes pods; returns what went wrong, which belongs in the status. */
@@ -143,6 +160,7 @@ class ReplicaController {
     const missing = (owner.spec?.replicas ?? 1) - active.length;
     if (missing > 0) return this.#createPods(key, owner, Math.min(missing, BURST));
     if (missing < 0) return this.#deletePods(key, owner, leastUseful(active, this.#related(owner), Math.min(-missing, BURST), this.#clock.now()));
+    this.#expectations.forget(key);
     return undefined;
   }
 

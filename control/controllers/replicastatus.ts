@@ -1,5 +1,5 @@
 // What the status of a ReplicaSet or ReplicationController is, given its pods. Pure.
-import { matcherOfLabels } from "../../api/selectors.ts";
+import { matcherOfLabels, type LabelMatcher } from "../../api/selectors.ts";
 import type { Pod, ReplicaSet, ReplicaSetStatus, ReplicationController } from "../../api/types.ts";
 import { timestamp } from "../../lib/clock.ts";
 import { findCondition, withCondition, withoutCondition } from "./conditions.ts";
@@ -27,15 +27,23 @@ export function replicaStatus(owner: ReplicaSet | ReplicationController, facts: 
   const conditions = conditionsOf(owner, facts);
   const status: ReplicaSetStatus = {
     ...kept,
-    replicas: active.length,
-    fullyLabeledReplicas: active.filter((pod) => labels.matches(pod.metadata.labels)).length,
-    readyReplicas: active.filter(isReady).length,
-    availableReplicas: active.filter((pod) => isAvailable(pod, minReadySeconds, now)).length,
+    ...countsOf(active, { labels, minReadySeconds, now }),
     ...(facts.countsTerminating && { terminatingReplicas: terminating.length }),
     observedGeneration: owner.metadata.generation ?? 0,
     ...(conditions.length > 0 && { conditions }),
   };
   return isSame(withZeros(old), withZeros(status)) && old.observedGeneration === status.observedGeneration ? undefined : status;
+}
+
+function countsOf(active: readonly Pod[], { labels, minReadySeconds, now }: { labels: LabelMatcher; minReadySeconds: number; now: number }): Pick<ReplicaSetStatus, "replicas" | "fullyLabeledReplicas" | "readyReplicas" | "availableReplicas"> {
+  let [fullyLabeledReplicas, readyReplicas, availableReplicas] = [0, 0, 0];
+  for (const pod of active) {
+    if (labels.matches(pod.metadata.labels)) fullyLabeledReplicas++;
+    if (!isReady(pod)) continue;
+    readyReplicas++;
+    if (minReadySeconds <= 0 || isAvailable(pod, minReadySeconds, now)) availableReplicas++;
+  }
+  return { replicas: active.length, fullyLabeledReplicas, readyReplicas, availableReplicas };
 }
 
 function conditionsOf(owner: ReplicaSet | ReplicationController, { active, failure, now }: ReplicaFacts): NonNullable<ReplicaSetStatus["conditions"]> {

@@ -7,7 +7,10 @@ import { cpuPercent, memoryMB } from "./process.ts";
 import { builtinKind } from "../../api/registry.ts";
 import type { ClusterRoleBinding, Namespace, ServiceAccount, TokenRequest } from "../../api/types.ts";
 
-const PORT = 16443;
+/** `MINIK8S_BENCH_PORT` lets two benchmarks run side by side. */
+const PORT = Number(process.env["MINIK8S_BENCH_PORT"] ?? 16443);
+/** Room for a range of its own for every one of 10,000 nodes. */
+const CLUSTER_CIDR = "10.128.0.0/10";
 const SERVICE_ACCOUNTS = builtinKind("", "v1", "ServiceAccount");
 
 export interface Control {
@@ -28,7 +31,7 @@ export interface Control {
 export async function startControl(binary: string, directory: string): Promise<Control> {
   const begin = performance.now();
   const output = openSync(join(directory, "control.log"), "a");
-  const child = Bun.spawn([binary, "control", "--init", "--data-dir", directory, "--bind-address", "127.0.0.1", "--advertise-address", "127.0.0.1", "--port", String(PORT)], { stdout: output, stderr: output });
+  const child = Bun.spawn([binary, "control", "--init", "--data-dir", directory, "--bind-address", "127.0.0.1", "--advertise-address", "127.0.0.1", "--port", String(PORT), "--cluster-cidr", CLUSTER_CIDR], { stdout: output, stderr: output });
   const url = `https://127.0.0.1:${PORT}`;
   const readyMs = await firstReady(url, begin, child);
   while (!existsSync(join(directory, "admin.conf"))) await Bun.sleep(5);

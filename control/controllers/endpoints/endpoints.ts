@@ -8,7 +8,7 @@ import { controllerOf, type Controller, type ControllerDeps } from "../controlle
 import { ENDPOINTS } from "../kinds.ts";
 import { isReady } from "../pods.ts";
 import { canonical, isSame } from "../template.ts";
-import { Pace } from "./pace.ts";
+import { Pace } from "../pace.ts";
 import { addressesOf, canBeEndpoint, hasManagedEndpoints, hostnameOf, isHeadless, isIPv6, podsOf, targetPortOf, watchServicePods } from "./servicepods.ts";
 
 const NAME = "endpoint-controller";

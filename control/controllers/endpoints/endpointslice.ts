@@ -9,7 +9,7 @@ import type { EndpointSlice, Node, Service, Stored } from "../../../api/types.ts
 import { controllerOf, type Controller, type ControllerDeps } from "../controller.ts";
 import { ENDPOINT_SLICE, NODE } from "../kinds.ts";
 import { PendingWrites } from "../writes.ts";
-import { Pace } from "./pace.ts";
+import { Pace } from "../pace.ts";
 import { canBeEndpoint, hasManagedEndpoints, podsOf, watchServicePods, type ServicePods } from "./servicepods.ts";
 import { MANAGED_BY, planSlices, SERVICE_NAME, SLICE_CONTROLLER, type Backend, type SlicePlan } from "./sliceplan.ts";
 

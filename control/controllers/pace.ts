@@ -1,6 +1,6 @@
-// Keeps large objects from being rewritten for every single pod that changes: the larger, the longer between two writes.
-import type { WorkQueue } from "../../../api/client/workqueue.ts";
-import type { Clock } from "../../../lib/clock.ts";
+// Keeps what has many pods from being looked over and rewritten for every single one that changes: the more, the longer between two passes.
+import type { WorkQueue } from "../../api/client/workqueue.ts";
+import type { Clock } from "../../lib/clock.ts";
 
 /** Spaces the writes of each key; a key that may not be written yet is put back into the queue for when it may. */
 export class Pace {
