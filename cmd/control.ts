@@ -1,7 +1,7 @@
 // The control plane, put together: store, certificates, API server, bootstrap objects, controllers, scheduler.
 // Started in this order, stopped in reverse; everything above the API server reaches it through `Client` only.
 import { join } from "node:path";
-import { fingerprint } from "../control/pki/certificates.ts";
+import { fingerprint } from "../lib/fingerprint.ts";
 import { ServedAddresses } from "../control/apiserver/addresses.ts";
 import { openPki, type Pki } from "../control/pki/pki.ts";
 import { allAddresses, defaultAddress, firstAddress } from "../lib/addresses.ts";

@@ -2,7 +2,7 @@
 import { existsSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { HttpClient } from "../api/client/http.ts";
-import { fingerprint } from "../control/pki/certificates.ts";
+import { fingerprint } from "../lib/fingerprint.ts";
 import { saveRoots } from "../control/pki/pki.ts";
 import { writeFileAtomic } from "../control/pki/files.ts";
 import { logger } from "../lib/log.ts";

@@ -1,8 +1,8 @@
 // Join tokens from the command line.
 import { readFileSync } from "node:fs";
-import { X509Certificate, createHash } from "node:crypto";
 import { join } from "node:path";
 import { parse as parseYaml } from "yaml";
+import { fingerprint } from "../lib/fingerprint.ts";
 import { readRoots } from "../control/pki/pki.ts";
 import { readClusterConfig } from "./clusterconfig.ts";
 import { createControlToken } from "./controltoken.ts";
@@ -56,6 +56,6 @@ async function list(values: Values): Promise<number> {
 /** SHA-256 of the authority the kubeconfig trusts. */
 function pinnedAuthority(values: Values): string {
   const config = parseYaml(readFileSync(values["kubeconfig"] ?? adminKubeconfigPath(values["data-dir"] as string), "utf8")) as { clusters: { cluster: { "certificate-authority-data": string } }[] };
-  const pem = Buffer.from(config.clusters[0]?.cluster["certificate-authority-data"] ?? "", "base64");
-  return createHash("sha256").update(new X509Certificate(pem).raw).digest("hex");
+  const pem = Buffer.from(config.clusters[0]?.cluster["certificate-authority-data"] ?? "", "base64").toString("utf8");
+  return fingerprint(pem);
 }

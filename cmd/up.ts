@@ -4,7 +4,7 @@ import { join } from "node:path";
 import { builtinKind } from "../api/registry.ts";
 import type { Node } from "../api/types.ts";
 import { machineName, defaultAddress } from "../lib/addresses.ts";
-import { fingerprint } from "../control/pki/certificates.ts";
+import { fingerprint } from "../lib/fingerprint.ts";
 import { COMMANDS, type Invocation } from "./commands.ts";
 import { withAdmin } from "./connect.ts";
 import type { Values } from "./flags.ts";

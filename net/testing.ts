@@ -18,6 +18,7 @@ export class FakeInformer implements Informer<KubeObject> {
   constructor(readonly kind: KindInfo) {}
 
   readonly lister = {
+    revision: 0,
     get: (key: Key) => this.#objects.get(key),
     list: () => [...this.#objects.values()],
     inNamespace: (namespace: string) => [...this.#objects.values()].filter((object) => object.metadata.namespace === namespace),

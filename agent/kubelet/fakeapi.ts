@@ -124,7 +124,7 @@ export function fakeInformers(api: FakeApi): Informers {
       return {
         kind,
         synced: true,
-        lister: { list: items, get: (key) => items().find((item) => keyOf(item) === key), inNamespace: (namespace) => items().filter((item) => item.metadata.namespace === namespace), byIndex: () => [] },
+        lister: { revision: 0, list: items, get: (key) => items().find((item) => keyOf(item) === key), inNamespace: (namespace) => items().filter((item) => item.metadata.namespace === namespace), byIndex: () => [] },
         addIndex: () => undefined,
         addHandler(handler: Handler<T>) {
           for (const item of items()) handler.add?.(item);

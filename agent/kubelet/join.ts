@@ -1,6 +1,5 @@
 // How a machine becomes a node: trusts the authority the token pins, asks for a certificate, and keeps both.
 // Run again it uses what it kept, so a restart needs neither the token nor a working signer.
-import { createHash, X509Certificate } from "node:crypto";
 import { mkdir, readFile, writeFile } from "node:fs/promises";
 import { connect, type DetailedPeerCertificate } from "node:tls";
 import { dirname } from "node:path";
@@ -10,6 +9,7 @@ import { HttpClient } from "../../api/client/http.ts";
 import { builtinKind } from "../../api/registry.ts";
 import type { ConfigMap } from "../../api/types.ts";
 import type { Clock } from "../../lib/clock.ts";
+import { fingerprint } from "../../lib/fingerprint.ts";
 import { logger } from "../../lib/log.ts";
 import { identityPaths, RotatingCertificate } from "./identity.ts";
 
@@ -102,10 +102,6 @@ export async function fetchTrustedAuthority({ server, caSha256, signal }: Pick<J
   const trusted = found.find((pem) => fingerprint(pem) === caSha256);
   if (!trusted) throw new JoinError(`${server} does not belong to the authority in the join token (SHA-256 ${caSha256.slice(0, 16)}...): check the address, or make a new token`);
   return trusted;
-}
-
-function fingerprint(pem: string): string {
-  return createHash("sha256").update(new X509Certificate(pem).raw).digest("hex");
 }
 
 /** Every certificate the server offers as its authority. None of them is trusted yet. */

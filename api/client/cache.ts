@@ -16,6 +16,8 @@ export class Cache<T extends KubeObject> implements Lister<T> {
   readonly #objects = new Map<Key, Stored<T>>();
   readonly #indexes = new Map<string, Index<T>>();
   #all: readonly Stored<T>[] | undefined;
+  /** Kept by whoever fills the cache. */
+  revision = 0;
 
   constructor() {
     this.addIndex(NAMESPACE_INDEX, (object) => (object.metadata.namespace ? [object.metadata.namespace] : []));

@@ -12,6 +12,8 @@ export type IndexFunction<T extends KubeObject> = (object: Stored<T>) => readonl
 
 /** Reads from a cache; every answer is a shared, immutable object. */
 export interface Lister<T extends KubeObject> {
+  /** Every write up to this revision has been heard; 0 before the first list. */
+  readonly revision: number;
   get(key: Key): Stored<T> | undefined;
   list(): readonly Stored<T>[];
   inNamespace(namespace: string): readonly Stored<T>[];

@@ -84,18 +84,20 @@ export class SharedInformer<T extends KubeObject> implements Informer<T>, Reflec
     for (const object of this.lister.list()) this.#call(handler, "add", object);
   }
 
-  replace(objects: readonly Stored<T>[]): void {
+  replace(objects: readonly Stored<T>[], revision: string | undefined): void {
     const gone = new Set(this.lister.keys());
     for (const object of objects) {
       gone.delete(keyOf(object));
       this.set(object);
     }
     for (const key of gone) this.#removeKey(key, undefined);
+    this.reached(revision);
     this.#synced = true;
     this.#markSynced();
   }
 
   set(object: Stored<T>): void {
+    this.reached(object.metadata.resourceVersion);
     const old = this.lister.get(keyOf(object));
     if (old?.metadata.resourceVersion === object.metadata.resourceVersion) return;
     // Another object took the name while nobody watched: to handlers the first one is gone.
@@ -108,7 +110,12 @@ export class SharedInformer<T extends KubeObject> implements Informer<T>, Reflec
   }
 
   remove(object: Stored<T>): void {
+    this.reached(object.metadata.resourceVersion);
     this.#removeKey(keyOf(object), object);
+  }
+
+  reached(revision: string | undefined): void {
+    this.lister.revision = Number(revision ?? 0);
   }
 
   #removeKey(key: string, last: Stored<T> | undefined): void {

@@ -12,9 +12,11 @@ import type { InformerScope } from "./informer.ts";
 /** Where a reflector puts what it hears. */
 export interface ReflectorSink<T extends KubeObject> {
   /** The whole truth at one revision: what is not in it is gone. */
-  replace(objects: readonly Stored<T>[]): void;
+  replace(objects: readonly Stored<T>[], revision: string | undefined): void;
   set(object: Stored<T>): void;
   remove(object: Stored<T>): void;
+  /** Nothing else happened up to this revision. */
+  reached(revision: string | undefined): void;
 }
 
 export interface ReflectorOptions<T extends KubeObject> {
@@ -83,7 +85,7 @@ export class Reflector<T extends KubeObject> {
   async #list(): Promise<void> {
     const { client, kind, scope, sink } = this.#options;
     const list = await client.list<T>(kind, { ...scope, resourceVersion: "0" });
-    sink.replace(list.items);
+    sink.replace(list.items, list.metadata.resourceVersion);
     this.#revision = list.metadata.resourceVersion;
   }
 
@@ -94,7 +96,7 @@ export class Reflector<T extends KubeObject> {
       collect: (event) => {
         if (event.type === "BOOKMARK") {
           if (event.object.metadata.annotations?.[INITIAL_EVENTS_END] !== "true") return false;
-          this.#options.sink.replace([...initial.values()]);
+          this.#options.sink.replace([...initial.values()], event.object.metadata.resourceVersion);
           initial.clear();
           return true;
         }
@@ -127,8 +129,8 @@ export class Reflector<T extends KubeObject> {
 
   #deliver(event: WatchEvent<Stored<T>>): void {
     const { sink } = this.#options;
-    if (event.type === "BOOKMARK") return;
-    if (event.type === "DELETED") sink.remove(event.object);
+    if (event.type === "BOOKMARK") sink.reached(event.object.metadata.resourceVersion);
+    else if (event.type === "DELETED") sink.remove(event.object);
     else sink.set(event.object);
   }
 }

@@ -1,16 +1,18 @@
 // What a controller is, what it is given, and the loop nearly all of them share.
 // Which controllers there are is `index.ts`'s business.
 import type { Client } from "../../api/client/client.ts";
-import type { Informers } from "../../api/client/informer.ts";
+import { keyOf, type Informer, type Informers, type Key } from "../../api/client/informer.ts";
 import type { EventRecorder } from "../../api/client/recorder.ts";
 import { WorkQueue } from "../../api/client/workqueue.ts";
 import { runWorkers } from "../../api/client/workers.ts";
+import type { KindInfo } from "../../api/kinds.ts";
 import type { MetricsSource } from "../../api/metrics.ts";
-import type { KubeObject } from "../../api/types.ts";
 import type { KindRegistry } from "../../api/registry.ts";
-import type { ServiceAccount, Stored } from "../../api/types.ts";
+import type { KubeObject, ServiceAccount, Stored } from "../../api/types.ts";
+import type { BackoffOptions } from "../../lib/backoff.ts";
 import type { Clock } from "../../lib/clock.ts";
 import type { CustomMetrics } from "./hpa/evaluate.ts";
+import { controllerRefOf, indexByController, resolveController } from "./owners.ts";
 
 /** One control loop under upstream's name, such as `deployment-controller`. */
 export interface Controller {
@@ -88,6 +90,82 @@ export function controllerOf(options: LoopOptions): Controller {
       await Promise.all([runWorkers({ name, queue, workers, signal, reconcile, onPoisoned }), beside?.(signal)]);
     },
   };
+}
+
+/** What is a controller's own before it does anything. */
+export interface KindControllerOptions {
+  readonly name: string;
+  /** What it reconciles. */
+  readonly kind: KindInfo;
+  /** Who it is to the API server, where that is not its name. */
+  readonly client?: string;
+  /** Who its events come from, where that is not its name. */
+  readonly recorder?: string;
+  /** Keys worked on at once; 5 when left out. */
+  readonly workers?: number;
+  readonly backoff?: BackoffOptions;
+}
+
+/** A controller of one kind: the cache of its objects, the queue of their keys, and what acts in its name. */
+export abstract class KindController<T extends KubeObject> implements Controller {
+  readonly name: string;
+  protected readonly client: Client;
+  protected readonly recorder: EventRecorder;
+  protected readonly clock: Clock;
+  protected readonly objects: Informer<T>;
+  protected readonly queue: WorkQueue;
+  readonly #informers: Informers;
+  readonly #workers: number | undefined;
+
+  constructor(deps: ControllerDeps, options: KindControllerOptions) {
+    this.name = options.name;
+    this.client = deps.clientFor(options.client ?? options.name);
+    this.recorder = deps.recorderFor(options.recorder ?? options.name);
+    this.clock = deps.clock;
+    this.#informers = deps.informers;
+    this.#workers = options.workers;
+    this.queue = new WorkQueue({ clock: deps.clock, ...(options.backoff && { backoff: options.backoff }) });
+    this.objects = deps.informers.for<T>(options.kind);
+    const enqueue = (object: Stored<T>): void => this.queue.add(keyOf(object));
+    this.objects.addHandler({ add: enqueue, update: enqueue, delete: enqueue });
+  }
+
+  /** Brings the world of one object to what it asks for. Safe to run twice; a throw means try again later. */
+  protected abstract reconcile(key: Key): Promise<void>;
+
+  /** Anything else that runs beside the workers. */
+  protected beside(_signal: AbortSignal): Promise<void> {
+    return Promise.resolve();
+  }
+
+  start(signal: AbortSignal): Promise<void> {
+    const { name, queue, recorder } = this;
+    return controllerOf({
+      name, queue, informers: this.#informers, ...(this.#workers !== undefined && { workers: this.#workers }),
+      reconcile: (key) => this.reconcile(key), beside: (running) => this.beside(running),
+      subject: { recorder, find: (key) => this.objects.lister.get(key) },
+    }).start(signal);
+  }
+
+  /** Wakes the owner of whatever changes in another kind, the owner that lost it, and those that might adopt it. */
+  protected follow<O extends KubeObject>(owned: Informer<O>, mayAdopt: (owner: Stored<T>, orphan: Stored<O>) => boolean): void {
+    indexByController(owned);
+    const changed = (object: Stored<O>): void => {
+      const owner = resolveController(this.objects, object);
+      if (owner) return this.queue.add(keyOf(owner));
+      if (controllerRefOf(object)) return;
+      for (const candidate of this.objects.lister.inNamespace(object.metadata.namespace ?? "")) {
+        if (mayAdopt(candidate, object)) this.queue.add(keyOf(candidate));
+      }
+    };
+    owned.addHandler({
+      add: changed, delete: changed,
+      update: (object, old) => {
+        if (controllerRefOf(old)?.uid !== controllerRefOf(object)?.uid) changed(old);
+        changed(object);
+      },
+    });
+  }
 }
 
 /** Resolves when the signal aborts. */

@@ -54,19 +54,15 @@ class ResourceClaims {
       if (isDone(pod)) claimKeysOf(pod).forEach((key) => queue.add(CLAIM_KEY + key));
       else queue.add(POD_KEY + keyOf(pod));
     };
-    const claimChanged = (claim: Claim, isGone = false): void => {
+    const claimChanged = (claim: Claim): void => {
       const owner = controllerRefOf(claim);
-      const podKey = `${claim.metadata.namespace}/${owner?.name}`;
-      if (owner?.kind === "Pod") {
-        this.#pending.observed(podKey, claim, isGone);
-        queue.add(POD_KEY + podKey);
-      }
+      if (owner?.kind === "Pod") queue.add(`${POD_KEY}${claim.metadata.namespace}/${owner.name}`);
       queue.add(CLAIM_KEY + keyOf(claim));
       this.#pods.lister.byIndex(BY_CLAIM, keyOf(claim)).forEach(podChanged);
     };
     const enqueueNamespace = ({ metadata: { namespace = "" } }: Stored<ResourceClaimTemplate>): void => this.#pods.lister.inNamespace(namespace).forEach(podChanged);
     this.#pods.addHandler({ add: podChanged, update: podChanged, delete: (pod) => claimKeysOf(pod).forEach((key) => queue.add(CLAIM_KEY + key)) });
-    this.#claims.addHandler({ add: (claim) => claimChanged(claim), update: (claim) => claimChanged(claim), delete: (claim) => claimChanged(claim, true) });
+    this.#claims.addHandler({ add: claimChanged, update: claimChanged, delete: claimChanged });
     this.#templates.addHandler({ add: enqueueNamespace });
     const reconcile = (key: string): Promise<void> => (key.startsWith(POD_KEY) ? this.#reconcilePod(key.slice(POD_KEY.length)) : this.#reconcileClaim(key.slice(CLAIM_KEY.length)));
     this.controller = controllerOf({ name: NAME, queue, informers, workers: 10, reconcile });

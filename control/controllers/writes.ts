@@ -1,62 +1,68 @@
 // Own writes a cache has not shown yet: acting on such a cache would do things twice.
-import { keyOf, type Lister } from "../../api/client/informer.ts";
+import { keyOf, type Key, type Lister } from "../../api/client/informer.ts";
 import type { KubeObject } from "../../api/types.ts";
 import type { Clock } from "../../lib/clock.ts";
+import { LruMap } from "../../lib/lru.ts";
 
 interface Pending {
-  /** The revision written; undefined waits for the object to be gone. */
-  readonly revision: number | undefined;
-  readonly since: number;
+  /** The highest revision written. */
+  revision: number;
+  /** What was deleted: UIDs by key. */
+  readonly deleted: Map<Key, string>;
+  since: number;
 }
 
-/** After this long a write that never showed up is no longer waited for. */
+/** After this long a write that never showed up is no longer waited for: the history may have been set back. */
 const EXPIRY_MS = 30_000;
+/** Owners that wait for their writes at once; they wait for milliseconds. */
+const MAX_OWNERS = 50_000;
 
-/** Per reconciled key, the objects written and not yet seen. */
+/** Per reconciled key, what was written to the kind the cache holds and is not seen there yet. */
 export class PendingWrites {
-  readonly #byKey = new Map<string, Map<string, Pending>>();
+  readonly #byKey = new LruMap<Key, Pending>(MAX_OWNERS);
 
-  constructor(private readonly clock: Clock, private readonly cache: Pick<Lister<KubeObject>, "get">) {}
+  constructor(private readonly clock: Clock, private readonly cache: Pick<Lister<KubeObject>, "get" | "revision">) {}
 
-  /** Call with what a create or update returned. */
-  wrote(key: string, object: KubeObject): void {
-    // In one process the watch may well be ahead of the answer.
-    const shown = this.cache.get(keyOf(object));
-    if (!shown && object.metadata.deletionTimestamp) return;
-    if (Number(shown?.metadata.resourceVersion ?? 0) < Number(object.metadata.resourceVersion)) this.#put(key, object.metadata.uid ?? "", Number(object.metadata.resourceVersion));
+  /** Call with what a create, update or patch returned. */
+  wrote(key: Key, object: KubeObject): void {
+    const pending = this.#pendingOf(key);
+    pending.revision = Math.max(pending.revision, Number(object.metadata.resourceVersion ?? 0));
   }
 
-  /** Call before a delete, or when an object the cache still has turned out to be gone. */
-  deleted(key: string, object: KubeObject): void {
-    const shown = this.cache.get(keyOf(object));
-    // What the cache shows as going already will not be shown as going again.
-    if (shown?.metadata.uid === object.metadata.uid && !shown?.metadata.deletionTimestamp) this.#put(key, object.metadata.uid ?? "", undefined);
+  /** Call with what a delete was answered for. */
+  deleted(key: Key, object: KubeObject): void {
+    this.#pendingOf(key).deleted.set(keyOf(object), object.metadata.uid ?? "");
   }
 
-  /** The cache shows this object now; `isGone` when it shows that it was deleted. A delete is seen as soon as it has begun. */
-  observed(key: string, object: KubeObject, isGone = false): void {
-    const pending = this.#byKey.get(key);
-    const write = pending?.get(object.metadata.uid ?? "");
-    if (!pending || !write) return;
-    const isShown = write.revision === undefined ? object.metadata.deletionTimestamp !== undefined : Number(object.metadata.resourceVersion) >= write.revision;
-    if (!isGone && !isShown) return;
-    pending.delete(object.metadata.uid ?? "");
-    if (pending.size === 0) this.#byKey.delete(key);
-  }
-
-  /** Whether the cache may be behind for this key. */
-  isBehind(key: string): boolean {
+  /** Whether the cache may be behind for this key; a delete is seen as soon as it has begun. */
+  isBehind(key: Key): boolean {
     const pending = this.#byKey.get(key);
     if (!pending) return false;
-    const now = this.clock.now();
-    for (const { since } of pending.values()) if (now - since < EXPIRY_MS) return true;
+    if (!this.#isSeen(pending) && Math.abs(this.clock.now() - pending.since) < EXPIRY_MS) return true;
     this.#byKey.delete(key);
     return false;
   }
 
-  #put(key: string, uid: string, revision: number | undefined): void {
-    const pending = this.#byKey.get(key) ?? new Map<string, Pending>();
+  /** Whether there were writes, and the cache shows all of them: until `isBehind` is asked the next time. */
+  isFulfilled(key: Key): boolean {
+    const pending = this.#byKey.get(key);
+    return pending !== undefined && this.#isSeen(pending);
+  }
+
+  #isSeen({ revision, deleted }: Pending): boolean {
+    if (this.cache.revision < revision) return false;
+    for (const [key, uid] of deleted) {
+      const shown = this.cache.get(key);
+      if (shown?.metadata.uid === uid && !shown.metadata.deletionTimestamp) return false;
+      deleted.delete(key);
+    }
+    return true;
+  }
+
+  #pendingOf(key: Key): Pending {
+    const pending = this.#byKey.get(key) ?? { revision: 0, deleted: new Map<Key, string>(), since: 0 };
+    pending.since = this.clock.now();
     this.#byKey.set(key, pending);
-    pending.set(uid, { revision, since: this.clock.now() });
+    return pending;
   }
 }

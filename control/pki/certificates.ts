@@ -4,7 +4,7 @@
 // oxlint-disable-next-line no-unassigned-import
 import "reflect-metadata";
 import * as x509 from "@peculiar/x509";
-import { createHash, X509Certificate } from "node:crypto";
+import { X509Certificate } from "node:crypto";
 
 /** PEM texts of a certificate and its private key (PKCS#8). */
 export interface KeyPair {
@@ -87,11 +87,6 @@ export async function signRequest(authority: KeyPair, csrPem: string, options: {
   const wanted = await readRequest(csrPem);
   const request = new x509.Pkcs10CertificateRequest(csrPem);
   return sign(authority, { ...wanted, ...options, subject: subjectOf(wanted), publicKey: await request.publicKey.export() });
-}
-
-/** Hex SHA-256 of a certificate's DER: what a join token pins. */
-export function fingerprint(certPem: string): string {
-  return createHash("sha256").update(new X509Certificate(certPem).raw).digest("hex");
 }
 
 /** Validity bounds in milliseconds since the epoch. */

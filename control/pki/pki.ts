@@ -3,7 +3,8 @@
 import { generateKeyPairSync } from "node:crypto";
 import { existsSync, readFileSync } from "node:fs";
 import { join } from "node:path";
-import { createAuthority, DAY_MS, fingerprint, isDueForRenewal, issue, type KeyPair, type LeafOptions } from "./certificates.ts";
+import { fingerprint } from "../../lib/fingerprint.ts";
+import { createAuthority, DAY_MS, isDueForRenewal, issue, type KeyPair, type LeafOptions } from "./certificates.ts";
 import { loadKeyPair, loadOrCreate, saveKeyPair, writeFileAtomic } from "./files.ts";
 
 const YEAR_MS = 365 * DAY_MS;

@@ -97,7 +97,7 @@ class FakeInformer {
   get lister() {
     const all = () => [...this.objects.values()];
     return {
-      get: (key: string) => this.objects.get(key), list: all, byIndex: () => [],
+      revision: 0, get: (key: string) => this.objects.get(key), list: all, byIndex: () => [],
       inNamespace: (namespace: string) => all().filter((o) => o.metadata.namespace === namespace),
     };
   }

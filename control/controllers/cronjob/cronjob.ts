@@ -1,18 +1,16 @@
 // Makes Jobs at scheduled times, one for each, and keeps no more finished ones than wanted.
 // Times are `schedule.ts`'s business; running the Jobs is the Job controller's.
-import type { Client } from "../../../api/client/client.ts";
-import { keyOf, type Informer, type Key } from "../../../api/client/informer.ts";
-import type { EventRecorder } from "../../../api/client/recorder.ts";
-import { WorkQueue } from "../../../api/client/workqueue.ts";
+import { type Informer, type Key } from "../../../api/client/informer.ts";
 import { isAlreadyExists, isNamespaceTerminating, isNotFound, orAbsent } from "../../../api/errors.ts";
 import type { CronJob, Job, ObjectReference, Stored } from "../../../api/types.ts";
-import { timestamp, type Clock } from "../../../lib/clock.ts";
-import { controllerOf, type Controller, type ControllerDeps } from "../controller.ts";
+import { timestamp } from "../../../lib/clock.ts";
+import { isTimeZone } from "../../../lib/cron.ts";
+import { KindController, type Controller, type ControllerDeps } from "../controller.ts";
 import { isFinishedJob } from "../job/assess.ts";
 import { CRON_JOB, JOB } from "../kinds.ts";
-import { indexByController, isControlledBy, newControllerRef, ownedBy, resolveController } from "../owners.ts";
+import { isControlledBy, newControllerRef, ownedBy } from "../owners.ts";
 import { isSame } from "../template.ts";
-import { dueTime, isTimeZone, parseSchedule, type Schedule } from "./schedule.ts";
+import { dueTime, parseSchedule, type Schedule } from "./schedule.ts";
 
 const NAME = "cronjob-controller";
 const SCHEDULED_AT = "batch.kubernetes.io/cronjob-scheduled-timestamp";
@@ -20,7 +18,7 @@ const SCHEDULED_AT = "batch.kubernetes.io/cronjob-scheduled-timestamp";
 const MARGIN_MS = 100;
 
 export function cronJobController(deps: ControllerDeps): Controller {
-  return new CronJobController(deps).controller;
+  return new CronJobController(deps);
 }
 
 /** What a pass makes of the status. */
@@ -30,35 +28,18 @@ interface Draft {
   lastSuccessfulTime: string | undefined;
 }
 
-class CronJobController {
-  readonly controller: Controller;
-  readonly #client: Client;
-  readonly #recorder: EventRecorder;
-  readonly #clock: Clock;
-  readonly #cronJobs: Informer<CronJob>;
+class CronJobController extends KindController<CronJob> {
   readonly #jobs: Informer<Job>;
-  readonly #queue: WorkQueue;
 
   constructor(deps: ControllerDeps) {
-    this.#client = deps.clientFor(NAME);
-    this.#recorder = deps.recorderFor(NAME);
-    this.#clock = deps.clock;
-    this.#cronJobs = deps.informers.for<CronJob>(CRON_JOB);
+    super(deps, { name: NAME, kind: CRON_JOB });
     this.#jobs = deps.informers.for<Job>(JOB);
-    this.#queue = new WorkQueue({ clock: deps.clock });
-    indexByController(this.#jobs);
-    const enqueue = (cronJob: Stored<CronJob>): void => this.#queue.add(keyOf(cronJob));
-    this.#cronJobs.addHandler({ add: enqueue, update: enqueue });
-    const enqueueOwner = (job: Stored<Job>): void => {
-      const owner = resolveController(this.#cronJobs, job);
-      if (owner) enqueue(owner);
-    };
-    this.#jobs.addHandler({ add: enqueueOwner, update: enqueueOwner, delete: enqueueOwner });
-    this.controller = controllerOf({ name: NAME, queue: this.#queue, informers: deps.informers, reconcile: (key) => this.#reconcile(key), subject: { recorder: this.#recorder, find: (key) => this.#cronJobs.lister.get(key) } });
+    // A CronJob adopts nothing.
+    this.follow(this.#jobs, () => false);
   }
 
-  async #reconcile(key: Key): Promise<void> {
-    const cronJob = this.#cronJobs.lister.get(key);
+  protected async reconcile(key: Key): Promise<void> {
+    const cronJob = this.objects.lister.get(key);
     if (!cronJob) return;
     const jobs = ownedBy(this.#jobs, cronJob.metadata.uid);
     const draft: Draft = { active: [...(cronJob.status?.active ?? [])], lastScheduleTime: cronJob.status?.lastScheduleTime, lastSuccessfulTime: cronJob.status?.lastSuccessfulTime };
@@ -75,22 +56,22 @@ class CronJobController {
       const { uid, name } = job.metadata;
       const isListed = draft.active.some((reference) => reference.uid === uid);
       if (!isFinishedJob(job)) {
-        if (!isListed) this.#recorder.event(cronJob, "Warning", "UnexpectedJob", `Saw a job that the controller did not create or forgot: ${name}`);
+        if (!isListed) this.recorder.event(cronJob, "Warning", "UnexpectedJob", `Saw a job that the controller did not create or forgot: ${name}`);
         continue;
       }
       const isComplete = job.status?.conditions?.some(({ type, status }) => type === "Complete" && status === "True") ?? false;
       if (isListed) {
         draft.active = draft.active.filter((reference) => reference.uid !== uid);
-        this.#recorder.event(cronJob, "Normal", "SawCompletedJob", `Saw completed job: ${name}, condition: ${isComplete ? "Complete" : "Failed"}`);
+        this.recorder.event(cronJob, "Normal", "SawCompletedJob", `Saw completed job: ${name}, condition: ${isComplete ? "Complete" : "Failed"}`);
       }
       const { completionTime } = job.status ?? {};
       if (isComplete && completionTime && (!draft.lastSuccessfulTime || completionTime > draft.lastSuccessfulTime)) draft.lastSuccessfulTime = completionTime;
     }
     for (const reference of draft.active) {
       if (jobs.some((job) => job.metadata.uid === reference.uid)) continue;
-      const found = await orAbsent(this.#client.get<Job>(JOB, { name: reference.name ?? "", namespace: cronJob.metadata.namespace }));
+      const found = await orAbsent(this.client.get<Job>(JOB, { name: reference.name ?? "", namespace: cronJob.metadata.namespace }));
       if (found) continue;
-      this.#recorder.event(cronJob, "Normal", "MissingJob", `Active job went missing: ${reference.name}`);
+      this.recorder.event(cronJob, "Normal", "MissingJob", `Active job went missing: ${reference.name}`);
       draft.active = draft.active.filter(({ uid }) => uid !== reference.uid);
     }
   }
@@ -99,16 +80,16 @@ class CronJobController {
     if (cronJob.metadata.deletionTimestamp || cronJob.spec?.suspend) return;
     const schedule = this.#parse(cronJob);
     if (!schedule) return;
-    const now = this.#clock.now();
+    const now = this.clock.now();
     const since = Date.parse(draft.lastScheduleTime ?? cronJob.metadata.creationTimestamp);
     const deadlineMs = cronJob.spec?.startingDeadlineSeconds === undefined ? undefined : cronJob.spec.startingDeadlineSeconds * 1000;
     const { due, isFarBehind } = dueTime(schedule, deadlineMs === undefined ? since : Math.max(since, now - deadlineMs), now);
     const next = schedule.next(now);
-    if (next !== undefined) this.#queue.addAfter(key, next - now + MARGIN_MS);
+    if (next !== undefined) this.queue.addAfter(key, next - now + MARGIN_MS);
     if (due === undefined) return;
-    if (isFarBehind) this.#recorder.event(cronJob, "Warning", "TooManyMissedTimes", "too many missed start times. Set or decrease .spec.startingDeadlineSeconds or check clock skew");
+    if (isFarBehind) this.recorder.event(cronJob, "Warning", "TooManyMissedTimes", "too many missed start times. Set or decrease .spec.startingDeadlineSeconds or check clock skew");
     if (deadlineMs !== undefined && due + deadlineMs < now) {
-      this.#recorder.event(cronJob, "Warning", "MissSchedule", `Missed scheduled time to start a job: ${new Date(due).toUTCString().replace("GMT", "+0000")}`);
+      this.recorder.event(cronJob, "Warning", "MissSchedule", `Missed scheduled time to start a job: ${new Date(due).toUTCString().replace("GMT", "+0000")}`);
       return;
     }
     await this.#start(cronJob, draft, due);
@@ -117,13 +98,13 @@ class CronJobController {
   #parse(cronJob: Stored<CronJob>): Schedule | undefined {
     const { schedule = "", timeZone } = cronJob.spec ?? {};
     if (timeZone !== undefined && !isTimeZone(timeZone)) {
-      this.#recorder.event(cronJob, "Warning", "UnknownTimeZone", `invalid timeZone: ${JSON.stringify(timeZone)}: unknown time zone ${timeZone}`);
+      this.recorder.event(cronJob, "Warning", "UnknownTimeZone", `invalid timeZone: ${JSON.stringify(timeZone)}: unknown time zone ${timeZone}`);
       return undefined;
     }
     try {
       return parseSchedule(schedule, timeZone);
     } catch (error) {
-      this.#recorder.event(cronJob, "Warning", "UnparseableSchedule", `unparseable schedule: ${JSON.stringify(schedule)} : ${(error as Error).message}`);
+      this.recorder.event(cronJob, "Warning", "UnparseableSchedule", `unparseable schedule: ${JSON.stringify(schedule)} : ${(error as Error).message}`);
       return undefined;
     }
   }
@@ -132,7 +113,7 @@ class CronJobController {
     const name = jobName(cronJob, due);
     if (draft.active.some((reference) => reference.name === name) || draft.lastScheduleTime === timestamp(due)) return;
     if (cronJob.spec?.concurrencyPolicy === "Forbid" && draft.active.length > 0) {
-      this.#recorder.event(cronJob, "Normal", "JobAlreadyActive", "Not starting job because prior execution is running and concurrency policy is Forbid");
+      this.recorder.event(cronJob, "Normal", "JobAlreadyActive", "Not starting job because prior execution is running and concurrency policy is Forbid");
       return;
     }
     if (cronJob.spec?.concurrencyPolicy === "Replace") for (const reference of draft.active) await this.#deleteJob(cronJob, reference.name ?? "", draft);
@@ -146,15 +127,15 @@ class CronJobController {
   /** The Job of that time, made now or by an earlier pass that could not say so; undefined when another owns the name. */
   async #create(cronJob: Stored<CronJob>, wanted: Job): Promise<Stored<Job> | undefined> {
     try {
-      const job = await this.#client.create<Job>(JOB, wanted);
-      this.#recorder.event(cronJob, "Normal", "SuccessfulCreate", `Created job ${job.metadata.name}`);
+      const job = await this.client.create<Job>(JOB, wanted);
+      this.recorder.event(cronJob, "Normal", "SuccessfulCreate", `Created job ${job.metadata.name}`);
       return job;
     } catch (error) {
       if (isAlreadyExists(error)) {
-        const existing = await this.#client.get<Job>(JOB, { name: wanted.metadata.name as string, namespace: wanted.metadata.namespace });
+        const existing = await this.client.get<Job>(JOB, { name: wanted.metadata.name as string, namespace: wanted.metadata.namespace });
         return isControlledBy(existing, cronJob) ? existing : undefined;
       }
-      if (!isNamespaceTerminating(error)) this.#recorder.event(cronJob, "Warning", "FailedCreate", `Error creating job: ${(error as Error).message}`);
+      if (!isNamespaceTerminating(error)) this.recorder.event(cronJob, "Warning", "FailedCreate", `Error creating job: ${(error as Error).message}`);
       throw error;
     }
   }
@@ -171,11 +152,11 @@ class CronJobController {
 
   async #deleteJob(cronJob: Stored<CronJob>, name: string, draft: Draft): Promise<void> {
     try {
-      await this.#client.delete(JOB, { name, namespace: cronJob.metadata.namespace }, { propagationPolicy: "Background" });
-      this.#recorder.event(cronJob, "Normal", "SuccessfulDelete", `Deleted job ${name}`);
+      await this.client.delete(JOB, { name, namespace: cronJob.metadata.namespace }, { propagationPolicy: "Background" });
+      this.recorder.event(cronJob, "Normal", "SuccessfulDelete", `Deleted job ${name}`);
     } catch (error) {
       if (!isNotFound(error)) {
-        this.#recorder.event(cronJob, "Warning", "FailedDelete", `Deleted job: ${(error as Error).message}`);
+        this.recorder.event(cronJob, "Warning", "FailedDelete", `Deleted job: ${(error as Error).message}`);
         throw error;
       }
     }
@@ -185,7 +166,7 @@ class CronJobController {
   async #writeStatus(cronJob: Stored<CronJob>, draft: Draft): Promise<void> {
     const { active, lastScheduleTime, lastSuccessfulTime } = draft;
     const status = { ...(active.length > 0 && { active }), ...(lastScheduleTime && { lastScheduleTime }), ...(lastSuccessfulTime && { lastSuccessfulTime }) };
-    if (!isSame(cronJob.status ?? {}, status)) await this.#client.update<CronJob>(CRON_JOB, { ...cronJob, status }, { subresource: "status" });
+    if (!isSame(cronJob.status ?? {}, status)) await this.client.update<CronJob>(CRON_JOB, { ...cronJob, status }, { subresource: "status" });
   }
 }
 

@@ -31,14 +31,6 @@ export function parseSchedule(text: string, timeZone?: string): Schedule {
   }
 }
 
-export function isTimeZone(name: string): boolean {
-  try {
-    return new Intl.DateTimeFormat("en", { timeZone: name }).format(0).length > 0;
-  } catch {
-    return false;
-  }
-}
-
 /** The times a CronJob is about. */
 export interface Times {
   /** The latest scheduled time that has come and not been served; undefined when none has. */

@@ -1,17 +1,13 @@
 // Rolls a Deployment's pods from one template to the next by sizing ReplicaSets, and tells how far it is.
 // The arithmetic is in `replicasets.ts` and `status.ts`; rolling back is a client's patch of the template.
-import type { Client } from "../../../api/client/client.ts";
 import { keyOf, type Informer, type Key } from "../../../api/client/informer.ts";
-import type { EventRecorder } from "../../../api/client/recorder.ts";
-import { WorkQueue } from "../../../api/client/workqueue.ts";
 import { isAlreadyExists, isNamespaceTerminating, isNotFound } from "../../../api/errors.ts";
 import { matcherOf } from "../../../api/selectors.ts";
 import type { Deployment, DeploymentStatus, Pod, ReplicaSet, Stored } from "../../../api/types.ts";
-import type { Clock } from "../../../lib/clock.ts";
 import { findCondition, withCondition } from "../conditions.ts";
-import { controllerOf, type Controller, type ControllerDeps } from "../controller.ts";
+import { KindController, type Controller, type ControllerDeps } from "../controller.ts";
 import { DEPLOYMENT, POD, REPLICA_SET } from "../kinds.ts";
-import { claim, controllerRefOf, indexByController, isControlledBy, newControllerRef, ownedAndOrphans, ownedBy, resolveController } from "../owners.ts";
+import { claim, indexByController, isControlledBy, newControllerRef, ownedAndOrphans, ownedBy, resolveController } from "../owners.ts";
 import { PendingWrites } from "../writes.ts";
 import { hashTemplate, isSame, isSameTemplate, POD_TEMPLATE_HASH } from "../template.ts";
 import {
@@ -29,75 +25,38 @@ interface Pass extends Sets {
 }
 
 export function deploymentController(deps: ControllerDeps): Controller {
-  return new DeploymentController(deps).controller;
+  return new DeploymentController(deps);
 }
 
-class DeploymentController {
-  readonly controller: Controller;
-  readonly #client: Client;
-  readonly #recorder: EventRecorder;
-  readonly #clock: Clock;
-  readonly #deployments: Informer<Deployment>;
+class DeploymentController extends KindController<Deployment> {
   readonly #sets: Informer<ReplicaSet>;
   readonly #pods: Informer<Pod>;
-  readonly #queue: WorkQueue;
   readonly #pending: PendingWrites;
 
   constructor(deps: ControllerDeps) {
-    this.#client = deps.clientFor(NAME);
-    this.#recorder = deps.recorderFor(NAME);
-    this.#clock = deps.clock;
-    this.#deployments = deps.informers.for<Deployment>(DEPLOYMENT);
+    super(deps, { name: NAME, kind: DEPLOYMENT });
     this.#sets = deps.informers.for<ReplicaSet>(REPLICA_SET);
     this.#pods = deps.informers.for<Pod>(POD);
-    this.#queue = new WorkQueue({ clock: deps.clock });
     this.#pending = new PendingWrites(deps.clock, this.#sets.lister);
-    indexByController(this.#sets);
+    this.follow(this.#sets, (deployment, set) => matcherOf(deployment.spec?.selector).matches(set.metadata.labels));
     indexByController(this.#pods);
-    this.#listen();
-    this.controller = controllerOf({ name: NAME, queue: this.#queue, informers: deps.informers, reconcile: (key) => this.#reconcile(key), subject: { recorder: this.#recorder, find: (key) => this.#deployments.lister.get(key) } });
-  }
-
-  #listen(): void {
-    const enqueue = (deployment: Stored<Deployment>): void => this.#queue.add(keyOf(deployment));
-    this.#deployments.addHandler({ add: enqueue, update: enqueue, delete: enqueue });
-    this.#sets.addHandler({
-      add: (set) => this.#setChanged(set),
-      update: (set, old) => {
-        if (controllerRefOf(old)?.uid !== controllerRefOf(set)?.uid) this.#setChanged(old);
-        this.#setChanged(set);
-      },
-      delete: (set) => this.#setChanged(set, true),
-    });
     // A Recreate rollout waits for the last old pod to be gone.
     this.#pods.addHandler({ delete: (pod) => this.#podGone(pod) });
   }
 
-  #setChanged(set: Stored<ReplicaSet>, isGone = false): void {
-    const owner = resolveController(this.#deployments, set);
-    if (owner) {
-      this.#pending.observed(keyOf(owner), set, isGone);
-      return this.#queue.add(keyOf(owner));
-    }
-    if (controllerRefOf(set)) return;
-    for (const deployment of this.#deployments.lister.inNamespace(set.metadata.namespace ?? "")) {
-      if (matcherOf(deployment.spec?.selector).matches(set.metadata.labels)) this.#queue.add(keyOf(deployment));
-    }
-  }
-
   #podGone(pod: Stored<Pod>): void {
     const set = resolveController(this.#sets, pod);
-    const owner = set && resolveController(this.#deployments, set);
-    if (owner && !isRollingUpdate(owner)) this.#queue.add(keyOf(owner));
+    const owner = set && resolveController(this.objects, set);
+    if (owner && !isRollingUpdate(owner)) this.queue.add(keyOf(owner));
   }
 
-  async #reconcile(key: Key): Promise<void> {
-    const deployment = this.#deployments.lister.get(key);
+  protected async reconcile(key: Key): Promise<void> {
+    const deployment = this.objects.lister.get(key);
     if (!deployment) return;
-    if (this.#pending.isBehind(key)) return this.#queue.addAfter(key, 1000);
+    if (this.#pending.isBehind(key)) return this.queue.addAfter(key, 1000);
     const matcher = matcherOf(deployment.spec?.selector);
     if (matcher.isEmpty) return this.#refuseSelectingAll(deployment);
-    const sets = await claim({ client: this.#client, owner: deployment, ownerKind: DEPLOYMENT, kind: REPLICA_SET, matcher, candidates: ownedAndOrphans(this.#sets, deployment) });
+    const sets = await claim({ client: this.client, owner: deployment, ownerKind: DEPLOYMENT, kind: REPLICA_SET, matcher, candidates: ownedAndOrphans(this.#sets, deployment) });
     if (deployment.metadata.deletionTimestamp) return this.#writeCounts({ deployment, ...divide(deployment, sets) });
     const current = await this.#markPaused(deployment);
     const pass = await this.#syncRevision({ deployment: current, ...divide(current, sets) });
@@ -106,7 +65,7 @@ class DeploymentController {
   }
 
   async #refuseSelectingAll(deployment: Stored<Deployment>): Promise<void> {
-    this.#recorder.event(deployment, "Warning", "SelectingAll", "This deployment is selecting all pods. A non-empty selector is required.");
+    this.recorder.event(deployment, "Warning", "SelectingAll", "This deployment is selecting all pods. A non-empty selector is required.");
     const { generation } = deployment.metadata;
     if ((deployment.status?.observedGeneration ?? 0) < (generation ?? 0)) await this.#updateStatus(deployment, { ...deployment.status, observedGeneration: generation });
   }
@@ -119,7 +78,7 @@ class DeploymentController {
     const isPaused = deployment.spec?.paused === true;
     if (isPaused === (condition?.reason === "DeploymentPaused")) return deployment;
     const [reason, message] = isPaused ? ["DeploymentPaused", "Deployment is paused"] : ["DeploymentResumed", "Deployment is resumed"];
-    const marked = newCondition(this.#clock.now(), { type: "Progressing", status: "Unknown", reason: reason as string, message: message as string });
+    const marked = newCondition(this.clock.now(), { type: "Progressing", status: "Unknown", reason: reason as string, message: message as string });
     return this.#updateStatus(deployment, { ...deployment.status, conditions: withCondition(conditions, marked) });
   }
 
@@ -133,7 +92,7 @@ class DeploymentController {
     if (!isSame(annotations, newSet.metadata.annotations ?? {}) || (newSet.spec?.minReadySeconds ?? 0) !== minReadySeconds) {
       updated = await this.#writeSet(deployment, { ...newSet, metadata: { ...newSet.metadata, annotations }, spec: { ...newSet.spec, minReadySeconds } as ReplicaSet["spec"] });
     }
-    const found = newCondition(this.#clock.now(), { type: "Progressing", status: "True", reason: "FoundNewReplicaSet", message: `Found new replica set "${updated.metadata.name}"` });
+    const found = newCondition(this.clock.now(), { type: "Progressing", status: "True", reason: "FoundNewReplicaSet", message: `Found new replica set "${updated.metadata.name}"` });
     const isProgressKnown = findCondition(deployment.status?.conditions, "Progressing") !== undefined;
     return { deployment: await this.#record(deployment, annotations[REVISION], isProgressKnown ? undefined : found), newSet: updated, oldSets };
   }
@@ -193,7 +152,7 @@ class DeploymentController {
     const revision = wanted.metadata.annotations?.[REVISION];
     let newSet: Stored<ReplicaSet>;
     try {
-      newSet = await this.#client.create<ReplicaSet>(REPLICA_SET, wanted);
+      newSet = await this.client.create<ReplicaSet>(REPLICA_SET, wanted);
       this.#pending.wrote(keyOf(deployment), newSet);
     } catch (error) {
       const existing = isAlreadyExists(error) ? await this.#existingNewSet(deployment, name as string) : undefined;
@@ -201,7 +160,7 @@ class DeploymentController {
       return { deployment: await this.#record(deployment, revision, undefined), newSet: existing, oldSets };
     }
     if (replicasOf(newSet) > 0) this.#scaled(deployment, newSet, 0, replicasOf(newSet));
-    const created = newCondition(this.#clock.now(), { type: "Progressing", status: "True", reason: "NewReplicaSetCreated", message: `Created new replica set "${name}"` });
+    const created = newCondition(this.clock.now(), { type: "Progressing", status: "True", reason: "NewReplicaSetCreated", message: `Created new replica set "${name}"` });
     return { deployment: await this.#record(deployment, revision, created), newSet, oldSets };
   }
 
@@ -228,7 +187,7 @@ class DeploymentController {
 
   /** The set of that name, when it is ours and of the same template; otherwise the hash collided and the next one is tried. */
   async #existingNewSet(deployment: Stored<Deployment>, name: string): Promise<Stored<ReplicaSet> | undefined> {
-    const set = await this.#client.get<ReplicaSet>(REPLICA_SET, { name, namespace: deployment.metadata.namespace });
+    const set = await this.client.get<ReplicaSet>(REPLICA_SET, { name, namespace: deployment.metadata.namespace });
     const isOurs = isControlledBy(set, deployment) && set.spec?.template && deployment.spec && isSameTemplate(set.spec.template, deployment.spec.template);
     if (isOurs) return set;
     await this.#updateStatus(deployment, { ...deployment.status, collisionCount: (deployment.status?.collisionCount ?? 0) + 1 });
@@ -238,9 +197,9 @@ class DeploymentController {
   async #reportCreateFailure(deployment: Stored<Deployment>, name: string, error: unknown): Promise<unknown> {
     if (isAlreadyExists(error) || isNamespaceTerminating(error)) return error;
     const message = `Failed to create new replica set "${name}": ${(error as Error).message}`;
-    this.#recorder.event(deployment, "Warning", "ReplicaSetCreateError", message);
+    this.recorder.event(deployment, "Warning", "ReplicaSetCreateError", message);
     if (!hasProgressDeadline(deployment)) return error;
-    const failed = newCondition(this.#clock.now(), { type: "Progressing", status: "False", reason: "ReplicaSetCreateError", message });
+    const failed = newCondition(this.clock.now(), { type: "Progressing", status: "False", reason: "ReplicaSetCreateError", message });
     const conditions = withCondition(deployment.status?.conditions, failed);
     await this.#updateStatus(deployment, { ...deployment.status, conditions }).catch(() => undefined);
     return error;
@@ -267,7 +226,7 @@ class DeploymentController {
   }
 
   async #writeSet(deployment: Stored<Deployment>, set: Stored<ReplicaSet>): Promise<Stored<ReplicaSet>> {
-    const updated = await this.#client.update<ReplicaSet>(REPLICA_SET, set);
+    const updated = await this.client.update<ReplicaSet>(REPLICA_SET, set);
     this.#pending.wrote(keyOf(deployment), updated);
     return updated;
   }
@@ -275,13 +234,13 @@ class DeploymentController {
   // The two sizes belong together.
   #scaled(deployment: Stored<Deployment>, set: Stored<ReplicaSet>, before: number, replicas: number): void {
     const direction = replicas > before ? "up" : "down";
-    this.#recorder.event(deployment, "Normal", "ScalingReplicaSet", `Scaled ${direction} replica set ${set.metadata.name} from ${before} to ${replicas}`);
+    this.recorder.event(deployment, "Normal", "ScalingReplicaSet", `Scaled ${direction} replica set ${set.metadata.name} from ${before} to ${replicas}`);
   }
 
   async #cleanUp({ deployment, oldSets }: Pass): Promise<void> {
     for (const { metadata: { name, namespace } } of beyondHistory(deployment, oldSets)) {
       try {
-        await this.#client.delete(REPLICA_SET, { name, namespace });
+        await this.client.delete(REPLICA_SET, { name, namespace });
       } catch (error) {
         if (!isNotFound(error)) throw error;
       }
@@ -289,24 +248,24 @@ class DeploymentController {
   }
 
   async #writeCounts(pass: Pass): Promise<void> {
-    const status = countsOf(pass.deployment, pass, this.#clock.now());
+    const status = countsOf(pass.deployment, pass, this.clock.now());
     if (!isSameStatus(pass.deployment.status, status)) await this.#updateStatus(pass.deployment, status);
   }
 
   async #writeRollout(pass: Pass): Promise<void> {
     const { deployment } = pass;
-    const now = this.#clock.now();
+    const now = this.clock.now();
     const status = rolloutStatus(deployment, pass, now);
     if (!isSameStatus(deployment.status, status)) {
       await this.#updateStatus(deployment, status);
       return;
     }
     const check = progressCheckIn(deployment, status, now);
-    if (check !== undefined) this.#queue.addAfter(keyOf(deployment), check + 1000);
+    if (check !== undefined) this.queue.addAfter(keyOf(deployment), check + 1000);
   }
 
   #updateStatus(deployment: Stored<Deployment>, status: DeploymentStatus): Promise<Stored<Deployment>> {
-    return this.#client.update<Deployment>(DEPLOYMENT, { ...deployment, status }, { subresource: "status" });
+    return this.client.update<Deployment>(DEPLOYMENT, { ...deployment, status }, { subresource: "status" });
   }
 }
 

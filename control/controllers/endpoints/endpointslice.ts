@@ -4,7 +4,7 @@ import type { Client } from "../../../api/client/client.ts";
 import { keyOf, type Informer, type Key } from "../../../api/client/informer.ts";
 import type { EventRecorder } from "../../../api/client/recorder.ts";
 import { WorkQueue } from "../../../api/client/workqueue.ts";
-import { isNamespaceTerminating, isNotFound } from "../../../api/errors.ts";
+import { isNamespaceTerminating, orAbsent } from "../../../api/errors.ts";
 import type { EndpointSlice, Node, Service, Stored } from "../../../api/types.ts";
 import { controllerOf, type Controller, type ControllerDeps } from "../controller.ts";
 import { ENDPOINT_SLICE, NODE } from "../kinds.ts";
@@ -52,12 +52,11 @@ class EndpointSliceController {
   #listen(): void {
     this.#slices.addIndex(SERVICE_INDEX, (slice) => [serviceKeyOf(slice)]);
     this.#slices.addHandler({
-      add: (slice) => this.#sliceChanged(slice, false),
+      add: (slice) => this.#queue.add(serviceKeyOf(slice)), delete: (slice) => this.#queue.add(serviceKeyOf(slice)),
       update: (slice, old) => {
         if (serviceKeyOf(old) !== serviceKeyOf(slice)) this.#queue.add(serviceKeyOf(old));
-        this.#sliceChanged(slice, false);
+        this.#queue.add(serviceKeyOf(slice));
       },
-      delete: (slice) => this.#sliceChanged(slice, true),
     });
     this.#nodes.addHandler({
       add: ({ metadata: { name } }) => {
@@ -65,12 +64,6 @@ class EndpointSliceController {
         this.#waitingForNode.delete(name);
       },
     });
-  }
-
-  #sliceChanged(slice: Stored<EndpointSlice>, isGone: boolean): void {
-    const key = serviceKeyOf(slice);
-    this.#pending.observed(key, slice, isGone);
-    this.#queue.add(key);
   }
 
   async #reconcile(key: Key): Promise<void> {
@@ -105,16 +98,9 @@ class EndpointSliceController {
   async #apply(key: Key, plan: SlicePlan): Promise<void> {
     for (const slice of plan.create) this.#pending.wrote(key, await this.#client.create<EndpointSlice>(ENDPOINT_SLICE, slice));
     for (const slice of plan.update) this.#pending.wrote(key, await this.#client.update<EndpointSlice>(ENDPOINT_SLICE, slice));
-    for (const slice of plan.delete) await this.#delete(key, slice);
-  }
-
-  async #delete(key: Key, slice: Stored<EndpointSlice>): Promise<void> {
-    this.#pending.deleted(key, slice);
-    try {
-      await this.#client.delete(ENDPOINT_SLICE, slice.metadata);
-    } catch (error) {
-      this.#pending.observed(key, slice, true);
-      if (!isNotFound(error)) throw error;
+    for (const slice of plan.delete) {
+      await orAbsent(this.#client.delete(ENDPOINT_SLICE, slice.metadata));
+      this.#pending.deleted(key, slice);
     }
   }
 }

@@ -47,11 +47,8 @@ class Mirroring {
     this.#slices.addIndex(SERVICE_INDEX, (slice) => [serviceKeyOf(slice)]);
     const enqueue = (object: Stored<Service> | Stored<Endpoints>): void => this.#queue.add(keyOf(object));
     for (const informer of [this.#services as Informer<Service | Endpoints>, this.#endpoints as Informer<Service | Endpoints>]) informer.addHandler({ add: enqueue, update: enqueue, delete: enqueue });
-    const sliceChanged = (slice: Stored<EndpointSlice>, isGone: boolean): void => {
-      this.#pending.observed(serviceKeyOf(slice), slice, isGone);
-      this.#queue.add(serviceKeyOf(slice));
-    };
-    this.#slices.addHandler({ add: (slice) => sliceChanged(slice, false), update: (slice) => sliceChanged(slice, false), delete: (slice) => sliceChanged(slice, true) });
+    const sliceChanged = (slice: Stored<EndpointSlice>): void => this.#queue.add(serviceKeyOf(slice));
+    this.#slices.addHandler({ add: sliceChanged, update: sliceChanged, delete: sliceChanged });
     this.controller = controllerOf({ name: NAME, queue: this.#queue, informers: deps.informers, reconcile: (key) => this.#reconcile(key) });
   }
 
@@ -73,10 +70,8 @@ class Mirroring {
 
   async #apply(key: Key, slice: Stored<EndpointSlice>, mirror: EndpointSlice | undefined): Promise<void> {
     if (!mirror) {
-      this.#pending.deleted(key, slice);
       await orAbsent(this.#client.delete(ENDPOINT_SLICE, slice.metadata));
-      if (!this.#slices.lister.get(keyOf(slice))) this.#pending.observed(key, slice, true);
-      return;
+      return this.#pending.deleted(key, slice);
     }
     const { labels, annotations, ownerReferences } = mirror.metadata;
     const metadata = { ...slice.metadata, labels, annotations, ownerReferences };

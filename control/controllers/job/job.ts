@@ -1,19 +1,16 @@
 // Runs pods until a Job's work is done, counting each end exactly once.
 // Where the Job stands is `assess.ts`'s business, what to do `plan.ts`'s, the accounts `tracking.ts`'s.
-import type { Client } from "../../../api/client/client.ts";
 import { keyOf, type Informer, type Key } from "../../../api/client/informer.ts";
-import type { EventRecorder } from "../../../api/client/recorder.ts";
 import { WorkQueue } from "../../../api/client/workqueue.ts";
 import { runWorkers } from "../../../api/client/workers.ts";
 import { isConflict, isNamespaceTerminating, isNotFound, orAbsent } from "../../../api/errors.ts";
 import { matcherOf } from "../../../api/selectors.ts";
 import type { Job, JobStatus, OwnerReference, Pod, Stored } from "../../../api/types.ts";
-import type { Clock } from "../../../lib/clock.ts";
 import { LruMap } from "../../../lib/lru.ts";
 import { findCondition } from "../conditions.ts";
-import { controllerOf, type Controller, type ControllerDeps } from "../controller.ts";
+import { KindController, type Controller, type ControllerDeps } from "../controller.ts";
 import { JOB, POD } from "../kinds.ts";
-import { claim, controllerRefOf, indexByController, ownedAndOrphans, ownedBy, resolveController } from "../owners.ts";
+import { claim, controllerRefOf, ownedAndOrphans, ownedBy, resolveController } from "../owners.ts";
 import { createPod, deletePod, slowStart } from "../podcontrol.ts";
 import { isFinished, isReady } from "../pods.ts";
 import { isSame } from "../template.ts";
@@ -28,17 +25,11 @@ const OURS = "kubernetes.io/job-controller";
 const MAX_RECORDS = 10_000;
 
 export function jobController(deps: ControllerDeps): Controller {
-  return new JobController(deps).controller;
+  return new JobController(deps);
 }
 
-class JobController {
-  readonly controller: Controller;
-  readonly #client: Client;
-  readonly #recorder: EventRecorder;
-  readonly #clock: Clock;
-  readonly #jobs: Informer<Job>;
+class JobController extends KindController<Job> {
   readonly #pods: Informer<Pod>;
-  readonly #queue: WorkQueue;
   /** Pods that may hold a finalizer nobody will take off any more. */
   readonly #orphans: WorkQueue;
   readonly #pendingPods: PendingWrites;
@@ -46,70 +37,46 @@ class JobController {
   readonly #failures = new LruMap<string, Failures>(MAX_RECORDS);
 
   constructor(deps: ControllerDeps) {
-    this.#client = deps.clientFor(NAME);
-    this.#recorder = deps.recorderFor(NAME);
-    this.#clock = deps.clock;
-    this.#jobs = deps.informers.for<Job>(JOB);
+    super(deps, { name: NAME, kind: JOB, backoff: { baseMs: 100, maxMs: 60_000 } });
     this.#pods = deps.informers.for<Pod>(POD);
-    this.#queue = new WorkQueue({ clock: deps.clock, backoff: { baseMs: 100, maxMs: 60_000 } });
     this.#orphans = new WorkQueue({ clock: deps.clock });
     this.#pendingPods = new PendingWrites(deps.clock, this.#pods.lister);
-    this.#pendingJobs = new PendingWrites(deps.clock, this.#jobs.lister);
-    indexByController(this.#pods);
-    this.#listen();
-    this.controller = controllerOf({
-      name: NAME, queue: this.#queue, informers: deps.informers, reconcile: (key) => this.#reconcile(key), subject: { recorder: this.#recorder, find: (key) => this.#jobs.lister.get(key) },
-      beside: (signal) => runWorkers({ name: `${NAME} orphans`, queue: this.#orphans, workers: 1, signal, reconcile: (key) => this.#releaseOrphan(key) }),
-    });
+    this.#pendingJobs = new PendingWrites(deps.clock, this.objects.lister);
+    this.follow(this.#pods, (job, pod) => matcherOf(job.spec?.selector).matches(pod.metadata.labels));
+    this.#followOrphans();
   }
 
-  #listen(): void {
-    const changed = (job: Stored<Job>): void => {
-      this.#pendingJobs.observed(keyOf(job), job);
-      this.#queue.add(keyOf(job));
-    };
-    this.#jobs.addHandler({
-      add: changed, update: changed,
+  protected override beside(signal: AbortSignal): Promise<void> {
+    return runWorkers({ name: `${NAME} orphans`, queue: this.#orphans, workers: 1, signal, reconcile: (key) => this.#releaseOrphan(key) });
+  }
+
+  #followOrphans(): void {
+    this.objects.addHandler({
       delete: (job) => {
         this.#failures.delete(job.metadata.uid);
         for (const pod of ownedBy(this.#pods, job.metadata.uid)) this.#orphans.add(keyOf(pod));
       },
     });
-    this.#pods.addHandler({
-      add: (pod) => this.#podChanged(pod, false),
-      update: (pod, old) => {
-        if (controllerRefOf(old)?.uid !== controllerRefOf(pod)?.uid) this.#podChanged(old, false);
-        this.#podChanged(pod, false);
-      },
-      delete: (pod) => this.#podChanged(pod, true),
-    });
+    const changed = (pod: Stored<Pod>): void => {
+      if (!hasTracking(pod)) return;
+      const job = resolveController(this.objects, pod);
+      if (!job || isFinishedJob(job)) this.#orphans.add(keyOf(pod));
+    };
+    this.#pods.addHandler({ add: changed, update: changed });
   }
 
-  #podChanged(pod: Stored<Pod>, isGone: boolean): void {
-    const job = resolveController(this.#jobs, pod);
-    if (job) {
-      this.#pendingPods.observed(keyOf(job), pod, isGone);
-      this.#queue.add(keyOf(job));
-    }
-    if (hasTracking(pod) && (!job || isFinishedJob(job))) this.#orphans.add(keyOf(pod));
-    if (controllerRefOf(pod)) return;
-    for (const other of this.#jobs.lister.inNamespace(pod.metadata.namespace ?? "")) {
-      if (matcherOf(other.spec?.selector).matches(pod.metadata.labels)) this.#queue.add(keyOf(other));
-    }
-  }
-
-  async #reconcile(key: Key): Promise<void> {
-    const job = this.#jobs.lister.get(key);
+  protected async reconcile(key: Key): Promise<void> {
+    const job = this.objects.lister.get(key);
     // Without a selector no pod would ever count as ours, and there would be no end of making them.
     if (!job?.spec?.selector || isFinishedJob(job) || (job.spec?.managedBy ?? OURS) !== OURS) return;
-    if (this.#pendingPods.isBehind(key) || this.#pendingJobs.isBehind(key)) return this.#queue.addAfter(key, 1000);
-    const pods = await claim({ client: this.#client, owner: job, ownerKind: JOB, kind: POD, matcher: matcherOf(job.spec?.selector), candidates: ownedAndOrphans(this.#pods, job), finalizer: TRACKING_FINALIZER });
-    const assessment = assess(job, pods, { before: this.#failures.get(job.metadata.uid) ?? NO_FAILURES, now: this.#clock.now() });
+    if (this.#pendingPods.isBehind(key) || this.#pendingJobs.isBehind(key)) return this.queue.addAfter(key, 1000);
+    const pods = await claim({ client: this.client, owner: job, ownerKind: JOB, kind: POD, matcher: matcherOf(job.spec?.selector), candidates: ownedAndOrphans(this.#pods, job), finalizer: TRACKING_FINALIZER });
+    const assessment = assess(job, pods, { before: this.#failures.get(job.metadata.uid) ?? NO_FAILURES, now: this.clock.now() });
     const plan = planJob(assessment);
     const { result, failure } = await this.#apply(key, assessment, plan);
     await this.#account(key, assessment, result);
     const waits = [plan.waitMs, untilDeadline(job, assessment.now)].filter((ms) => ms !== undefined && ms > 0) as number[];
-    if (waits.length > 0) this.#queue.addAfter(key, Math.min(...waits));
+    if (waits.length > 0) this.queue.addAfter(key, Math.min(...waits));
     if (failure !== undefined) throw failure;
   }
 
@@ -117,7 +84,7 @@ class JobController {
     const { job, active, ready, terminating, verdict } = assessment;
     const deletions = await Promise.allSettled(plan.delete.map((pod) => this.#delete(key, job, pod, plan.forgetsDeleted)));
     const deleted = plan.delete.filter((_, index) => deletions[index]?.status === "fulfilled");
-    const by = { client: this.#client, recorder: this.#recorder, kind: JOB, owner: job };
+    const by = { client: this.client, recorder: this.recorder, kind: JOB, owner: job };
     const created = await slowStart(plan.create.length, async (index) => {
       this.#pendingPods.wrote(key, await createPod(by, plan.create[index] as Pod));
     });
@@ -141,15 +108,8 @@ class JobController {
   // Whose pod, and whether its end is to be counted.
   async #delete(key: Key, job: Stored<Job>, pod: Stored<Pod>, forgets: boolean): Promise<void> {
     const released = forgets ? ((await this.#release(key, pod, true)) ?? pod) : pod;
+    await deletePod({ client: this.client, recorder: this.recorder, kind: JOB, owner: job }, released);
     this.#pendingPods.deleted(key, released);
-    try {
-      await deletePod({ client: this.#client, recorder: this.#recorder, kind: JOB, owner: job }, released);
-    } catch (error) {
-      this.#pendingPods.observed(key, released, true);
-      throw error;
-    }
-    const cached = this.#pods.lister.get(keyOf(pod));
-    if (!cached || cached.metadata.deletionTimestamp) this.#pendingPods.observed(key, released, true);
   }
 
   /** Note, release, count, conclude: in this order, so that a crash at any point loses and doubles nothing. */
@@ -175,7 +135,7 @@ class JobController {
     if (!hasTracking(pod)) return pod;
     const finalizers = pod.metadata.finalizers?.filter((finalizer) => finalizer !== TRACKING_FINALIZER);
     try {
-      const released = await this.#client.patch<Pod>(POD, { name, namespace }, { metadata: { uid, resourceVersion, finalizers } }, { type: "merge" });
+      const released = await this.client.patch<Pod>(POD, { name, namespace }, { metadata: { uid, resourceVersion, finalizers } }, { type: "merge" });
       if (key !== undefined) this.#pendingPods.wrote(key, released);
       return released;
     } catch (error) {
@@ -184,7 +144,7 @@ class JobController {
       if (!isConflict(error) || key === undefined) throw error;
     }
     // The list of finalizers is replaced as a whole: on a newer pod it has to be read again.
-    const latest = await orAbsent(this.#client.get<Pod>(POD, { name, namespace }));
+    const latest = await orAbsent(this.client.get<Pod>(POD, { name, namespace }));
     if (latest?.metadata.uid !== uid) return undefined;
     if (isForgotten && isFinished(latest)) throw new Error(`pod ${name} ended before it could be deleted; it has to be counted`);
     // It may have been let go already, by a write whose answer was lost: a cache that does not know would count it again.
@@ -197,20 +157,20 @@ class JobController {
     if (!pod || !hasTracking(pod)) return;
     const reference = controllerRefOf(pod);
     if (reference && reference.kind !== "Job") return;
-    const job = resolveController(this.#jobs, pod) ?? (reference && (await this.#liveJob(reference, pod)));
+    const job = resolveController(this.objects, pod) ?? (reference && (await this.#liveJob(reference, pod)));
     if (job && ((job.spec?.managedBy ?? OURS) !== OURS || !isFinishedJob(job))) return;
     await this.#release(undefined, pod);
   }
 
   /** The pods' cache may be ahead of the Jobs': a pod let go because its Job is still unknown would never be counted. */
   async #liveJob(reference: OwnerReference, pod: Stored<Pod>): Promise<Stored<Job> | undefined> {
-    const job = await orAbsent(this.#client.get<Job>(JOB, { name: reference.name, namespace: pod.metadata.namespace ?? "" }));
+    const job = await orAbsent(this.client.get<Job>(JOB, { name: reference.name, namespace: pod.metadata.namespace ?? "" }));
     return job?.metadata.uid === reference.uid ? job : undefined;
   }
 
   async #writeStatus(key: Key, job: Stored<Job>, status: JobStatus): Promise<Stored<Job>> {
     if (isSame(withoutZeros(job.status ?? {}), withoutZeros(status))) return job;
-    const written = await this.#client.update<Job>(JOB, { ...job, status }, { subresource: "status" });
+    const written = await this.client.update<Job>(JOB, { ...job, status }, { subresource: "status" });
     this.#pendingJobs.wrote(key, written);
     return written;
   }
@@ -219,15 +179,15 @@ class JobController {
     const before = findCondition(job.status?.conditions, "Suspended")?.status;
     const after = findCondition(status.conditions, "Suspended")?.status;
     if (after === before) return;
-    if (after === "True") this.#recorder.event(job, "Normal", "Suspended", "Job suspended");
-    else if (before === "True") this.#recorder.event(job, "Normal", "Resumed", "Job resumed");
+    if (after === "True") this.recorder.event(job, "Normal", "Suspended", "Job suspended");
+    else if (before === "True") this.recorder.event(job, "Normal", "Resumed", "Job resumed");
   }
 
   #sayFinished(job: Stored<Job>, status: JobStatus, final: { type: string; reason?: string | undefined; message?: string | undefined }): void {
-    if (final.type !== "Complete") return this.#recorder.event(job, "Warning", final.reason ?? "", final.message ?? "");
+    if (final.type !== "Complete") return this.recorder.event(job, "Warning", final.reason ?? "", final.message ?? "");
     const { completions } = specOf(job);
-    if (completions !== undefined && (status.succeeded ?? 0) > completions) this.#recorder.event(job, "Warning", "TooManySucceededPods", "Too many succeeded pods running after completion count reached");
-    this.#recorder.event(job, "Normal", "Completed", "Job completed");
+    if (completions !== undefined && (status.succeeded ?? 0) > completions) this.recorder.event(job, "Warning", "TooManySucceededPods", "Too many succeeded pods running after completion count reached");
+    this.recorder.event(job, "Normal", "Completed", "Job completed");
   }
 }
 

@@ -1,17 +1,13 @@
 // Keeps a StatefulSet's pods: each with a name, claims and an order of its own.
 // What to do next is `plan.ts`'s business, what a pod looks like `identity.ts`'s.
-import type { Client } from "../../../api/client/client.ts";
 import { keyOf, type Informer, type Key } from "../../../api/client/informer.ts";
-import type { EventRecorder } from "../../../api/client/recorder.ts";
-import { WorkQueue } from "../../../api/client/workqueue.ts";
 import { isAlreadyExists, isNamespaceTerminating, isNotFound } from "../../../api/errors.ts";
 import { matcherOf } from "../../../api/selectors.ts";
 import type { ControllerRevision, PersistentVolumeClaim, Pod, StatefulSet, StatefulSetStatus, Stored } from "../../../api/types.ts";
-import type { Clock } from "../../../lib/clock.ts";
-import { controllerOf, type Controller, type ControllerDeps } from "../controller.ts";
+import { KindController, type Controller, type ControllerDeps } from "../controller.ts";
 import { beyondLimit, deleteRevisions, snapshot, sortRevisions, templateOf, type Snapshot } from "../history.ts";
 import { CONTROLLER_REVISION, PERSISTENT_VOLUME_CLAIM, POD, STATEFUL_SET } from "../kinds.ts";
-import { claim, controllerRefOf, indexByController, ownedAndOrphans, resolveController } from "../owners.ts";
+import { claim, controllerRefOf, indexByController, ownedAndOrphans } from "../owners.ts";
 import { nextAvailability } from "../pods.ts";
 import { isSame } from "../template.ts";
 import { PendingWrites } from "../writes.ts";
@@ -21,66 +17,29 @@ import { planSteps, statusOf, type Situation, type Step } from "./plan.ts";
 const NAME = "statefulset-controller";
 
 export function statefulSetController(deps: ControllerDeps): Controller {
-  return new StatefulSetController(deps).controller;
+  return new StatefulSetController(deps);
 }
 
-class StatefulSetController {
-  readonly controller: Controller;
-  readonly #client: Client;
-  readonly #recorder: EventRecorder;
-  readonly #clock: Clock;
-  readonly #sets: Informer<StatefulSet>;
+class StatefulSetController extends KindController<StatefulSet> {
   readonly #pods: Informer<Pod>;
   readonly #claims: Informer<PersistentVolumeClaim>;
   readonly #revisions: Informer<ControllerRevision>;
-  readonly #queue: WorkQueue;
   readonly #pending: PendingWrites;
 
   constructor(deps: ControllerDeps) {
-    this.#client = deps.clientFor(NAME);
-    this.#recorder = deps.recorderFor(NAME);
-    this.#clock = deps.clock;
-    this.#sets = deps.informers.for<StatefulSet>(STATEFUL_SET);
+    super(deps, { name: NAME, kind: STATEFUL_SET });
     this.#pods = deps.informers.for<Pod>(POD);
     this.#claims = deps.informers.for<PersistentVolumeClaim>(PERSISTENT_VOLUME_CLAIM);
     this.#revisions = deps.informers.for<ControllerRevision>(CONTROLLER_REVISION);
-    this.#queue = new WorkQueue({ clock: deps.clock });
     this.#pending = new PendingWrites(deps.clock, this.#pods.lister);
-    indexByController(this.#pods);
     indexByController(this.#revisions);
-    this.#listen();
-    this.controller = controllerOf({ name: NAME, queue: this.#queue, informers: deps.informers, reconcile: (key) => this.#reconcile(key), subject: { recorder: this.#recorder, find: (key) => this.#sets.lister.get(key) } });
+    this.follow(this.#pods, (set, pod) => ordinalOf(set, pod) >= 0 && matcherOf(set.spec?.selector).matches(pod.metadata.labels));
   }
 
-  #listen(): void {
-    const enqueue = (set: Stored<StatefulSet>): void => this.#queue.add(keyOf(set));
-    this.#sets.addHandler({ add: enqueue, update: enqueue, delete: enqueue });
-    this.#pods.addHandler({
-      add: (pod) => this.#podChanged(pod, false),
-      update: (pod, old) => {
-        if (controllerRefOf(old)?.uid !== controllerRefOf(pod)?.uid) this.#podChanged(old, false);
-        this.#podChanged(pod, false);
-      },
-      delete: (pod) => this.#podChanged(pod, true),
-    });
-  }
-
-  #podChanged(pod: Stored<Pod>, isGone: boolean): void {
-    const owner = resolveController(this.#sets, pod);
-    if (owner) {
-      this.#pending.observed(keyOf(owner), pod, isGone);
-      return this.#queue.add(keyOf(owner));
-    }
-    if (controllerRefOf(pod)) return;
-    for (const set of this.#sets.lister.inNamespace(pod.metadata.namespace ?? "")) {
-      if (ordinalOf(set, pod) >= 0 && matcherOf(set.spec?.selector).matches(pod.metadata.labels)) this.#queue.add(keyOf(set));
-    }
-  }
-
-  async #reconcile(key: Key): Promise<void> {
-    const set = this.#sets.lister.get(key);
+  protected async reconcile(key: Key): Promise<void> {
+    const set = this.objects.lister.get(key);
     if (!set?.spec?.template) return;
-    if (this.#pending.isBehind(key)) return this.#queue.addAfter(key, 1000);
+    if (this.#pending.isBehind(key)) return this.queue.addAfter(key, 1000);
     const [pods, revisions] = [await this.#claimPods(set), await this.#claimRevisions(set)];
     const { revision: update, collisionCount } = await this.#snapshot(set, revisions);
     const current = revisions.find(({ metadata }) => metadata.name === set.status?.currentRevision) ?? update;
@@ -92,26 +51,26 @@ class StatefulSetController {
     await this.#truncateHistory(set, pods, { revisions, current, update });
     if (outcome.failure && !isNamespaceTerminating(outcome.failure)) throw outcome.failure;
     const wait = nextAvailability(pods, set.spec.minReadySeconds ?? 0, situation.now);
-    if (wait !== undefined) this.#queue.addAfter(key, wait);
+    if (wait !== undefined) this.queue.addAfter(key, wait);
   }
 
   #claimPods(set: Stored<StatefulSet>): Promise<Stored<Pod>[]> {
     const candidates = ownedAndOrphans(this.#pods, set).filter((pod) => controllerRefOf(pod) || ordinalOf(set, pod) >= 0);
-    return claim({ client: this.#client, owner: set, ownerKind: STATEFUL_SET, kind: POD, matcher: matcherOf(set.spec?.selector), candidates });
+    return claim({ client: this.client, owner: set, ownerKind: STATEFUL_SET, kind: POD, matcher: matcherOf(set.spec?.selector), candidates });
   }
 
   async #claimRevisions(set: Stored<StatefulSet>): Promise<Stored<ControllerRevision>[]> {
-    return sortRevisions(await claim({ client: this.#client, owner: set, ownerKind: STATEFUL_SET, kind: CONTROLLER_REVISION, matcher: matcherOf(set.spec?.selector), candidates: ownedAndOrphans(this.#revisions, set) }));
+    return sortRevisions(await claim({ client: this.client, owner: set, ownerKind: STATEFUL_SET, kind: CONTROLLER_REVISION, matcher: matcherOf(set.spec?.selector), candidates: ownedAndOrphans(this.#revisions, set) }));
   }
 
   #snapshot(set: Stored<StatefulSet>, sorted: readonly Stored<ControllerRevision>[]): Promise<Snapshot> {
     const template = set.spec?.template as NonNullable<StatefulSet["spec"]>["template"];
-    return snapshot({ client: this.#client, kind: STATEFUL_SET, owner: set, template, collisionCount: set.status?.collisionCount ?? 0 }, sorted);
+    return snapshot({ client: this.client, kind: STATEFUL_SET, owner: set, template, collisionCount: set.status?.collisionCount ?? 0 }, sorted);
   }
 
   #situation(set: Stored<StatefulSet>, pods: readonly Stored<Pod>[], { current, update }: { current: Stored<ControllerRevision>; update: Stored<ControllerRevision> }): Situation {
     return {
-      set, pods, now: this.#clock.now(),
+      set, pods, now: this.clock.now(),
       current: { revision: current.metadata.name, template: templateOf(current) },
       update: { revision: update.metadata.name, template: templateOf(update) },
       claimsAreRight: (pod) => this.#claimsOf(set, ordinalOf(set, pod)).every((existing) => claimOwners(set, pod, existing) === undefined),
@@ -153,7 +112,7 @@ class StatefulSetController {
   async #create(key: Key, set: Stored<StatefulSet>, { pod }: { pod: Pod }): Promise<void> {
     try {
       await this.#createClaims(set, pod);
-      const created = await this.#client.create<Pod>(POD, pod);
+      const created = await this.client.create<Pod>(POD, pod);
       this.#pending.wrote(key, created);
       await this.#ownClaims(set, created);
       this.#say(set, "Create", pod);
@@ -165,12 +124,11 @@ class StatefulSetController {
 
   async #delete(key: Key, set: Stored<StatefulSet>, pod: Stored<Pod>): Promise<void> {
     const { name, namespace, uid } = pod.metadata;
-    this.#pending.deleted(key, pod);
     try {
-      await this.#client.delete(POD, { name, namespace }, { preconditions: { uid } });
+      await this.client.delete(POD, { name, namespace }, { preconditions: { uid } });
+      this.#pending.deleted(key, pod);
       this.#say(set, "Delete", pod);
     } catch (error) {
-      this.#pending.observed(key, pod, true);
       if (isNotFound(error)) return;
       this.#say(set, "Delete", pod, error);
       throw error;
@@ -183,7 +141,7 @@ class StatefulSetController {
     await this.#ownClaims(set, pod);
     if (repaired === pod) return;
     try {
-      this.#pending.wrote(key, await this.#client.update<Pod>(POD, repaired));
+      this.#pending.wrote(key, await this.client.update<Pod>(POD, repaired));
       this.#say(set, "Update", pod);
     } catch (error) {
       this.#say(set, "Update", pod, error);
@@ -197,12 +155,12 @@ class StatefulSetController {
       if (existing?.metadata.deletionTimestamp) throw new Error(`pvc ${existing.metadata.name} is being deleted`);
       if (existing) continue;
       try {
-        await this.#client.create<PersistentVolumeClaim>(PERSISTENT_VOLUME_CLAIM, wanted);
-        this.#recorder.event(set, "Normal", "SuccessfulCreate", `Create Claim ${wanted.metadata.name} Pod ${pod.metadata.name} in StatefulSet ${set.metadata.name} success`);
+        await this.client.create<PersistentVolumeClaim>(PERSISTENT_VOLUME_CLAIM, wanted);
+        this.recorder.event(set, "Normal", "SuccessfulCreate", `Create Claim ${wanted.metadata.name} Pod ${pod.metadata.name} in StatefulSet ${set.metadata.name} success`);
       } catch (error) {
         if (isAlreadyExists(error)) continue;
         const message = (error as Error).message;
-        this.#recorder.event(set, "Warning", "FailedCreate", `Create Claim ${wanted.metadata.name} for Pod ${pod.metadata.name} in StatefulSet ${set.metadata.name} failed error: ${message}`);
+        this.recorder.event(set, "Warning", "FailedCreate", `Create Claim ${wanted.metadata.name} for Pod ${pod.metadata.name} in StatefulSet ${set.metadata.name} failed error: ${message}`);
         throw new Error(`failed to create PVC ${wanted.metadata.name}: ${message}`, { cause: error });
       }
     }
@@ -211,25 +169,25 @@ class StatefulSetController {
   async #ownClaims(set: Stored<StatefulSet>, pod: Stored<Pod>): Promise<void> {
     for (const existing of this.#claimsOf(set, ordinalOf(set, pod))) {
       const ownerReferences = claimOwners(set, pod, existing);
-      if (ownerReferences) await this.#client.update<PersistentVolumeClaim>(PERSISTENT_VOLUME_CLAIM, { ...existing, metadata: { ...existing.metadata, ownerReferences } });
+      if (ownerReferences) await this.client.update<PersistentVolumeClaim>(PERSISTENT_VOLUME_CLAIM, { ...existing, metadata: { ...existing.metadata, ownerReferences } });
     }
   }
 
   // Who, what, to which pod, and how it ended.
   #say(set: Stored<StatefulSet>, verb: "Create" | "Delete" | "Update", pod: Pod, error?: unknown): void {
     const subject = `${verb} Pod ${pod.metadata.name} in StatefulSet ${set.metadata.name}`;
-    if (error === undefined) this.#recorder.event(set, "Normal", `Successful${verb}`, `${subject} successful`);
-    else this.#recorder.event(set, "Warning", `Failed${verb}`, `${subject} failed error: ${(error as Error).message}`);
+    if (error === undefined) this.recorder.event(set, "Normal", `Successful${verb}`, `${subject} successful`);
+    else this.recorder.event(set, "Warning", `Failed${verb}`, `${subject} failed error: ${(error as Error).message}`);
   }
 
   async #writeStatus(set: Stored<StatefulSet>, status: StatefulSetStatus): Promise<void> {
     const zeros = { availableReplicas: 0, currentReplicas: 0, readyReplicas: 0, updatedReplicas: 0, collisionCount: 0 };
     if (isSame({ ...zeros, ...set.status }, { ...zeros, ...status })) return;
-    await this.#client.update<StatefulSet>(STATEFUL_SET, { ...set, status }, { subresource: "status" });
+    await this.client.update<StatefulSet>(STATEFUL_SET, { ...set, status }, { subresource: "status" });
   }
 
   async #truncateHistory(set: Stored<StatefulSet>, pods: readonly Pod[], { revisions, current, update }: { revisions: readonly Stored<ControllerRevision>[]; current: Stored<ControllerRevision>; update: Stored<ControllerRevision> }): Promise<void> {
     const live = new Set([current.metadata.name, update.metadata.name, ...pods.map(revisionOf)]);
-    await deleteRevisions(this.#client, beyondLimit(revisions, live, set.spec?.revisionHistoryLimit ?? 10));
+    await deleteRevisions(this.client, beyondLimit(revisions, live, set.spec?.revisionHistoryLimit ?? 10));
   }
 }
