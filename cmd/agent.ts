@@ -35,6 +35,7 @@ import { createNodePolicy } from "./networkpolicy.ts";
 import { createNodeServer } from "./nodeserver.ts";
 import { preflightAgent } from "./preflight.ts";
 import { claimPidFile, selfCommand } from "./processes.ts";
+import { rememberRuntime, runtimeChoice } from "./runtimechoice.ts";
 import { untilSignal } from "./signals.ts";
 import { KUBERNETES_VERSION } from "./version.ts";
 
@@ -80,7 +81,7 @@ async function start(values: Values, signal: AbortSignal): Promise<() => Promise
   const informers = createInformers(client, clock);
   const kubelet = createKubelet({
     client, informers, runtime, clock, recorder: recorder("kubelet"), cgroups: agentCgroups(dataDir), nodeName, nodeIp, dataDir,
-    podLogs: dataDir.startsWith(DEFAULT_DATA_DIR) && !dataDir.includes("lab") ? "/var/log/pods" : joinPath(dataDir, "logs"),
+    podLogs: isOrdinary(dataDir) ? "/var/log/pods" : joinPath(dataDir, "logs"),
     clusterDns: [cluster.dnsIp], clusterDomain: cluster.clusterDomain,
   });
   const proxy = createProxy({ informers, exec: hostExec, nodeName, nodeIp, clusterCidr: cluster.clusterCidr, clock, localClusterIps: [cluster.dnsIp], variant });
@@ -131,16 +132,20 @@ function joinCluster(values: Values, node: { nodeName: string; nodeIp: string; s
   return join({ server: values["join"] as string, token: token.bearer, caSha256: token.authoritySha256, dataDir: values["data-dir"] as string, clock, ...node });
 }
 
-function openRuntime(values: Values): Promise<Runtime> {
+async function openRuntime(values: Values): Promise<Runtime> {
   const dataDir = values["data-dir"] as string;
-  const endpoint = values["runtime-endpoint"];
-  return createRuntime({ kind: values["runtime"] as "auto", dataDir, ...cniPaths(dataDir), ...(endpoint !== undefined && { endpoint }), exec: hostExec, clock, network: dockerNetwork({ ...cniPaths(dataDir), exec: hostExec }) });
+  const choice = runtimeChoice(values);
+  const runtime = await createRuntime({ ...choice, dataDir, ...cniPaths(dataDir), exec: hostExec, clock, network: dockerNetwork({ ...cniPaths(dataDir), exec: hostExec }) });
+  rememberRuntime(dataDir, choice);
+  return runtime;
 }
+
+/** Whether this is the machine's one real node, which uses the places every Kubernetes node uses. */
+const isOrdinary = (dataDir: string): boolean => dataDir === joinPath(DEFAULT_DATA_DIR, "agent");
 
 /** Several nodes on one machine must not tidy up each other's cgroups, so all but the ordinary one get a root of their own. */
 export function agentCgroups(dataDir: string): CgroupFs {
-  const isOrdinary = dataDir === joinPath(DEFAULT_DATA_DIR, "agent");
-  const root = isOrdinary ? "" : `/minik8s-${createHash("sha256").update(dataDir).digest("hex").slice(0, 8)}`;
+  const root = isOrdinary(dataDir) ? "" : `/minik8s-${createHash("sha256").update(dataDir).digest("hex").slice(0, 8)}`;
   return new CgroupFs({ driver: "cgroupfs", mounts: detectCgroups(), root });
 }
 

@@ -3,6 +3,7 @@ import { existsSync } from "node:fs";
 import { createRuntime } from "../agent/runtime/create.ts";
 import type { Invocation } from "./commands.ts";
 import { UsageError } from "./flags.ts";
+import { nodesRuntime } from "./runtimechoice.ts";
 import { cniPaths } from "./agent.ts";
 
 export async function runImage({ values, positionals }: Invocation): Promise<number> {
@@ -10,8 +11,7 @@ export async function runImage({ values, positionals }: Invocation): Promise<num
   if (action !== "load" || files.length === 0) throw new UsageError("image: say `image load FILE...`");
   for (const file of files) if (!existsSync(file)) throw new UsageError(`image load ${file}: no such file`);
   const dataDir = values["data-dir"] as string;
-  const endpoint = values["runtime-endpoint"];
-  const runtime = await createRuntime({ kind: values["runtime"] as "auto", dataDir, ...cniPaths(dataDir), ...(endpoint !== undefined && { endpoint }), adopt: false });
+  const runtime = await createRuntime({ ...nodesRuntime(dataDir, values), dataDir, ...cniPaths(dataDir), adopt: false });
   try {
     for (const file of files) {
       await runtime.images.load(file);
