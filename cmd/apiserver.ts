@@ -9,7 +9,7 @@ import { NodeConnector, type NodeCredentials } from "../control/apiserver/connec
 import { metricsConnector } from "../control/apiserver/metrics/connector.ts";
 import { NodeFigures } from "../control/apiserver/metrics/source.ts";
 import { NODE_METRICS, POD_METRICS, type MetricsSource } from "../api/metrics.ts";
-import type { DocumentSource } from "../control/apiserver/http/documents.ts";
+import type { DocumentSource, OwnPaths } from "../control/apiserver/http/documents.ts";
 import { ProtobufDecoder } from "../api/protobuf/decode.ts";
 import { createAdmission } from "../control/apiserver/admission/index.ts";
 import { CustomResources } from "../control/apiserver/extensions/crd/definitions.ts";
@@ -67,6 +67,8 @@ export interface ApiOptions {
   readonly signal: AbortSignal;
   /** The address clients are told. */
   readonly advertise: string;
+  /** Paths of this implementation's own. */
+  readonly own?: OwnPaths;
 }
 
 /** A part of the control plane as a user of its own API. */
@@ -75,7 +77,7 @@ export function controlUser(name: string): UserInfo {
 }
 
 /** Puts the API server together; nothing runs until `server.start()`. */
-export function buildApiServer({ values, store, pki, signal, advertise }: ApiOptions): Api {
+export function buildApiServer({ values, store, pki, signal, advertise, own }: ApiOptions): Api {
   const clock = systemClock;
   const kinds = new KindRegistry();
   const schema = new SchemaEngine();
@@ -116,6 +118,7 @@ export function buildApiServer({ values, store, pki, signal, advertise }: ApiOpt
       authorizer: auth.authorizer,
       openapi: codec.openapi(kinds),
       openid: openIdDocuments(issuer, auth.keys),
+      own,
       metrics: () => [...figures].map((text) => text()),
       aggregator,
       connect: metricsConnector(metrics, connector),

@@ -34,6 +34,8 @@ const CLUSTER: readonly Flag[] = [
   { name: "cluster-domain", value: "DOMAIN", default: "cluster.local", help: "DNS domain of the cluster" },
 ];
 
+const KEY_FILE: Flag = { name: "encryption-key-file", value: "FILE", help: "where the keys for Secrets are kept instead of <data-dir>/pki/encryption-keys.json" };
+
 const CONTROL: readonly Flag[] = [
   DATA_DIR,
   { name: "bind-address", value: "IP", default: "0.0.0.0", help: "address to listen on", check: checks.ip },
@@ -45,6 +47,8 @@ const CONTROL: readonly Flag[] = [
   { name: "datastore-cafile", value: "FILE", help: "certificate authority of etcd; without it the connection is not encrypted" },
   { name: "datastore-certfile", value: "FILE", help: "certificate to show etcd" },
   { name: "datastore-keyfile", value: "FILE", help: "key of that certificate" },
+  { name: "encrypt-secrets", help: "encrypt Secrets in the store; goes on until `minik8s secrets decrypt`" },
+  KEY_FILE,
   { name: "controllers", value: "LIST", default: "*", help: "controllers to run: * for all, name to add, -name to leave out" },
   { name: "scheduler-config", value: "FILE", help: "KubeSchedulerConfiguration: profiles, plugins and their weights" },
   ...TOKEN_FLAGS,
@@ -91,6 +95,11 @@ export const COMMANDS: readonly Command[] = [
     name: "token", words: "create|list|delete [ID]", summary: "manage join tokens",
     flags: [{ name: "ttl", value: "DURATION", default: "24h", help: "how long a created token is good; 0 for ever" }, { name: "control-plane", help: "make a token another control plane can join with; it carries the key to this cluster's keys" }, DATA_DIR, KUBECONFIG],
     load: async () => (await import("./token.ts")).runToken,
+  },
+  {
+    name: "secrets", words: "status|rotate|decrypt", summary: "how Secrets are encrypted in the store, with a new key, or no longer",
+    flags: [{ name: "wait", help: "return only when nothing is left of older forms, in history and files either" }, DATA_DIR, KUBECONFIG],
+    load: async () => (await import("./secrets.ts")).runSecrets,
   },
   {
     name: "kubeconfig", summary: "print the admin kubeconfig",

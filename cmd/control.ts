@@ -12,6 +12,7 @@ import type { Invocation } from "./commands.ts";
 import { schedulerConfig, startControllers } from "./controllers.ts";
 import { joinControlPlane } from "./controljoin.ts";
 import { isShared, openDatastore } from "./datastore.ts";
+import { encryptedStore, encryptionFigures, encryptionPaths } from "./encryption.ts";
 import { UsageError, type Values } from "./flags.ts";
 import { createJoinToken } from "./jointoken.ts";
 import { kubeconfigText, writeAdminKubeconfig } from "./kubeconfig.ts";
@@ -58,10 +59,12 @@ function isAddress(name: string): boolean {
 
 async function start(values: Values): Promise<ControlPlane> {
   const dataDir = values["data-dir"] as string;
-  const [store, pki] = await Promise.all([openDatastore(values), openPki({ directory: join(dataDir, "pki"), ...servingNames(values) })]);
+  const [below, pki] = await Promise.all([openDatastore(values), openPki({ directory: join(dataDir, "pki"), ...servingNames(values) })]);
   const running = new AbortController();
   const { signal } = running;
-  const api = buildApiServer({ values, store, pki, signal, advertise: advertised(values) });
+  const { store, rotation } = await encryptedStore(below, values, signal);
+  const api = buildApiServer({ values, store, pki, signal, advertise: advertised(values), own: encryptionPaths(rotation) });
+  api.figures.add(() => encryptionFigures(rotation));
   await api.server.start();
   writeAdminConfigs(values, pki);
   pki.renewWhile(signal, (error) => log.error({ err: error }, "certificates could not be renewed; tried again in an hour"));
@@ -72,7 +75,7 @@ async function start(values: Values): Promise<ControlPlane> {
   });
   await api.bootstrap();
   const addresses = isShared(values) ? new ServedAddresses(api.server.localClient(), { address: advertised(values), port: Number(values["port"]) }, systemClock) : undefined;
-  const working = Promise.all([startControllers({ values, api, pki, signal }), addresses?.run(signal)]);
+  const working = Promise.all([startControllers({ values, api, pki, signal }), addresses?.run(signal), rotation.run(signal)]);
   working.catch((error: unknown) => {
     log.fatal({ err: error }, "controllers cannot run");
     process.exit(1);

@@ -4,7 +4,7 @@ import { join } from "node:path";
 import { HttpClient } from "../api/client/http.ts";
 import { fingerprint } from "../lib/fingerprint.ts";
 import { saveRoots } from "../control/pki/pki.ts";
-import { writeFileAtomic } from "../control/pki/files.ts";
+import { writeFileAtomic } from "../lib/files.ts";
 import { logger } from "../lib/log.ts";
 import type { ClusterConfig } from "./clusterconfig.ts";
 import { fetchClusterKeys, parseControlToken } from "./controltoken.ts";

@@ -4,7 +4,7 @@ import { homedir } from "node:os";
 import { dirname, join } from "node:path";
 import { parse as parseYaml, stringify as toYaml } from "yaml";
 import type { KeyPair } from "../control/pki/certificates.ts";
-import { writeFileAtomic } from "../control/pki/files.ts";
+import { writeFileAtomic } from "../lib/files.ts";
 import { DEFAULT_DATA_DIR, type Invocation } from "./commands.ts";
 
 const NAME = "minik8s";

@@ -92,7 +92,7 @@ async function until(dataDir: string, mode: Mode, condition: () => Promise<boole
 /** The values given to `up` that a mode takes too, as its flags. */
 function flagsFor(mode: Mode, values: Values): string[] {
   const known = COMMANDS.find(({ name }) => name === mode)?.flags ?? [];
-  return known.filter(({ name, value }) => value && name !== "join" && name !== "token" && values[name] !== undefined).flatMap(({ name }) => [`--${name}`, values[name] as string]);
+  return known.filter(({ name }) => name !== "join" && name !== "token" && name !== "init" && values[name] !== undefined).flatMap(({ name, value }) => (value ? [`--${name}`, values[name] as string] : [`--${name}`]));
 }
 
 function untilInterrupted(): Promise<void> {

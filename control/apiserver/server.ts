@@ -8,7 +8,7 @@ import type { Authenticator, Authorizer } from "./auth/auth.ts";
 import { Caches } from "./cache/caches.ts";
 import type { HistoryBounds } from "./cache/history.ts";
 import { plainCodec, type Codec } from "./codec.ts";
-import type { DocumentSource } from "./http/documents.ts";
+import type { DocumentSource, OwnPaths } from "./http/documents.ts";
 import { LOOPBACK_USER, type Engine, type Extension, type PostHandler } from "./engine.ts";
 import { Discovery } from "./http/discovery.ts";
 import type { HealthCheck } from "./http/health.ts";
@@ -49,6 +49,7 @@ export interface HttpOptions {
   readonly version?: Readonly<Record<string, string>>;
   readonly openapi?: DocumentSource;
   readonly openid?: DocumentSource;
+  readonly own?: OwnPaths | undefined;
   readonly checks?: readonly HealthCheck[];
   /** More for `/metrics`, in Prometheus' text form. */
   readonly metrics?: () => readonly string[];
@@ -121,10 +122,10 @@ export function createApiServer(deps: ApiServerDeps): ApiServer {
 }
 
 function httpServer(engine: Engine, options: HttpOptions): HttpServer {
-  const { host, port, version = VERSION, openapi = engine.codec.openapi?.(engine.kinds), openid, checks = [], connect, aggregator, advertise = `${host}:${port}` } = options;
+  const { host, port, version = VERSION, openapi = engine.codec.openapi?.(engine.kinds), openid, own, checks = [], connect, aggregator, advertise = `${host}:${port}` } = options;
   const basic: HealthCheck[] = [{ name: "ping", check: () => {} }, { name: "log", check: () => {} }, { name: "etcd", check: async () => void (await engine.store.get("/health")) }];
   return new HttpServer({
     engine, authenticators: options.authenticators, authorizer: options.authorizer, certificate: options.certificate, connect, aggregator,
-    documents: { discovery: new Discovery(engine.kinds, () => advertise, aggregator?.kinds), version, checks: [...basic, ...checks], metrics: new Metrics(() => engine.caches, options.metrics), openapi, openid },
+    documents: { discovery: new Discovery(engine.kinds, () => advertise, aggregator?.kinds), version, checks: [...basic, ...checks], metrics: new Metrics(() => engine.caches, options.metrics), openapi, openid, own },
   });
 }

@@ -1,6 +1,7 @@
 // Key pairs on disk: `<name>.crt` beside `<name>.key`, written whole or not at all, keys readable by their owner only.
-import { chmodSync, closeSync, existsSync, fsyncSync, mkdirSync, openSync, readFileSync, renameSync, writeSync } from "node:fs";
-import { dirname, join } from "node:path";
+import { existsSync, readFileSync } from "node:fs";
+import { join } from "node:path";
+import { writeFileAtomic } from "../../lib/files.ts";
 import type { KeyPair } from "./certificates.ts";
 
 /** Reads a pair back, or undefined when either file is missing. */
@@ -24,16 +25,4 @@ export async function loadOrCreate(directory: string, name: string, make: () => 
   const created = await make();
   saveKeyPair(directory, name, created);
   return created;
-}
-
-/** Replaces a file by rename after a sync, so that a crash leaves the old or the new one. */
-export function writeFileAtomic(path: string, text: string, mode: number): void {
-  mkdirSync(dirname(path), { recursive: true, mode: 0o755 });
-  const temporary = `${path}.${process.pid}.tmp`;
-  const file = openSync(temporary, "w", mode);
-  writeSync(file, text);
-  fsyncSync(file);
-  closeSync(file);
-  chmodSync(temporary, mode);
-  renameSync(temporary, path);
 }

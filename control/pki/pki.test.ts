@@ -1,3 +1,6 @@
+// The certificate library needs its metadata store before it is loaded.
+// oxlint-disable-next-line no-unassigned-import
+import "reflect-metadata";
 import { afterAll, expect, test } from "bun:test";
 import { X509Certificate } from "node:crypto";
 import { mkdtempSync, rmSync, statSync } from "node:fs";

@@ -3,9 +3,10 @@
 import { generateKeyPairSync } from "node:crypto";
 import { existsSync, readFileSync } from "node:fs";
 import { join } from "node:path";
+import { writeFileAtomic } from "../../lib/files.ts";
 import { fingerprint } from "../../lib/fingerprint.ts";
 import { createAuthority, DAY_MS, isDueForRenewal, issue, type KeyPair, type LeafOptions } from "./certificates.ts";
-import { loadKeyPair, loadOrCreate, saveKeyPair, writeFileAtomic } from "./files.ts";
+import { loadKeyPair, loadOrCreate, saveKeyPair } from "./files.ts";
 
 const YEAR_MS = 365 * DAY_MS;
 const AUTHORITY_LIFETIME_MS = 10 * YEAR_MS;

@@ -9,6 +9,9 @@ import { RevisionStore, type RevisionStoreOptions } from "./revisions.ts";
 type Database = ClassicLevel<string, Uint8Array>;
 
 const MARKS_KEY = "marks";
+/** Before and after all others; what they hold means nothing. */
+const FIRST_KEY = "!";
+const LAST_KEY = "~";
 const MEBIBYTE = 1024 * 1024;
 
 /** Opens (or creates) the store in `directory`; throws LogUnavailable with the reason when that cannot be done. */
@@ -67,6 +70,17 @@ export class LevelLog implements ChangeLog {
       }
     } finally {
       await iterator.close();
+    }
+  }
+
+  /**
+   * LevelDB only marks what is removed and drops it when files are merged. It writes fresh records past all merging when
+   * they overlap with no file; records at both ends of the range, written anew, make sure that they do.
+   */
+  async purge(): Promise<void> {
+    for (let round = 0; round < 2; round++) {
+      await this.#database.batch().put(FIRST_KEY, new Uint8Array()).put(LAST_KEY, new Uint8Array()).write({ sync: true });
+      await this.#database.compactRange(FIRST_KEY, LAST_KEY);
     }
   }
 

@@ -35,6 +35,8 @@ export interface ChangeLog {
   read(revisions: readonly number[]): Promise<(LogRecord | undefined)[]>;
   /** Records with `from <= revision <= to`, ascending. */
   range(from: number, to: number): AsyncIterable<LogRecord>;
+  /** Takes the bytes of removed records out of the files; absent where removal does that. */
+  purge?(): Promise<void>;
   /** After a failed append: makes sure no record newer than `revision` exists, reopening files where needed. */
   recover(revision: number): Promise<void>;
   close(): Promise<void>;

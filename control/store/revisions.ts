@@ -125,6 +125,12 @@ export class RevisionStore implements Store {
     return this.#compacting;
   }
 
+  async purge(): Promise<void> {
+    // The revision moves before its records go.
+    await this.#compacting;
+    await this.#log.purge?.();
+  }
+
   async close(): Promise<void> {
     if (this.#closed) return;
     this.#closed = true;

@@ -74,6 +74,8 @@ export interface Store {
   watch(options: { prefix: string; after: number; signal: AbortSignal; onChanges: (changes: readonly Change[]) => void }): void;
   /** Drops history older than the window now; engines also do it by themselves. */
   compact(): Promise<void>;
+  /** Takes what was compacted away out of the files too; absent where that is not this process's to do. */
+  purge?(): Promise<void>;
   /** The newest revision any process has made durable; absent where only this process writes, whose `revision` says it. */
   latest?(): Promise<number>;
   /** Finishes every accepted write, then releases the files. */

@@ -26,7 +26,12 @@ export interface DocumentDeps {
   readonly openapi?: DocumentSource | undefined;
   /** `/.well-known/openid-configuration` and `/openid/v1/jwks`. */
   readonly openid?: DocumentSource | undefined;
+  /** Paths under `/minik8s/`: what this implementation has beside Kubernetes. */
+  readonly own?: OwnPaths | undefined;
 }
+
+/** Serves paths of this implementation's own; undefined for one it does not have. */
+export type OwnPaths = (method: string, path: string) => Promise<Document | undefined>;
 
 const HEALTH = /^\/(livez|readyz|healthz)(\/[^/]+)?$/;
 const AGGREGATED = new Set(["v2", "v2beta1"]);
@@ -41,8 +46,15 @@ export async function serveDocument(exchange: Exchange, deps: DocumentDeps, { pa
   if (bare.startsWith("/api/") || bare.startsWith("/apis/")) return serveGroup(exchange, discovery, bare);
   if (bare === "/metrics") return replyMetrics(exchange, deps.metrics);
   if (bare === "/" || bare === "") return answer(exchange, { paths: pathsOf(discovery) });
+  if (bare.startsWith("/minik8s/")) return serveOwn(exchange, deps.own, bare);
   const source = bare.startsWith("/openapi/") ? deps.openapi : bare.startsWith("/openid/") || bare.startsWith("/.well-known/") ? deps.openid : undefined;
   const document = await source?.(bare, String(exchange.request.headers["accept"] ?? ""));
+  if (!document) return replyText(exchange, 404, "404 page not found\n");
+  replyDocument(exchange, document);
+}
+
+async function serveOwn(exchange: Exchange, own: OwnPaths | undefined, path: string): Promise<void> {
+  const document = await own?.(exchange.request.method ?? "GET", path);
   if (!document) return replyText(exchange, 404, "404 page not found\n");
   replyDocument(exchange, document);
 }

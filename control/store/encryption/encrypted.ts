@@ -1,0 +1,117 @@
+// A store whose values under some prefixes are encrypted in the store below and plain to everybody above.
+// Which key, and whether at all, is the keyring's; values in any form a key is there for are read.
+import { WriteConflict, type Change, type Entry, type Store, type Write } from "../store.ts";
+import type { Keyring } from "./keyring.ts";
+import { keyIdOf, open, PLAIN, seal, SealBroken } from "./sealing.ts";
+
+export interface EncryptedStoreOptions {
+  /** Keys that start with one of these hold encrypted values. */
+  readonly prefixes: readonly string[];
+  readonly keyring: Keyring;
+  /** Called when a change cannot be read, after which this process no longer knows what the store holds. */
+  readonly onUnreadable: (error: Error) => void;
+}
+
+/** A value is encrypted with a key that is not there. */
+export class KeyMissing extends Error {
+  override readonly name = "KeyMissing";
+}
+
+/** A `Store` that encrypts on the way down and decrypts on the way up. */
+export class EncryptedStore implements Store {
+  readonly #inner: Store;
+  readonly #options: EncryptedStoreOptions;
+  /** What is on its way through the store below comes back as the very same array; nobody decrypts what was just encrypted. */
+  readonly #underway = new WeakMap<Uint8Array, Uint8Array>();
+  readonly latest?: () => Promise<number>;
+
+  constructor(inner: Store, options: EncryptedStoreOptions) {
+    this.#inner = inner;
+    this.#options = options;
+    if (inner.latest) this.latest = () => (inner.latest as () => Promise<number>)();
+  }
+
+  get revision(): number {
+    return this.#inner.revision;
+  }
+
+  get compactRevision(): number {
+    return this.#inner.compactRevision;
+  }
+
+  async get(key: string): Promise<Entry | undefined> {
+    const entry = await this.#inner.get(key);
+    return entry && this.#opened(entry);
+  }
+
+  async list(prefix: string): Promise<{ entries: Entry[]; revision: number }> {
+    const { entries, revision } = await this.#inner.list(prefix);
+    return { entries: entries.map((entry) => this.#opened(entry)), revision };
+  }
+
+  async write(write: Write): Promise<number> {
+    const key = this.#isCovered(write.key) ? this.#options.keyring.writing : undefined;
+    const value = key && write.value ? seal(key, write.key, write.value) : write.value;
+    if (value && value !== write.value) this.#underway.set(value, write.value as Uint8Array);
+    try {
+      return await this.#inner.write({ ...write, value });
+    } catch (error) {
+      if (error instanceof WriteConflict) throw new WriteConflict(error.key, error.current && this.#opened(error.current));
+      throw error;
+    }
+  }
+
+  watch(options: Parameters<Store["watch"]>[0]): void {
+    const onChanges = (changes: readonly Change[]): void => {
+      let opened: readonly Change[];
+      try {
+        opened = changes.some(({ key }) => this.#isCovered(key)) ? changes.map((change) => this.#opened(change)) : changes;
+      } catch (error) {
+        return this.#options.onUnreadable(error as Error);
+      }
+      options.onChanges(opened);
+    };
+    this.#inner.watch({ ...options, onChanges });
+  }
+
+  compact(): Promise<void> {
+    return this.#inner.compact();
+  }
+
+  async purge(): Promise<void> {
+    await this.#inner.purge?.();
+  }
+
+  close(): Promise<void> {
+    return this.#inner.close();
+  }
+
+  #isCovered(key: string): boolean {
+    return this.#options.prefixes.some((prefix) => key.startsWith(prefix));
+  }
+
+  #opened<T extends { readonly key: string; readonly value: Uint8Array }>(item: T): T {
+    if (!this.#isCovered(item.key)) return item;
+    const value = this.#underway.get(item.value) ?? openValue(this.#options.keyring, item.key, item.value);
+    return value === item.value ? item : { ...item, value };
+  }
+}
+
+/** A value as it was before it was encrypted; throws KeyMissing or SealBroken with what to do about it. */
+export function openValue(keyring: Keyring, storeKey: string, value: Uint8Array): Uint8Array {
+  const id = keyIdOf(value);
+  if (id === PLAIN) return value;
+  const { description } = keyring.storage;
+  const key = keyring.find(id);
+  if (!key) throw keyMissing(keyring, storeKey, id);
+  try {
+    return open(key, storeKey, value);
+  } catch (cause) {
+    throw new SealBroken(`${storeKey} does not open with key ${id} of ${description}: the key or the value was changed; put back the keys that belong to this store and start again (nothing was changed)`, { cause });
+  }
+}
+
+/** What is said when `what` is encrypted with a key that is not there. */
+export function keyMissing({ storage: { description } }: Keyring, what: string, id: string): KeyMissing {
+  return new KeyMissing(`${what} cannot be read: encrypted with key ${id}, which is not in ${description}; put back the keys that belong to this store, from the backup or the machine they were kept on, and start again (nothing was changed)`);
+}
