@@ -39,6 +39,7 @@ import { tokenOptions } from "./tokens.ts";
 import { systemClock } from "../lib/clock.ts";
 import { isShared } from "./datastore.ts";
 import type { Values } from "./flags.ts";
+import { requestLimits } from "./requestlimits.ts";
 
 /** A running API server with what others in the process share. */
 export interface Api {
@@ -100,13 +101,14 @@ export function buildApiServer({ values, store, pki, signal, advertise, own }: A
   const connector = new NodeConnector(engine, () => nodeCredentials(pki));
   const metrics = new NodeFigures({ engine, clock, page: (nodeName, path) => connector.page(nodeName, path) });
   for (const kind of [NODE_METRICS, POD_METRICS]) kinds.add(kind);
+  const { limits, keep, ...requests } = requestLimits(values, figures);
   const policies = { engine, authorizer: auth.authorizer };
   const webhooks = { engine, call: callWebhook, conditionsHold: matchConditionsOf(policies) };
   const server = createApiServer({
     store, kinds, clock,
     codec, protobuf: new ProtobufDecoder(),
     strategies: createStrategies({ serviceCidrs, isOneOfSeveral: isShared(values), custom: (kind) => registrationStrategy(kind) ?? customResources.strategyFor(kind) }),
-    extensions: [customResources, aggregator, new PolicyStatus(schema)],
+    extensions: [customResources, aggregator, new PolicyStatus(schema), ...requests.extensions],
     admission: createAdmission({ authorizer: auth.authorizer, beforeQuota: [...auth.admission, mutatingPolicies(policies), mutatingWebhooks(webhooks), validatingPolicies(policies), validatingWebhooks(webhooks)] }),
     postHandlers: auth.postHandlers,
     http: {
@@ -121,6 +123,7 @@ export function buildApiServer({ values, store, pki, signal, advertise, own }: A
       own,
       metrics: () => [...figures].map((text) => text()),
       aggregator,
+      limits,
       connect: metricsConnector(metrics, connector),
     },
   });
@@ -130,12 +133,19 @@ export function buildApiServer({ values, store, pki, signal, advertise, own }: A
     bootstrap: async () => {
       informers.start(signal);
       const client = server.localClient();
-      const cluster = clusterConfigOf(values);
       await startAddressRepair({ client, clock, signal, isAlone: !isShared(values) });
-      await ensureBootstrap(client, { advertiseAddress: advertise, port: Number(values["port"]), apiServiceIp: apiServiceIp(cluster), serviceCidrs, isOneOfSeveral: isShared(values) });
-      await Promise.all([ensureRbac(client), publishClusterConfig(client, cluster), publishPolicyAccess(client), ensureDnsService(client, cluster.dnsIp), publishAuthentication(client, { clientCa: pki.roots.authority.certPem, frontProxyCa: pki.roots.frontProxyAuthority.certPem })]);
+      await bootstrapObjects({ values, client, pki, advertise });
+      await keep({ client, clock, signal });
     },
   };
+}
+
+/** Makes what every cluster contains, where it is missing. */
+async function bootstrapObjects({ values, client, pki, advertise }: Pick<ApiOptions, "values" | "pki" | "advertise"> & { client: Client }): Promise<void> {
+  const cluster = clusterConfigOf(values);
+  const serviceCidrs = (values["service-cidr"] as string).split(",");
+  await ensureBootstrap(client, { advertiseAddress: advertise, port: Number(values["port"]), apiServiceIp: apiServiceIp(cluster), serviceCidrs, isOneOfSeveral: isShared(values) });
+  await Promise.all([ensureRbac(client), publishClusterConfig(client, cluster), publishPolicyAccess(client), ensureDnsService(client, cluster.dnsIp), publishAuthentication(client, { clientCa: pki.roots.authority.certPem, frontProxyCa: pki.roots.frontProxyAuthority.certPem })]);
 }
 
 /** How this API server shows itself to nodes, and whose word it takes that they are nodes. */

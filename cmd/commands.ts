@@ -2,6 +2,7 @@
 // Modules are imported when their command runs, so that a CNI call or `version` never loads a control plane.
 import { checks, type Flag, type Values } from "./flags.ts";
 import { LOG_LEVELS } from "../lib/log.ts";
+import { REQUEST_FLAGS } from "./requestflags.ts";
 import { TOKEN_FLAGS } from "./tokenflags.ts";
 
 export interface Invocation {
@@ -52,6 +53,7 @@ const CONTROL: readonly Flag[] = [
   { name: "controllers", value: "LIST", default: "*", help: "controllers to run: * for all, name to add, -name to leave out" },
   { name: "scheduler-config", value: "FILE", help: "KubeSchedulerConfiguration: profiles, plugins and their weights" },
   ...TOKEN_FLAGS,
+  ...REQUEST_FLAGS,
 ];
 
 const NODE: readonly Flag[] = [

@@ -1,19 +1,16 @@
-// What every cluster contains from its first moment: namespaces, the API's own Service, classes of priority and of request.
-// Safe to repeat at every start: what is there and right is left alone. Default roles are the business of `auth/policy`.
+// What every cluster contains from its first moment: namespaces, the API's own Service, priority classes.
+// Safe to repeat at every start: what is there and right is left alone. Default roles are the business of `auth/policy`, classes of request that of `flowcontrol`.
 import type { Client } from "../../api/client/client.ts";
 import { createIfAbsent } from "../../api/client/create-or-update.ts";
 import { builtinKind } from "../../api/registry.ts";
 import type { AnyObject, Namespace, PriorityClass, Service } from "../../api/types.ts";
 import { isReachable, publishAddresses } from "./addresses.ts";
-import { flowSchemas, priorityLevels } from "./flowcontrol.ts";
 
 const NAMESPACES = ["default", "kube-system", "kube-public", "kube-node-lease"];
 const NAMESPACE = builtinKind("", "v1", "Namespace");
 const SERVICE = builtinKind("", "v1", "Service");
 const PRIORITY_CLASS = builtinKind("scheduling.k8s.io", "v1", "PriorityClass");
 const SERVICE_CIDR = builtinKind("networking.k8s.io", "v1", "ServiceCIDR");
-const FLOW_SCHEMA = builtinKind("flowcontrol.apiserver.k8s.io", "v1", "FlowSchema");
-const PRIORITY_LEVEL = builtinKind("flowcontrol.apiserver.k8s.io", "v1", "PriorityLevelConfiguration");
 
 export interface BootstrapOptions {
   /** Where clients inside and outside reach this API server. */
@@ -31,11 +28,7 @@ export interface BootstrapOptions {
 export async function ensureBootstrap(client: Client, options: BootstrapOptions): Promise<void> {
   await Promise.all([...NAMESPACES.map((name) => createIfAbsent<Namespace>(client, NAMESPACE, { metadata: { name } })), ...PRIORITY_CLASSES.map((each) => createIfAbsent(client, PRIORITY_CLASS, each))]);
   await Promise.all([createIfAbsent(client, SERVICE, apiService(options)), publishOwn(client, options)]);
-  await Promise.all([
-    createIfAbsent<AnyObject>(client, SERVICE_CIDR, { metadata: { name: "kubernetes" }, spec: { cidrs: [...options.serviceCidrs] } }),
-    ...priorityLevels().map((level) => createIfAbsent(client, PRIORITY_LEVEL, level)),
-    ...flowSchemas().map((schema) => createIfAbsent(client, FLOW_SCHEMA, schema)),
-  ]);
+  await createIfAbsent<AnyObject>(client, SERVICE_CIDR, { metadata: { name: "kubernetes" }, spec: { cidrs: [...options.serviceCidrs] } });
 }
 
 const PRIORITY_CLASSES: readonly PriorityClass[] = [

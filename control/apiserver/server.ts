@@ -14,6 +14,7 @@ import { Discovery } from "./http/discovery.ts";
 import type { HealthCheck } from "./http/health.ts";
 import { Metrics } from "./http/metrics.ts";
 import { HttpServer, type AggregatedApis, type Connector, type ServingCertificate } from "./http/server.ts";
+import type { Limits } from "./http/seat.ts";
 import type { Strategies } from "./kinds/strategy.ts";
 import { LocalClient } from "./local-client.ts";
 import type { UserInfo } from "./request.ts";
@@ -56,6 +57,8 @@ export interface HttpOptions {
   readonly connect?: Connector;
   /** Serves group-versions that live in other API servers. */
   readonly aggregator?: AggregatedApis;
+  /** Who is served before whom, and how many at once. */
+  readonly limits?: Limits;
   /** `host:port` clients are told to use. */
   readonly advertise?: string;
 }
@@ -125,7 +128,7 @@ function httpServer(engine: Engine, options: HttpOptions): HttpServer {
   const { host, port, version = VERSION, openapi = engine.codec.openapi?.(engine.kinds), openid, own, checks = [], connect, aggregator, advertise = `${host}:${port}` } = options;
   const basic: HealthCheck[] = [{ name: "ping", check: () => {} }, { name: "log", check: () => {} }, { name: "etcd", check: async () => void (await engine.store.get("/health")) }];
   return new HttpServer({
-    engine, authenticators: options.authenticators, authorizer: options.authorizer, certificate: options.certificate, connect, aggregator,
+    engine, authenticators: options.authenticators, authorizer: options.authorizer, certificate: options.certificate, connect, aggregator, limits: options.limits,
     documents: { discovery: new Discovery(engine.kinds, () => advertise, aggregator?.kinds), version, checks: [...basic, ...checks], metrics: new Metrics(() => engine.caches, options.metrics), openapi, openid, own },
   });
 }

@@ -28,6 +28,8 @@ export interface Response {
   readonly writableEnded: boolean;
   readonly writableLength: number;
   readonly statusCode: number;
+  /** Goes out with the headers of `writeHead`. */
+  setHeader(name: string, value: string): unknown;
   writeHead(status: number, headers: Readonly<Record<string, string | string[]>>): unknown;
   /** False when the client does not keep up; `drain` says when it has. */
   write(chunk: Buffer): boolean;

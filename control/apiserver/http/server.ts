@@ -11,12 +11,14 @@ import type { ApiService } from "../extensions/aggregation/apiservice.ts";
 import type { UserInfo } from "../request.ts";
 import { admitConnection } from "../connect/admit.ts";
 import { ApiError } from "../../../api/errors.ts";
+import { Refused } from "../flowcontrol/refused.ts";
 import type { Authenticator, Authorizer, Credentials } from "../auth/auth.ts";
 import type { Engine } from "../engine.ts";
 import { actingUser, authenticate, authorize, bearerTokenOf } from "./chain.ts";
 import { serveDocument, type DocumentDeps } from "./documents.ts";
 import { replyError, type Exchange, type Request, type Response } from "./exchange.ts";
 import { serveResource } from "./resources.ts";
+import { isLongRunning, releaseWatchSeat, replyRefused, takeSeat, type Held, type Limits } from "./seat.ts";
 import { StreamRequest, StreamResponse } from "./stream.ts";
 import { splitUrl, targetOf, type Query, type Target } from "./target.ts";
 
@@ -35,6 +37,7 @@ export interface HttpDeps {
   /** Serves what is handed on to nodes: logs, exec, proxies; returns false when a target is none of its business. */
   readonly connect?: Connector | undefined;
   readonly aggregator?: AggregatedApis | undefined;
+  readonly limits?: Limits | undefined;
 }
 
 /** Group-versions that other API servers serve. */
@@ -58,7 +61,14 @@ export interface ConnectCall {
   readonly user: Awaited<ReturnType<typeof authenticate>>;
 }
 
+/** A request on its way, with what it holds. */
+interface Passing extends Exchange {
+  seat: Held | undefined;
+}
+
 const log = logger("apiserver");
+const NO_LIMITS: Limits = {};
+const REQUEST_TIMEOUT_MS = 60_000;
 const CLOSE_GRACE_MS = 2_000;
 /** The default of 10 resets streams in the middle of a reply when several large lists share a connection. */
 const SESSION_MEMORY_MB = 1_000;
@@ -134,13 +144,14 @@ export class HttpServer {
   async #serve(request: Request, response: Response): Promise<void> {
     const { metrics } = this.#deps.documents;
     const startedMs = performance.now();
-    const exchange: Exchange = { request, response, warnings: [] };
+    const exchange: Passing = { request, response, warnings: [], seat: undefined };
     const method = request.method ?? "GET";
     const { path, query } = splitUrl(request.url ?? "/");
     const target = targetOf(method, path, query);
     metrics.begin();
     this.#underWay++;
     response.on("close", () => {
+      exchange.seat?.release();
       this.#end();
       metrics.end(metricLabels(target, method, response.statusCode), (performance.now() - startedMs) / 1000);
     });
@@ -148,14 +159,19 @@ export class HttpServer {
     try {
       await this.#answer(exchange, { method, path, query, target });
     } catch (error) {
+      if (error instanceof Refused) return replyRefused(exchange, error);
       if (!(error instanceof ApiError)) log.error({ err: error, method, path }, "a request failed");
       replyError(exchange, error);
     }
   }
 
-  async #answer(exchange: Exchange, { method, path, query, target }: { method: string; path: string; query: Query; target: Target }): Promise<void> {
-    const { engine, authorizer, documents, connect, aggregator } = this.#deps;
+  async #answer(exchange: Passing, { method, path, query, target }: { method: string; path: string; query: Query; target: Target }): Promise<void> {
+    const { engine, authorizer, documents, connect, aggregator, limits = NO_LIMITS } = this.#deps;
     const user = await this.#userOf(exchange.request);
+    const seat = takeSeat(limits, exchange, { engine, target, method, query, user, timeoutMs: REQUEST_TIMEOUT_MS });
+    exchange.seat = seat instanceof Promise ? await seat : seat;
+    // Whoever left before it was their turn has nobody to give the seat back.
+    if (exchange.response.destroyed) return exchange.seat?.release();
     await authorize(authorizer, user, { target, method });
     const remote = aggregator?.find(path);
     if (aggregator && remote) return aggregator.request(exchange, { service: remote, user });
@@ -166,6 +182,7 @@ export class HttpServer {
     }
     const authorizeVerb = (verb: string): Promise<void> => authorize(authorizer, user, { target: { ...target, verb }, method });
     await serveResource(engine, exchange, { target, query, user, authorize: authorizeVerb, stopping: this.#stopping.signal });
+    if (isLongRunning(target)) releaseWatchSeat(exchange, exchange.seat);
   }
 
   async #userOf(request: Request): ReturnType<typeof authenticate> {

@@ -28,6 +28,7 @@ export class StreamRequest implements Request {
 /** The reply on the same stream. */
 export class StreamResponse implements Response {
   statusCode = 0;
+  readonly #headers: Record<string, string> = {};
 
   constructor(private readonly stream: ServerHttp2Stream) {}
 
@@ -47,9 +48,13 @@ export class StreamResponse implements Response {
     return this.stream.writableLength;
   }
 
+  setHeader(name: string, value: string): void {
+    this.#headers[name] = value;
+  }
+
   writeHead(status: number, headers: Readonly<Record<string, string | string[]>>): void {
     this.statusCode = status;
-    this.stream.respond({ ":status": status, ...headers });
+    this.stream.respond({ ":status": status, ...this.#headers, ...headers });
   }
 
   write(chunk: Buffer): boolean {

@@ -1,7 +1,7 @@
 import { afterAll, beforeAll, expect, test } from "bun:test";
 import { builtinKind } from "../../../../api/registry.ts";
 import type { AnyObject, Stored } from "../../../../api/types.ts";
-import { flowSchemas, priorityLevels } from "../../flowcontrol.ts";
+import { flowSchemas, priorityLevels } from "../../flowcontrol/objects.ts";
 import type { TestServer } from "../../testing.ts";
 import { apiServiceStrategy } from "../apiregistration/apiservice.ts";
 import { refusal, startKindServer } from "../testing.ts";

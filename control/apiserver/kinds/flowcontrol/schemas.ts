@@ -1,7 +1,7 @@
 // FlowSchemas and PriorityLevelConfigurations: which requests belong together and how much each group may ask.
 import { field, type FieldError } from "../../../../api/errors.ts";
 import type { AnyObject, FlowSchema, PriorityLevelConfiguration } from "../../../../api/types.ts";
-import { flowSchemas } from "../../flowcontrol.ts";
+import { flowSchemas } from "../../flowcontrol/objects.ts";
 import { define } from "../define.ts";
 import { ageColumn, nameColumn, printer, text } from "../print/columns.ts";
 import type { UpdateRules } from "../strategy.ts";

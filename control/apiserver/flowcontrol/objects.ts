@@ -1,9 +1,11 @@
 // The classes of request a fresh cluster knows: who is served before whom, as upstream suggests it.
-import type { AnyObject } from "../../api/types.ts";
+import type { AnyObject } from "../../../api/types.ts";
 
 const ALL = ["*"];
 const EVERYBODY = ["system:unauthenticated", "system:authenticated"];
-const AUTO_UPDATE = { annotations: { "apf.kubernetes.io/autoupdate-spec": "true" } };
+/** Says whether an object is kept as it is here. */
+export const AUTO_UPDATE = "apf.kubernetes.io/autoupdate-spec";
+const KEPT = { annotations: { [AUTO_UPDATE]: "true" } };
 
 interface Level {
   readonly name: string;
@@ -25,9 +27,9 @@ const LEVELS: readonly Level[] = [
 
 /** The default PriorityLevelConfigurations. */
 export function priorityLevels(): AnyObject[] {
-  const exempt = { metadata: { name: "exempt", ...AUTO_UPDATE }, spec: { type: "Exempt", exempt: { nominalConcurrencyShares: 0, lendablePercent: 0 } } };
+  const exempt = { metadata: { name: "exempt", ...KEPT }, spec: { type: "Exempt", exempt: { nominalConcurrencyShares: 0, lendablePercent: 0 } } };
   return [exempt, ...LEVELS.map(({ name, shares, lendable, queues, handSize }) => ({
-    metadata: { name, ...AUTO_UPDATE },
+    metadata: { name, ...KEPT },
     spec: {
       type: "Limited",
       limited: {
@@ -76,7 +78,7 @@ const SCHEMAS: readonly Schema[] = [
 /** The default FlowSchemas. */
 export function flowSchemas(): AnyObject[] {
   return SCHEMAS.map(({ name, level, precedence, by, rule }) => ({
-    metadata: { name, ...AUTO_UPDATE },
+    metadata: { name, ...KEPT },
     spec: { priorityLevelConfiguration: { name: level }, matchingPrecedence: precedence, ...(by && { distinguisherMethod: { type: by } }), rules: [rule] },
   }));
 }

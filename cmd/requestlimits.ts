@@ -1,0 +1,24 @@
+// How many requests the API server takes on at once, from flags: priority and fairness, or plain limits without it.
+import { FlowControl } from "../control/apiserver/flowcontrol/control.ts";
+import { InFlightLimits } from "../control/apiserver/flowcontrol/inflight.ts";
+import { ensureDefaults, keepFlowObjects, type KeepDeps } from "../control/apiserver/flowcontrol/keep.ts";
+import type { Extension } from "../control/apiserver/engine.ts";
+import type { Limits } from "../control/apiserver/http/seat.ts";
+import type { Values } from "./flags.ts";
+
+/** What limits requests, what must run for it, and what keeps its stored objects in shape. */
+export interface RequestLimits {
+  readonly limits: Limits;
+  readonly extensions: readonly Extension[];
+  keep(deps: Omit<KeepDeps, "onChange">): Promise<void>;
+}
+
+/** Reads the flags; numbers for `/metrics` are added to `figures`. */
+export function requestLimits(values: Values, figures: Set<() => string>): RequestLimits {
+  const reads = Number(values["max-requests-inflight"]);
+  const writes = Number(values["max-mutating-requests-inflight"]);
+  if (values["enable-priority-and-fairness"] === "false" || reads + writes === 0) return { limits: { inFlight: new InFlightLimits({ reads, writes }) }, extensions: [], keep: ({ client }) => ensureDefaults(client) };
+  const flowControl = new FlowControl({ seats: reads + writes });
+  figures.add(() => flowControl.text());
+  return { limits: { flowControl }, extensions: [flowControl], keep: (deps) => keepFlowObjects({ ...deps, onChange: (changed) => flowControl.onChange(changed) }) };
+}
