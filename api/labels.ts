@@ -1,4 +1,4 @@
-// What label keys and values may look like, in upstream's sentences (k8s.io/apimachinery/pkg/api/validate/content).
+// What labels, their keys and values, and DNS names may look like, in upstream's sentences (k8s.io/apimachinery/pkg/api/validate/content).
 // Which field a sentence is about is the caller's business.
 
 const LABEL_KEY = "([A-Za-z0-9][-A-Za-z0-9_.]*)?[A-Za-z0-9]";
@@ -6,6 +6,9 @@ const KEY_RULE = "must consist of alphanumeric characters, '-', '_' or '.', and 
 const VALUE_RULE = "a valid label must be an empty string or consist of alphanumeric characters, '-', '_' or '.', and must start and end with an alphanumeric character";
 const SUBDOMAIN = "[a-z0-9]([-a-z0-9]*[a-z0-9])?(\\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*";
 const SUBDOMAIN_RULE = "a lowercase RFC 1123 subdomain must consist of lower case alphanumeric characters, '-' or '.', and must start and end with an alphanumeric character";
+const DNS_LABEL = "[a-z0-9]([-a-z0-9]*[a-z0-9])?";
+const DNS_LABEL_RULE = "a lowercase RFC 1123 label must consist of lower case alphanumeric characters or '-', and must start and end with an alphanumeric character";
+const DNS_LABEL_PATTERN = new RegExp(`^${DNS_LABEL}$`);
 const KEY_PATTERN = new RegExp(`^${LABEL_KEY}$`);
 const VALUE_PATTERN = new RegExp(`^(${LABEL_KEY})?$`);
 const SUBDOMAIN_PATTERN = new RegExp(`^${SUBDOMAIN}$`);
@@ -37,7 +40,16 @@ export function labelValueErrors(value: string): readonly string[] {
   return errors;
 }
 
-function subdomainErrors(value: string): readonly string[] {
+/** What is wrong with a DNS label, such as the name of a namespace. */
+export function dnsLabelErrors(value: string): readonly string[] {
+  const errors: string[] = [];
+  if (byteLength(value) > MAX_LABEL_BYTES) errors.push(`must be no more than ${MAX_LABEL_BYTES} bytes`);
+  if (!DNS_LABEL_PATTERN.test(value)) errors.push(regexSentence(DNS_LABEL_RULE, DNS_LABEL, ["my-name", "123-abc"]));
+  return errors;
+}
+
+/** What is wrong with a DNS subdomain: what most objects are called. */
+export function subdomainErrors(value: string): readonly string[] {
   const errors: string[] = [];
   if (byteLength(value) > MAX_SUBDOMAIN_BYTES) errors.push(`must be no more than ${MAX_SUBDOMAIN_BYTES} bytes`);
   if (!SUBDOMAIN_PATTERN.test(value)) errors.push(regexSentence(SUBDOMAIN_RULE, SUBDOMAIN, ["example.com"]));

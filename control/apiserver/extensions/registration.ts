@@ -6,7 +6,7 @@ import type { AnyObject } from "../../../api/types.ts";
 import { dnsSubdomain, forPrefix } from "../kinds/validation/names.ts";
 import { ageColumn, integer, nameColumn, printer, text } from "../kinds/print/columns.ts";
 import type { Strategy } from "../kinds/strategy.ts";
-import { CompileError } from "./cel/compile.ts";
+import { CompileError } from "../../../api/cel/compile.ts";
 import { policyProgram, type NamedExpression } from "./policy/context.ts";
 import type { BindingSpec, MatchResources, PolicySpec } from "./policy/policies.ts";
 import type { Rule } from "./webhook/match.ts";

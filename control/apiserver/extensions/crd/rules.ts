@@ -2,10 +2,10 @@
 // Order and wording: apiextensions-apiserver/pkg/apiserver/schema/cel/validation.go.
 import { field, type FieldError } from "../../../../api/errors.ts";
 import type { AnyObject } from "../../../../api/types.ts";
-import { compile, CompileError, mentions, type Program } from "../cel/compile.ts";
-import { actualCost, CALL_LIMIT, ESTIMATE_LIMIT, estimatedCost, maxSize } from "../cel/cost.ts";
-import { newEnvironment } from "../cel/environment.ts";
-import { declareType, toCel, withObjectFields } from "../cel/values.ts";
+import { compile, CompileError, mentions, type Program } from "../../../../api/cel/compile.ts";
+import { actualCost, CALL_LIMIT, ESTIMATE_LIMIT, estimatedCost, maxSize } from "../../../../api/cel/cost.ts";
+import { newEnvironment } from "../../../../api/cel/environment.ts";
+import { declareType, toCel, withObjectFields } from "../../../../api/cel/values.ts";
 import { equalJson } from "../../json.ts";
 import type { JsonSchema, ValidationRule } from "./schema.ts";
 import { oldItem } from "./values.ts";

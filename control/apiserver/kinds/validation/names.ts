@@ -1,7 +1,7 @@
 // What names may look like, in upstream's sentences: DNS labels and subdomains, ports, environment variables, paths.
 // A rule returns sentences (empty when the value is valid); `check` turns them into field errors.
 import { field, type FieldError } from "../../../../api/errors.ts";
-import { labelKeyErrors } from "../../../../api/labels.ts";
+import { dnsLabelErrors, labelKeyErrors, subdomainErrors } from "../../../../api/labels.ts";
 
 export type NameRule = (value: string) => readonly string[];
 
@@ -9,18 +9,14 @@ const NONE: readonly string[] = [];
 const LABEL = "[a-z0-9]([-a-z0-9]*[a-z0-9])?";
 const LABEL_1035 = "[a-z]([-a-z0-9]*[a-z0-9])?";
 const SUBDOMAIN = `${LABEL}(\\.${LABEL})*`;
-const LABEL_PATTERN = new RegExp(`^${LABEL}$`);
 const LABEL_1035_PATTERN = new RegExp(`^${LABEL_1035}$`);
-const SUBDOMAIN_PATTERN = new RegExp(`^${SUBDOMAIN}$`);
 const WILDCARD = `\\*\\.${SUBDOMAIN}`;
 const WILDCARD_PATTERN = new RegExp(`^${WILDCARD}$`);
 const SUBDOMAIN_UNDERSCORE = "[a-z0-9_]([-_a-z0-9]*[a-z0-9_])?(\\.[a-z0-9_]([-_a-z0-9]*[a-z0-9_])?)*";
 const SUBDOMAIN_UNDERSCORE_PATTERN = new RegExp(`^${SUBDOMAIN_UNDERSCORE}$`);
 const HTTP_PATH = "[A-Za-z0-9/\\-._~%!$&'()*+,;=:]+";
 const HTTP_PATH_PATTERN = new RegExp(`^${HTTP_PATH}$`);
-const LABEL_RULE = "a lowercase RFC 1123 label must consist of lower case alphanumeric characters or '-', and must start and end with an alphanumeric character";
 const LABEL_1035_RULE = "a DNS-1035 label must consist of lower case alphanumeric characters or '-', start with an alphabetic character, and end with an alphanumeric character";
-const SUBDOMAIN_RULE = "a lowercase RFC 1123 subdomain must consist of lower case alphanumeric characters, '-' or '.', and must start and end with an alphanumeric character";
 const WILDCARD_RULE = "a wildcard DNS-1123 subdomain must start with '*.', followed by a valid DNS subdomain, which must consist of lower case alphanumeric characters, '-' or '.' and end with an alphanumeric character";
 
 /** A sentence about a pattern, with examples, as every upstream rule ends. */
@@ -33,13 +29,13 @@ export const tooLongSentence = (bytes: number): string => `must be no more than 
 export const EMPTY = "must be non-empty";
 
 /** RFC 1123 label: what namespaces, containers and volumes are called. */
-export const dnsLabel: NameRule = (value) => ruled(value, { max: 63, pattern: LABEL_PATTERN, sentence: () => patternSentence(LABEL_RULE, LABEL, "my-name", "123-abc") });
+export const dnsLabel: NameRule = dnsLabelErrors;
 
 /** RFC 1035 label. */
 export const dns1035Label: NameRule = (value) => ruled(value, { max: 63, pattern: LABEL_1035_PATTERN, sentence: () => patternSentence(LABEL_1035_RULE, LABEL_1035, "my-name", "abc-123") });
 
 /** RFC 1123 subdomain: what most objects are called. */
-export const dnsSubdomain: NameRule = (value) => ruled(value, { max: 253, pattern: SUBDOMAIN_PATTERN, sentence: () => patternSentence(SUBDOMAIN_RULE, SUBDOMAIN, "example.com") });
+export const dnsSubdomain: NameRule = subdomainErrors;
 
 /** A subdomain behind `*.`. */
 export const wildcardSubdomain: NameRule = (value) => ruled(value, { max: 253, pattern: WILDCARD_PATTERN, sentence: () => patternSentence(WILDCARD_RULE, WILDCARD, "*.example.com") });

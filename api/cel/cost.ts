@@ -1,7 +1,7 @@
 // What an expression may cost at most: comprehensions multiply by the size of what they go through.
 // Coarser than upstream's estimate, with the same budgets; it is what keeps one rule from holding up everybody.
 import type { ASTNode } from "@marcbachmann/cel-js";
-import type { JsonSchema } from "../crd/schema.ts";
+import type { CelSchema } from "./schema.ts";
 
 /** What one expression may cost by estimate when it is written, and what one evaluation may cost. */
 export const ESTIMATE_LIMIT = 10_000_000;
@@ -19,19 +19,19 @@ interface Sized {
 }
 
 /** The most elements a list or map of this schema can have. */
-export function maxSize(schema: JsonSchema | undefined): number {
+export function maxSize(schema: CelSchema | undefined): number {
   if (schema?.type === "array") return schema.maxItems ?? Math.floor(MAX_REQUEST_BYTES / (minBytes(schema.items) + 1));
   if (schema?.type === "object") return schema.maxProperties ?? Math.floor(MAX_REQUEST_BYTES / 8);
   return Math.floor(MAX_REQUEST_BYTES / 3);
 }
 
-function minBytes(schema: JsonSchema | undefined): number {
+function minBytes(schema: CelSchema | undefined): number {
   if (schema?.type === "boolean") return 4;
   return schema?.type === "string" || schema?.type === "array" || schema?.type === "object" ? 2 : 1;
 }
 
 /** The cost of an expression on anything a schema allows. */
-export function estimatedCost(ast: ASTNode, self: JsonSchema): number {
+export function estimatedCost(ast: ASTNode, self: CelSchema): number {
   return costOf(ast, new Map([["self", bySchema(self)], ["oldSelf", bySchema(self)]]));
 }
 
@@ -40,7 +40,7 @@ export function actualCost(ast: ASTNode, variables: Readonly<Record<string, unkn
   return costOf(ast, new Map(Object.entries(variables).map(([name, value]) => [name, byValue(value)])));
 }
 
-function bySchema(schema: JsonSchema | undefined): Sized {
+function bySchema(schema: CelSchema | undefined): Sized {
   return {
     size: () => maxSize(schema),
     field: (name) => bySchema(schema?.properties?.[name] ?? (typeof schema?.additionalProperties === "object" ? schema.additionalProperties : undefined)),

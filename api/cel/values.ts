@@ -1,7 +1,7 @@
 // JSON as CEL values, and schemas as CEL types: whole numbers are integers, times are timestamps, names are escaped.
 // Rules: k8s.io/apiserver/pkg/cel and https://kubernetes.io/docs/tasks/extend-kubernetes/custom-resources/custom-resource-definitions/#validation-rules
 import type { Environment } from "@marcbachmann/cel-js";
-import type { JsonSchema } from "../crd/schema.ts";
+import type { CelSchema } from "./schema.ts";
 
 const RESERVED = new Set(["true", "false", "null", "in", "as", "break", "const", "continue", "else", "for", "function", "if", "import", "let", "loop", "package", "namespace", "return", "var", "void", "while"]);
 
@@ -13,7 +13,7 @@ export function escapeName(name: string): string | undefined {
 }
 
 /** Declares the type of a schema, and of everything in it, under `name`; returns what it is called. */
-export function declareType(env: Environment, schema: JsonSchema, name: string): string {
+export function declareType(env: Environment, schema: CelSchema, name: string): string {
   if (schema["x-kubernetes-int-or-string"]) return "dyn";
   if (schema.type === "array") return `list<${schema.items ? declareType(env, schema.items, `${name}.item`) : "dyn"}>`;
   if (schema.type === "object" && typeof schema.additionalProperties === "object") return `map<string, ${declareType(env, schema.additionalProperties, `${name}.value`)}>`;
@@ -22,7 +22,7 @@ export function declareType(env: Environment, schema: JsonSchema, name: string):
   return scalarType(schema);
 }
 
-function scalarType({ type, format }: JsonSchema): string {
+function scalarType({ type, format }: CelSchema): string {
   if (type === "integer") return "int";
   if (type === "number") return "double";
   if (type === "boolean") return "bool";
@@ -32,7 +32,7 @@ function scalarType({ type, format }: JsonSchema): string {
   return format === "byte" ? "bytes" : "string";
 }
 
-function declareObject(env: Environment, schema: JsonSchema, name: string): string {
+function declareObject(env: Environment, schema: CelSchema, name: string): string {
   const fields: Record<string, string> = {};
   const properties = { ...(schema["x-kubernetes-embedded-resource"] && EMBEDDED), ...schema.properties };
   for (const [property, inner] of Object.entries(properties)) {
@@ -44,17 +44,17 @@ function declareObject(env: Environment, schema: JsonSchema, name: string): stri
   return type;
 }
 
-const EMBEDDED: Readonly<Record<string, JsonSchema>> = {
+const EMBEDDED: Readonly<Record<string, CelSchema>> = {
   apiVersion: { type: "string" }, kind: { type: "string" }, metadata: { type: "object", properties: { name: { type: "string" }, generateName: { type: "string" } } },
 };
 
 /** The schema of a whole object: what every object has is in it. */
-export function withObjectFields(schema: JsonSchema): JsonSchema {
+export function withObjectFields<S extends CelSchema>(schema: S): S {
   return { ...schema, properties: { ...schema.properties, ...EMBEDDED } };
 }
 
 /** A JSON value as CEL sees it; without a schema whole numbers are integers. */
-export function toCel(value: unknown, schema?: JsonSchema): unknown {
+export function toCel(value: unknown, schema?: CelSchema): unknown {
   if (value === null || value === undefined) return null;
   if (typeof value === "number") return schema?.type === "number" || !Number.isInteger(value) ? value : BigInt(value);
   if (typeof value === "string") return textToCel(value, schema);
@@ -63,12 +63,12 @@ export function toCel(value: unknown, schema?: JsonSchema): unknown {
   return objectToCel(value as Readonly<Record<string, unknown>>, schema);
 }
 
-function textToCel(value: string, schema: JsonSchema | undefined): unknown {
+function textToCel(value: string, schema: CelSchema | undefined): unknown {
   if (schema?.format === "date-time") return new Date(value);
   return schema?.format === "byte" ? Uint8Array.from(Buffer.from(value, "base64")) : value;
 }
 
-function objectToCel(value: Readonly<Record<string, unknown>>, schema: JsonSchema | undefined): unknown {
+function objectToCel(value: Readonly<Record<string, unknown>>, schema: CelSchema | undefined): unknown {
   const additional = typeof schema?.additionalProperties === "object" ? schema.additionalProperties : undefined;
   if (additional) return new Map(Object.entries(value).map(([key, inner]) => [key, toCel(inner, additional)]));
   const known = schema?.type === "object" && (schema.properties || !schema["x-kubernetes-preserve-unknown-fields"]);

@@ -2,10 +2,9 @@
 // Functions: https://kubernetes.io/docs/reference/using-api/cel/
 import { isIP } from "node:net";
 import { Environment } from "@marcbachmann/cel-js";
-import { compareQuantities, parseQuantity, type Quantity } from "../../../../api/quantity.ts";
-import { cidrContains, parseAddress, parseCidr } from "../../../../lib/cidr.ts";
-import { dnsLabel, dnsSubdomain } from "../../kinds/validation/names.ts";
-import { labelKeyErrors, labelValueErrors } from "../../../../api/labels.ts";
+import { compareQuantities, parseQuantity, type Quantity } from "../quantity.ts";
+import { cidrContains, parseAddress, parseCidr } from "../../lib/cidr.ts";
+import { dnsLabelErrors, labelKeyErrors, labelValueErrors, subdomainErrors } from "../labels.ts";
 import { equalCel } from "./values.ts";
 
 type Cel = unknown;
@@ -173,7 +172,7 @@ class CelFormat {
 }
 
 const FORMATS: Readonly<Record<string, (text: string) => readonly string[]>> = {
-  dns1123Label: dnsLabel, dns1123Subdomain: dnsSubdomain, qualifiedName: labelKeyErrors, labelValue: labelValueErrors,
+  dns1123Label: dnsLabelErrors, dns1123Subdomain: subdomainErrors, qualifiedName: labelKeyErrors, labelValue: labelValueErrors,
   uuid: (text) => (/^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/i.test(text) ? [] : ["does not match the UUID format"]),
   uri: (text) => (URL.canParse(text) ? [] : ["must be a URI"]),
 };
