@@ -5,7 +5,7 @@ import { cpus, tmpdir } from "node:os";
 import { join } from "node:path";
 import { parseArgs } from "node:util";
 import { startControl, type Control } from "./bench-parts/control.ts";
-import { getOne, listConfigMaps, listPods, postConfigMaps, postPods } from "./bench-parts/rates.ts";
+import { getOne, listConfigMaps, listPods, postConfigMaps, postPods, type Rate } from "./bench-parts/rates.ts";
 import { bindPods } from "./bench-parts/bind.ts";
 import { fanOut } from "./bench-parts/fanout.ts";
 import { Table } from "./bench-parts/table.ts";
@@ -37,7 +37,8 @@ try {
 }
 process.stdout.write(`\n${table.text()}\n`);
 
-async function measure(name: string, unit: string, references: { upstream?: number; goal?: number }, run: (control: Control) => Promise<number>): Promise<void> {
+async function measure(name: string, unit: string, references: { upstream?: number; goal?: number }, run: (control: Control) => Promise<Rate>): Promise<void> {
   if (values.only && !name.includes(values.only)) return;
-  table.record({ name, unit, ...references, better: "higher", measured: await run(control as Control) });
+  const { perSecond, cpuMicros } = await run(control as Control);
+  table.record({ name, unit, ...references, better: "higher", measured: perSecond, cpuMicros });
 }

@@ -3,7 +3,7 @@ import { existsSync, openSync } from "node:fs";
 import { join } from "node:path";
 import { HttpClient } from "../../api/client/http.ts";
 import { loadKubeconfig } from "../../api/client/kubeconfig.ts";
-import { cpuPercent, memoryMB } from "./process.ts";
+import { cpuMicros, cpuPercent, memoryMB } from "./process.ts";
 import { builtinKind } from "../../api/registry.ts";
 import type { ClusterRoleBinding, Namespace, ServiceAccount, TokenRequest } from "../../api/types.ts";
 
@@ -24,6 +24,8 @@ export interface Control {
   serviceAccountMs(): Promise<number>;
   idle(forMs: number): Promise<{ memoryMB: number; cpuPercent: number }>;
   memoryMB(): number;
+  /** CPU time it has taken so far, in microseconds. */
+  cpuMicros(): number;
   stop(): Promise<void>;
 }
 
@@ -45,6 +47,7 @@ export async function startControl(binary: string, directory: string): Promise<C
     serviceAccountMs: () => serviceAccount,
     idle: (forMs) => idle(child.pid, forMs),
     memoryMB: () => memoryMB(child.pid),
+    cpuMicros: () => cpuMicros(child.pid),
     stop: async () => {
       await client.close();
       child.kill("SIGTERM");

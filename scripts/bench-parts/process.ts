@@ -8,15 +8,15 @@ export function memoryMB(pid: number): number {
   return Number(/VmRSS:\s+(\d+)/.exec(readFileSync(`/proc/${pid}/status`, "utf8"))?.[1]) / 1024;
 }
 
-/** CPU time so far, in ticks of a hundredth of a second. */
-export function cpuTicks(pid: number): number {
+/** CPU time so far in microseconds, the kernel's share included; steps of 10 ms. */
+export function cpuMicros(pid: number): number {
   const fields = readFileSync(`/proc/${pid}/stat`, "utf8").split(") ")[1]?.split(" ") ?? [];
-  return Number(fields[11]) + Number(fields[12]);
+  return ((Number(fields[11]) + Number(fields[12])) / TICKS_PER_SECOND) * 1e6;
 }
 
 /** Percent of one core over the next `forMs`. */
 export async function cpuPercent(pid: number, forMs: number): Promise<number> {
-  const before = cpuTicks(pid);
+  const before = cpuMicros(pid);
   await Bun.sleep(forMs);
-  return ((cpuTicks(pid) - before) / TICKS_PER_SECOND / (forMs / 1000)) * 100;
+  return ((cpuMicros(pid) - before) / (forMs * 1000)) * 100;
 }

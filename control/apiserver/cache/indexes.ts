@@ -7,6 +7,7 @@ import type { FieldReader, Selection } from "./selection.ts";
 const MAX_INDEXES = 16;
 /** Below this many entries a scan is cheaper than an index. */
 const WORTH_INDEXING = 64;
+const SCAN_FROM_SHARE = 8;
 
 interface Index {
   valueOf(entry: Entry): string | undefined;
@@ -24,6 +25,8 @@ export class Indexes {
     const index = wanted && (this.#indexes.get(wanted.name) ?? this.#build(wanted, all));
     if (!index) return undefined;
     const found = index.entries.get(wanted.value);
+    // Sorting most of what there is takes longer than looking at all of it, which is sorted.
+    if (found && found.size > size / SCAN_FROM_SHARE) return undefined;
     return found ? [...found.values()].sort(compareNames) : [];
   }
 

@@ -69,6 +69,19 @@ export function positionAfter(sorted: readonly Entry[], place: Place): number {
   return low;
 }
 
+/** Two lists in store order as one; no place is in both. */
+export function mergeSorted(a: readonly Entry[], b: readonly Entry[]): readonly Entry[] {
+  if (b.length === 0) return a;
+  const merged: Entry[] = [];
+  let i = 0;
+  for (const entry of b) {
+    while (i < a.length && compareNames(a[i] as Entry, entry) < 0) merged.push(a[i++] as Entry);
+    merged.push(entry);
+  }
+  while (i < a.length) merged.push(a[i++] as Entry);
+  return merged;
+}
+
 /** One namespace. Names are kept sorted as of the last listing; newcomers wait in `#added`. */
 class Bucket {
   readonly entries = new Map<string, Entry>();

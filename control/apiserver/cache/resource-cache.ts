@@ -3,11 +3,12 @@
 import { badRequest, gone } from "../../../api/errors.ts";
 import type { Change } from "../../store/store.ts";
 import type { AnyObject } from "../../../api/types.ts";
+import { atOnce } from "../../../lib/turns.ts";
 import { Entry } from "./entry.ts";
 import type { CacheEvent, Delivery } from "./event.ts";
 import { History, type HistoryBounds } from "./history.ts";
 import { Indexes } from "./indexes.ts";
-import { compareNames, OrderedEntries, positionAfter } from "./ordered.ts";
+import { compareNames, mergeSorted, OrderedEntries, positionAfter } from "./ordered.ts";
 import { isPlain, isSelected, type Selection } from "./selection.ts";
 import { deliveryFor, Watchers, type Sink } from "./watchers.ts";
 
@@ -87,15 +88,23 @@ export class ResourceCache {
 
   /** One page of the selected objects; throws 410 when the state at `at` is no longer known. */
   list(request: PageRequest): Page {
-    const { selection, limit } = request;
-    if (!limit && !request.after && request.at === undefined) {
-      const entries = isPlain(selection) ? this.#entries.sorted(selection.namespace) : this.#select(selection);
-      return { entries, next: undefined, remaining: undefined };
-    }
+    return atOnce(this.pages(request));
+  }
+
+  /**
+   * The same step by step: the page is of the state at the first step, however long the steps take.
+   * Throws at the first step or not at all.
+   */
+  *pages({ selection, limit, after, at }: PageRequest): Generator<void, Page> {
+    const sorted = at === undefined ? this.#candidates(selection) : this.#sortedAt(at, selection.namespace);
+    const start = after ? positionAfter(sorted, after) : 0;
+    if (isPlain(selection)) return plainPage(sorted, start, limit);
     const entries: Entry[] = [];
-    for (const entry of this.#walk(request)) {
+    for (let index = start; index < sorted.length; index++) {
+      const entry = sorted[index] as Entry;
+      yield;
       if (!isSelected(selection, entry)) continue;
-      if (limit && entries.length === limit) return { entries, next: entries.at(-1), remaining: this.#remaining(request, entries.at(-1) as Entry) };
+      if (limit && entries.length === limit) return { entries, next: entries.at(-1), remaining: undefined };
       entries.push(entry);
     }
     return { entries, next: undefined, remaining: undefined };
@@ -136,21 +145,14 @@ export class ResourceCache {
     return { type: "DELETED", revision: change.revision, entry, previous };
   }
 
-  #select(selection: Selection): Entry[] {
+  /** Live entries in order among which all selected are; the caller tests each. */
+  #candidates(selection: Selection): readonly Entry[] {
+    if (isPlain(selection)) return this.#entries.sorted(selection.namespace);
     if (selection.name !== undefined && selection.namespace !== undefined) {
       const entry = this.#entries.get(selection.namespace, selection.name);
-      return entry && isSelected(selection, entry) ? [entry] : [];
+      return entry ? [entry] : [];
     }
-    const candidates = this.#indexes.candidates(selection, this.size, () => this.#entries.sorted()) ?? this.#entries.sorted(selection.namespace);
-    const found: Entry[] = [];
-    for (const entry of candidates) if (isSelected(selection, entry)) found.push(entry);
-    return found;
-  }
-
-  /** Entries of the asked-for state in order, from where the page starts; the caller tests the rest of the selection. */
-  #walk({ selection, after, at }: PageRequest): readonly Entry[] {
-    const sorted = at === undefined ? this.#entries.sorted(selection.namespace) : this.#sortedAt(at, selection.namespace);
-    return after ? sorted.slice(positionAfter(sorted, after)) : sorted;
+    return this.#indexes.candidates(selection, this.size, () => this.#entries.sorted()) ?? this.#entries.sorted(selection.namespace);
   }
 
   /** The live entries with every change after `at` undone. */
@@ -160,13 +162,16 @@ export class ResourceCache {
     const live = this.#entries.sorted(namespace);
     if (then.size === 0) return live;
     const kept = live.filter((entry) => !then.has(`${entry.namespace}/${entry.name}`));
-    for (const entry of then.values()) if (entry && (namespace ?? entry.namespace) === entry.namespace) kept.push(entry);
-    return kept.sort(compareNames);
+    const restored = [...then.values()].filter((entry) => entry !== undefined && (namespace ?? entry.namespace) === entry.namespace) as Entry[];
+    return mergeSorted(kept, restored.sort(compareNames));
   }
+}
 
-  #remaining(request: PageRequest, last: Entry): number | undefined {
-    return isPlain(request.selection) ? this.#walk({ ...request, after: last }).length : undefined;
-  }
+function plainPage(sorted: readonly Entry[], start: number, limit: number | undefined): Page {
+  const end = limit ? start + limit : sorted.length;
+  const entries = start === 0 && end >= sorted.length ? sorted : sorted.slice(start, end);
+  const isLast = end >= sorted.length;
+  return { entries, next: isLast ? undefined : entries.at(-1), remaining: isLast ? undefined : sorted.length - end };
 }
 
 /** Parses a resourceVersion a client sent; throws 400 in upstream's words. */

@@ -54,14 +54,22 @@ const compress = promisify(gzip);
 /** Writes a whole reply. */
 export function reply({ request, response, warnings }: Exchange, status: number, body: Buffer, headers: Readonly<Record<string, string>>): void {
   if (response.headersSent || response.destroyed) return;
-  const wantsGzip = body.length >= GZIP_FROM_BYTES && /\bgzip\b/.test(String(request.headers["accept-encoding"] ?? "")) && !headers["content-encoding"];
-  const all: Record<string, string | string[]> = { "cache-control": "no-cache, private", ...headers };
-  if (warnings.length > 0) all["warning"] = warnings.map(warningHeader);
-  if (wantsGzip) return void replyCompressed({ request, response, warnings }, status, body, all);
+  const all = replyHeaders({ warnings }, headers);
+  if (body.length >= GZIP_FROM_BYTES && wantsGzip(request) && !headers["content-encoding"]) return void replyCompressed({ request, response, warnings }, status, body, all);
   response.writeHead(status, { ...all, "content-length": String(body.length) });
   if (request.method === "HEAD") response.end();
   else if (body.length <= CHUNK_BYTES) response.end(body);
   else endInChunks(response, body);
+}
+
+/** The headers of a reply, those that all have included. */
+export function replyHeaders({ warnings }: Pick<Exchange, "warnings">, headers: Readonly<Record<string, string>>): Record<string, string | string[]> {
+  return { "cache-control": "no-cache, private", ...headers, ...(warnings.length > 0 && { warning: warnings.map(warningHeader) }) };
+}
+
+/** Whether the client reads gzip. */
+export function wantsGzip({ headers }: Request): boolean {
+  return /\bgzip\b/.test(String(headers["accept-encoding"] ?? ""));
 }
 
 async function replyCompressed({ response }: Exchange, status: number, body: Buffer, headers: Readonly<Record<string, string | string[]>>): Promise<void> {
@@ -85,9 +93,12 @@ function endInChunks(response: Response, body: Buffer): void {
 
 /** Writes an object in the asked-for format. */
 export function replyObject(exchange: Exchange, status: number, object: unknown, output: Output): void {
-  if (output.format === "yaml") return reply(exchange, status, Buffer.from(yamlText(object)), { "content-type": "application/yaml" });
-  const text = output.pretty ? `${JSON.stringify(object, null, 2)}\n` : `${JSON.stringify(object)}\n`;
-  reply(exchange, status, Buffer.from(text), { "content-type": "application/json" });
+  reply(exchange, status, Buffer.from(objectText(object, output)), { "content-type": output.format === "yaml" ? "application/yaml" : "application/json" });
+}
+
+/** An object as text in the asked-for format. */
+export function objectText(object: unknown, { format, pretty }: Output): string {
+  return format === "yaml" ? yamlText(object) : `${JSON.stringify(object, null, pretty ? 2 : 0)}\n`;
 }
 
 /** Writes an error as a Status. */

@@ -82,7 +82,7 @@ async function serveGet({ engine, exchange, call, request, view, sub }: Step): P
 }
 
 async function serveList({ engine, exchange, call, request, view }: Step): Promise<void> {
-  replyList(exchange, await list(engine, request, listOptions(call.query)), view);
+  await replyList(exchange, await list(engine, request, listOptions(call.query)), view);
 }
 
 function serveWatching({ engine, exchange, call, request, view }: Step): void {
@@ -151,7 +151,7 @@ async function serveDelete({ engine, exchange, call, request, view }: Step): Pro
 async function serveDeleteCollection({ engine, exchange, call, request, view }: Step): Promise<void> {
   const options = await deleteOptions(engine, exchange, call.query);
   const wanted = { ...request, dryRun: request.dryRun || isDryRun(options.dryRun ?? []) };
-  replyList(exchange, await deleteCollection(engine, wanted, listOptions(call.query), options), view);
+  await replyList(exchange, await deleteCollection(engine, wanted, listOptions(call.query), options), view);
 }
 
 /** The request as the verbs see it. */

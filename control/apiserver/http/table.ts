@@ -26,16 +26,21 @@ export interface TableOptions {
   readonly omitColumns?: boolean;
 }
 
-/** A Table of objects. */
+/** A Table of objects in the order given; rows come last in it. */
 export function tableOf(objects: readonly AnyObject[], printer: Printer | undefined, options: TableOptions): Record<string, unknown> {
-  const { columns, cells, compare } = printer ?? DEFAULT_PRINTER;
-  const { version, includeObject, nowMs } = options;
-  const apiVersion = `meta.k8s.io/${version}`;
+  const { columns } = printer ?? DEFAULT_PRINTER;
+  const apiVersion = `meta.k8s.io/${options.version}`;
   return {
     kind: "Table", apiVersion, metadata: options.metadata ?? {},
     columnDefinitions: options.omitColumns ? null : columns.map(columnDefinition),
-    rows: (compare ? objects.toSorted(compare) : objects).map((object) => ({ cells: cells(object, nowMs), ...(includeObject !== "None" && { object: includeObject === "Object" ? object : partialOf(object, version) }) })),
+    rows: objects.map((object) => rowOf(object, printer, options)),
   };
+}
+
+/** One row of a Table. */
+export function rowOf(object: AnyObject, printer: Printer | undefined, { version, includeObject, nowMs }: TableOptions): Record<string, unknown> {
+  const { cells } = printer ?? DEFAULT_PRINTER;
+  return { cells: cells(object, nowMs), ...(includeObject !== "None" && { object: includeObject === "Object" ? object : partialOf(object, version) }) };
 }
 
 /** The metadata of one object. */

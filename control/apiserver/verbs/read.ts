@@ -1,6 +1,8 @@
 // GET and LIST, answered from the watch cache.
 // Semantics of resourceVersion and resourceVersionMatch: the Kubernetes API concepts page, "Resource versions".
 import { ApiError, badRequest, field, gone, invalid, isExpired, notFound, type FieldError } from "../../../api/errors.ts";
+import type { KindInfo } from "../../../api/kinds.ts";
+import { inPieces } from "../../../lib/turns.ts";
 import type { Entry } from "../cache/entry.ts";
 import { cacheOf, type Engine } from "../engine.ts";
 import type { ResourceRequest } from "../request.ts";
@@ -54,15 +56,24 @@ export async function list(engine: Engine, request: ResourceRequest, options: Li
   try {
     // Without the store's history nobody could tell this state from a changed one after a restart.
     if (at !== undefined && at < engine.store.compactRevision) throw gone("The resourceVersion for the provided list is too old.");
-    const page = cache.list({ selection, limit, after: token?.after, at: at === engine.caches.revision ? undefined : at });
+    const page = await inPieces(cache.pages({ selection, limit, after: token?.after, at: at === engine.caches.revision ? undefined : at }));
     const next = page.next && encodeContinue({ revision, after: page.next }, selection.namespace);
     await makeReady(engine, kind, page.entries);
-    const entries = isConverted(kind) ? page.entries.map((entry) => represent(engine, kind, entry)) : page.entries;
+    const entries = isConverted(kind) ? await inPieces(representAll(engine, kind, page.entries)) : page.entries;
     return { entries, revision, continue: next, remaining: page.remaining };
   } catch (error) {
     if (token && isExpired(error)) throw expiredToken(encodeContinue({ revision: -1, after: token.after }, selection.namespace));
     throw error;
   }
+}
+
+function* representAll(engine: Engine, kind: KindInfo, entries: readonly Entry[]): Generator<void, readonly Entry[]> {
+  const represented: Entry[] = [];
+  for (const entry of entries) {
+    yield;
+    represented.push(represent(engine, kind, entry));
+  }
+  return represented;
 }
 
 /** A read that names no version shows what was written before it began, also by other processes on the same store. */
