@@ -92,7 +92,14 @@ function newRevision({ kind, owner, template, hashLabel = REVISION_HASH }: Histo
       ...(annotations && { annotations: { ...annotations } }),
       ownerReferences: [newControllerRef(kind, owner)],
     },
-    data: { spec: { template: { ...template, $patch: "replace" } } } as never,
+    data: inOrder({ spec: { template: { ...template, $patch: "replace" } } }) as never,
     revision,
   };
+}
+
+/** Every object's keys in order, at every depth: clients look for the revision of an object by its bytes. */
+function inOrder(value: unknown): unknown {
+  if (Array.isArray(value)) return value.map(inOrder);
+  if (typeof value !== "object" || value === null) return value;
+  return Object.fromEntries(Object.entries(value).toSorted(([a], [b]) => (a < b ? -1 : 1)).map(([key, part]) => [key, inOrder(part)]));
 }

@@ -57,6 +57,20 @@ describe("a DaemonSet", () => {
     await becomes(() => statusOf(cluster), { observedGeneration: 1, desiredNumberScheduled: 3, currentNumberScheduled: 3, numberMisscheduled: 0, numberReady: 3, numberAvailable: 3, numberUnavailable: 0, updatedNumberScheduled: 3 });
   });
 
+  test("keeps revisions with keys in order, so that clients find theirs by its bytes", async () => {
+    const cluster = await aCluster(["a"]);
+    await cluster.create(DAEMON_SET, aSet());
+    await becomes(() => placed(cluster), ["a"]);
+    const [revision] = await cluster.list(CONTROLLER_REVISION);
+    const orders: string[][] = [];
+    JSON.stringify(revision?.data, (_, value: unknown) => {
+      if (typeof value === "object" && value !== null && !Array.isArray(value)) orders.push(Object.keys(value));
+      return value;
+    });
+    expect(orders.some((keys) => keys.length > 1)).toBe(true);
+    for (const keys of orders) expect(keys).toEqual(keys.toSorted());
+  });
+
   test("leaves out nodes its selector or their taints exclude, and follows when these change", async () => {
     const cluster = await aCluster([]);
     await aNode(cluster, "fits", { disk: "ssd" });
