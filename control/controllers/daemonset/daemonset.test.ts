@@ -1,5 +1,5 @@
 import { afterEach, describe, expect, test } from "bun:test";
-import type { DaemonSet, Node, Pod, Stored, Taint } from "../../../api/types.ts";
+import type { ControllerRevision, DaemonSet, Node, Pod, Stored, Taint } from "../../../api/types.ts";
 import { becomes, consistently, eventually, readyStatus, TestCluster } from "../cluster.suite.ts";
 import { CONTROLLER_REVISION, DAEMON_SET, NODE, POD } from "../kinds.ts";
 import { daemonSetController } from "./daemonset.ts";
@@ -63,7 +63,7 @@ describe("a DaemonSet", () => {
     await becomes(() => placed(cluster), ["a"]);
     const [revision] = await cluster.list(CONTROLLER_REVISION);
     const orders: string[][] = [];
-    JSON.stringify(revision?.data, (_, value: unknown) => {
+    JSON.stringify((revision as ControllerRevision | undefined)?.data, (_, value: unknown) => {
       if (typeof value === "object" && value !== null && !Array.isArray(value)) orders.push(Object.keys(value));
       return value;
     });
