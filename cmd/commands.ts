@@ -35,7 +35,7 @@ const CLUSTER: readonly Flag[] = [
   { name: "cluster-domain", value: "DOMAIN", default: "cluster.local", help: "DNS domain of the cluster" },
 ];
 
-const KEY_FILE: Flag = { name: "encryption-key-file", value: "FILE", help: "where the keys for Secrets are kept instead of <data-dir>/pki/encryption-keys.json" };
+const KEY_FILE: Flag = { name: "encryption-key-file", value: "FILE", help: "where the keys for Secrets are kept instead of <data-dir>/pki/encryption-keys.json; not with etcd, which holds them sealed" };
 
 const CONTROL: readonly Flag[] = [
   DATA_DIR,

@@ -62,7 +62,7 @@ async function start(values: Values): Promise<ControlPlane> {
   const [below, pki] = await Promise.all([openDatastore(values), openPki({ directory: join(dataDir, "pki"), ...servingNames(values) })]);
   const running = new AbortController();
   const { signal } = running;
-  const { store, rotation } = await encryptedStore(below, values, signal);
+  const { store, rotation } = await encryptedStore(below, { values, pki, signal });
   const api = buildApiServer({ values, store, pki, signal, advertise: advertised(values), own: encryptionPaths(rotation) });
   api.figures.add(() => encryptionFigures(rotation));
   await api.server.start();

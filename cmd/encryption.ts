@@ -2,23 +2,32 @@
 import { join } from "node:path";
 import type { OwnPaths } from "../control/apiserver/http/documents.ts";
 import { ROOT } from "../control/apiserver/keys.ts";
+import type { Pki } from "../control/pki/pki.ts";
+import type { KeyStorage } from "../control/store/encryption/keyring.ts";
+import { SharedKeys } from "../control/store/encryption/sharedkeys.ts";
 import { openEncryption, type Encryption } from "../control/store/encryption/open.ts";
 import { KeyFile } from "../control/store/encryption/keyfile.ts";
 import type { Rotation } from "../control/store/encryption/rotation.ts";
 import type { Store } from "../control/store/store.ts";
 import { logger } from "../lib/log.ts";
-import type { Values } from "./flags.ts";
+import { isShared } from "./datastore.ts";
+import { UsageError, type Values } from "./flags.ts";
 
 const COVERED = [`${ROOT}core/secrets/`];
 const log = logger("encryption");
 
 /** The store as the API server sees it; throws when keys are missing that the store needs. */
-export function encryptedStore(store: Store, values: Values, signal: AbortSignal): Promise<Encryption> {
-  return openEncryption(store, { storage: new KeyFile(keyFilePath(values)), prefixes: COVERED, turnOn: values["encrypt-secrets"] !== undefined, signal, onUnreadable: exitBecause });
+export function encryptedStore(store: Store, { values, pki, signal }: { values: Values; pki: Pki; signal: AbortSignal }): Promise<Encryption> {
+  return openEncryption(store, { storage: keyStorage(store, values, pki), prefixes: COVERED, turnOn: values["encrypt-secrets"] !== undefined, signal, onUnreadable: exitBecause });
 }
 
-function keyFilePath(values: Values): string {
-  return values["encryption-key-file"] ?? join(values["data-dir"] as string, "pki", "encryption-keys.json");
+/** Where control planes share a store they share the keys; alone, one keeps them away from what they open. */
+function keyStorage(store: Store, values: Values, pki: Pki): KeyStorage {
+  const directory = join(values["data-dir"] as string, "pki");
+  const file = values["encryption-key-file"];
+  if (!isShared(values)) return new KeyFile(file ?? join(directory, "encryption-keys.json"));
+  if (file !== undefined) throw new UsageError("--encryption-key-file: control planes that share an etcd keep their keys there, sealed with pki/ca.key; leave it out");
+  return new SharedKeys({ store, secret: pki.roots.authority.keyPem, secretDescription: join(directory, "ca.key") });
 }
 
 /** `GET /minik8s/secrets`, and POST to `/rotate` and `/decrypt` below it; each answers with how things are then. */

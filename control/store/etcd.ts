@@ -8,7 +8,7 @@ import { follow } from "./etcd/follow.ts";
 import { SeenRevisions } from "./etcd/history.ts";
 import { Leases } from "./etcd/leases.ts";
 import { COMPACT, COMPARE_MOD, prefixRange, RANGE, TXN, type KeyRange, type KeyValue, type RangeResponse, type TxnResponse } from "./etcd/messages.ts";
-import { Compacted, WriteConflict, type Change, type Entry, type HistoryWindow, type Store, type Write } from "./store.ts";
+import { Compacted, Fenced, WriteConflict, type Change, type Entry, type HistoryWindow, type Store, type Write } from "./store.ts";
 
 export interface EtcdStoreOptions {
   readonly tls?: EtcdTls | undefined;
@@ -156,9 +156,20 @@ class EtcdStore implements Store {
     if (revision <= this.#compactRevision) return;
     // Watchers that start from now on must not ask for what is about to go.
     this.#compactRevision = revision;
+    await this.#compactTo(revision);
+  }
+
+  /** Somebody else having been there before is as good. */
+  async #compactTo(revision: number): Promise<void> {
     await this.#connection.retry(() => this.#connection.call(COMPACT, { revision }), PATIENCE_MS).catch((error: unknown) => {
       if (codeOf(error) !== OUT_OF_RANGE) throw error;
     });
+  }
+
+  /** What etcd's files still hold of it is etcd's own: `etcdctl defrag` takes it out. */
+  async purge(): Promise<void> {
+    const revision = this.#compactRevision;
+    if (revision > 0) await this.#compactTo(revision);
   }
 
   async close(): Promise<void> {
@@ -234,20 +245,22 @@ class EtcdStore implements Store {
     return (await asking).header.revision;
   }
 
-  #transaction({ key: name, value, expect }: Write, lease: number): object {
+  #transaction({ key: name, value, expect, fence }: Write, lease: number): object {
     const key = this.#keyBytes(name);
+    const fenceKey = fence && this.#keyBytes(fence.key);
     return {
-      compare: expect === undefined ? [] : [{ key, target: COMPARE_MOD, modRevision: expect }],
+      compare: [...(expect === undefined ? [] : [{ key, target: COMPARE_MOD, modRevision: expect }]), ...(fence ? [{ key: fenceKey, target: COMPARE_MOD, modRevision: fence.revision }] : [])],
       success: [value === undefined ? { requestDeleteRange: { key } } : { requestPut: { key, value, lease } }],
-      failure: [{ requestRange: { key } }],
+      failure: [{ requestRange: { key } }, ...(fence ? [{ requestRange: { key: fenceKey } }] : [])],
     };
   }
 
   /** A refused first try is a conflict; a refused repetition may mean that an earlier try was carried out after all. */
-  async #refused({ key, value }: Write, { header, responses }: TxnResponse, attempt: number): Promise<number> {
+  async #refused({ key, value, fence }: Write, { header, responses }: TxnResponse, attempt: number): Promise<number> {
     const kv = responses[0]?.responseRange?.kvs[0];
     const current = kv && this.#entryOf(kv);
     if (attempt > 0 && isSame(value, current?.value)) return current?.modRevision ?? header.revision;
+    if (fence && (responses[1]?.responseRange?.kvs[0]?.modRevision ?? 0) !== fence.revision) throw new Fenced(key, fence);
     // Whoever decides again on what watchers were told must not decide on the same old state.
     await within(this.#feed.reached(current?.modRevision ?? header.revision), CONFLICT_WAIT_MS);
     throw new WriteConflict(key, current);

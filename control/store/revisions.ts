@@ -4,7 +4,7 @@ import { systemClock, type Clock } from "../../lib/clock.ts";
 import { logger } from "../../lib/log.ts";
 import { Expiry } from "./expiry.ts";
 import type { ChangeLog, LogRecord } from "./log.ts";
-import { Compacted, WriteConflict, type Change, type Entry, type HistoryWindow, type Store, type Write } from "./store.ts";
+import { Compacted, Fenced, WriteConflict, type Change, type Entry, type HistoryWindow, type Store, type Write } from "./store.ts";
 import { Watchers } from "./watchers.ts";
 
 export interface RevisionStoreOptions {
@@ -107,6 +107,7 @@ export class RevisionStore implements Store {
     if (this.#closed) throw new Error("the store is closed");
     if (this.#broken) await this.#repair();
     const live = this.#live.get(write.key);
+    if (write.fence && (this.#live.get(write.fence.key)?.revision ?? 0) !== write.fence.revision) throw new Fenced(write.key, write.fence);
     if (write.expect !== undefined && write.expect !== (live?.revision ?? 0)) return this.#refuse(write.key);
     if (write.value === undefined && !live) return this.#revision;
     return new Promise((resolve, reject) => {

@@ -2,7 +2,7 @@
 import { describe, expect, test } from "bun:test";
 import { FakeClock } from "../../lib/clock.ts";
 import type { RevisionStoreOptions } from "./revisions.ts";
-import { Compacted, WriteConflict, type Change, type Store } from "./store.ts";
+import { Compacted, Fenced, WriteConflict, type Change, type Store } from "./store.ts";
 
 /** Opens a store; calling `reopen` closes it and opens the same data again (undefined where nothing survives). */
 export interface StoreUnderTest {
@@ -194,6 +194,18 @@ export function describeStore(name: string, engine: StoreUnderTest): void {
       }
       const { entries } = await store.list("/m/");
       expect(new Map(entries.map((e) => [e.key, { value: text(e.value) as string, revision: e.modRevision }]))).toEqual(new Map([...model].sort()));
+      await store.close();
+    });
+
+    test("a write with a fence happens only while the other key is as it was", async () => {
+      const store = await engine.open();
+      await store.write({ key: "/a", value: bytes("1"), fence: { key: "/fence", revision: 0 } });
+      const revision = await store.write({ key: "/fence", value: bytes("x") });
+      const refused = await Promise.allSettled([0, revision - 1].map((old) => store.write({ key: "/a", value: bytes("2"), fence: { key: "/fence", revision: old } })));
+      expect(refused.map((outcome) => outcome.status === "rejected" && outcome.reason instanceof Fenced)).toEqual([true, true]);
+      expect(text((await store.get("/a"))?.value)).toBe("1");
+      await store.write({ key: "/a", value: bytes("3"), fence: { key: "/fence", revision } });
+      expect(text((await store.get("/a"))?.value)).toBe("3");
       await store.close();
     });
 

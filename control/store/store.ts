@@ -28,6 +28,22 @@ export interface Write {
   readonly expect?: number;
   /** The key deletes itself (as a change of its own) this long after the write. */
   readonly ttlSeconds?: number;
+  /** Refused with Fenced where this does not hold at the moment of the write. */
+  readonly fence?: Fence;
+}
+
+/** Another key's `modRevision`, 0 for absence: what a writer decided on and nobody may have changed since. */
+export interface Fence {
+  readonly key: string;
+  readonly revision: number;
+}
+
+/** A write whose fence did not hold; nothing was written. */
+export class Fenced extends Error {
+  override readonly name = "Fenced";
+  constructor(readonly key: string, fence: Fence) {
+    super(`write to ${key} expected ${fence.key} to be at revision ${fence.revision}`);
+  }
 }
 
 /** A write whose `expect` did not hold; `current` is the durable entry that stood in the way, undefined when absent. */

@@ -1,6 +1,6 @@
 // A store whose values under some prefixes are encrypted in the store below and plain to everybody above.
 // Which key, and whether at all, is the keyring's; values in any form a key is there for are read.
-import { WriteConflict, type Change, type Entry, type Store, type Write } from "../store.ts";
+import { Fenced, WriteConflict, type Change, type Entry, type Store, type Write } from "../store.ts";
 import type { Keyring } from "./keyring.ts";
 import { keyIdOf, open, PLAIN, seal, SealBroken } from "./sealing.ts";
 
@@ -50,14 +50,17 @@ export class EncryptedStore implements Store {
   }
 
   async write(write: Write): Promise<number> {
-    const key = this.#isCovered(write.key) ? this.#options.keyring.writing : undefined;
-    const value = key && write.value ? seal(key, write.key, write.value) : write.value;
-    if (value && value !== write.value) this.#underway.set(value, write.value as Uint8Array);
-    try {
-      return await this.#inner.write({ ...write, value });
-    } catch (error) {
-      if (error instanceof WriteConflict) throw new WriteConflict(error.key, error.current && this.#opened(error.current));
-      throw error;
+    if (!this.#isCovered(write.key) || write.value === undefined) return this.#pass(write);
+    const { keyring } = this.#options;
+    for (;;) {
+      const { fence } = keyring.storage;
+      try {
+        return await this.#pass({ ...write, value: this.#sealed(write.key, write.value), ...(fence && { fence }) });
+      } catch (error) {
+        if (!fence || !(error instanceof Fenced)) throw error;
+        // Somebody changed the keys: with an old one nothing may be written any more, since it may be dropped.
+        await keyring.refresh();
+      }
     }
   }
 
@@ -84,6 +87,23 @@ export class EncryptedStore implements Store {
 
   close(): Promise<void> {
     return this.#inner.close();
+  }
+
+  async #pass(write: Write): Promise<number> {
+    try {
+      return await this.#inner.write(write);
+    } catch (error) {
+      if (error instanceof WriteConflict) throw new WriteConflict(error.key, error.current && this.#opened(error.current));
+      throw error;
+    }
+  }
+
+  #sealed(storeKey: string, value: Uint8Array): Uint8Array {
+    const key = this.#options.keyring.writing;
+    if (!key) return value;
+    const sealed = seal(key, storeKey, value);
+    this.#underway.set(sealed, value);
+    return sealed;
   }
 
   #isCovered(key: string): boolean {

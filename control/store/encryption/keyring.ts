@@ -1,5 +1,6 @@
 // The keys values are encrypted with: one that writes, all that read, and how far a change of them has come.
 // Where they are kept is a `KeyStorage`'s business; nothing is encrypted with a key that is not kept yet.
+import type { Fence } from "../store.ts";
 import { createKey, PLAIN, type EncryptionKey } from "./sealing.ts";
 
 /** What is kept. */
@@ -17,8 +18,17 @@ export interface KeyStorage {
   readonly description: string;
   /** undefined when nothing was ever kept; throws UnreadableKeys for what cannot be used. */
   read(): Promise<KeyringState | undefined>;
-  /** Resolves once the state is durable. */
+  /** Resolves once the state is durable; throws KeysChanged when somebody else was faster since the last read. */
   write(state: KeyringState): Promise<void>;
+  /** Where others change the keys too: what must not have changed when something is written with the keys last read. */
+  readonly fence?: Fence;
+  /** Where others change the keys too: hears of their states, each before anything they wrote with it. */
+  follow?(onState: (state: KeyringState) => void, signal: AbortSignal): void;
+}
+
+/** Somebody else changed the keys first. */
+export class KeysChanged extends Error {
+  override readonly name = "KeysChanged";
 }
 
 /** Keys that are there but cannot be used; the message says where and why. */
@@ -30,10 +40,18 @@ export const NO_KEYS: KeyringState = { keys: [], writes: PLAIN, isSettled: true 
 
 /** The keys in use. */
 export class Keyring {
-  #state: KeyringState;
+  #state: KeyringState = NO_KEYS;
+  /** Keys that were ever seen, because what a watcher is told of history may be older than the state. */
+  readonly #known = new Map<string, EncryptionKey>();
 
-  constructor(readonly storage: KeyStorage, state: KeyringState) {
-    this.#state = state;
+  private constructor(readonly storage: KeyStorage) {}
+
+  /** Reads what is kept and follows it until the signal aborts. */
+  static async open(storage: KeyStorage, signal: AbortSignal): Promise<Keyring> {
+    const keyring = new Keyring(storage);
+    await keyring.refresh();
+    storage.follow?.((state) => keyring.#take(state), signal);
+    return keyring;
   }
 
   get state(): KeyringState {
@@ -46,12 +64,22 @@ export class Keyring {
   }
 
   find(id: string): EncryptionKey | undefined {
-    return this.#state.keys.find((key) => key.id === id);
+    return this.#known.get(id);
+  }
+
+  /** Takes over what is kept now. */
+  async refresh(): Promise<void> {
+    this.#take((await this.storage.read()) ?? NO_KEYS);
   }
 
   /** Keeps a state and then uses it: never the other way round, or a crash loses what was encrypted in between. */
   async become(state: KeyringState): Promise<void> {
     await this.storage.write(state);
+    this.#take(state);
+  }
+
+  #take(state: KeyringState): void {
+    for (const key of state.keys) this.#known.set(key.id, key);
     this.#state = state;
   }
 }

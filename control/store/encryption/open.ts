@@ -3,7 +3,7 @@ import { systemClock, type Clock } from "../../../lib/clock.ts";
 import type { Store } from "../store.ts";
 import { EncryptedStore, keyMissing } from "./encrypted.ts";
 import { StoredForms } from "./forms.ts";
-import { Keyring, NO_KEYS, withNewKey, type KeyStorage } from "./keyring.ts";
+import { Keyring, type KeyStorage } from "./keyring.ts";
 import { Rotation } from "./rotation.ts";
 import { PLAIN } from "./sealing.ts";
 
@@ -25,13 +25,15 @@ export interface Encryption {
 
 /** Throws UnreadableKeys or KeyMissing, naming where the keys should be, before anything is changed. */
 export async function openEncryption(inner: Store, { storage, prefixes, turnOn, signal, onUnreadable, clock = systemClock }: EncryptionOptions): Promise<Encryption> {
-  const keyring = new Keyring(storage, (await storage.read()) ?? NO_KEYS);
+  const keyring = await Keyring.open(storage, signal);
   const forms = await StoredForms.start(inner, prefixes, signal);
   assertKeysFor(forms, keyring);
   // Only now: a new key beside values of a lost one would hide what is wrong.
-  if (turnOn && keyring.state.writes === PLAIN) await keyring.become(withNewKey(keyring.state, clock.now()));
-  const store = new EncryptedStore(inner, { keyring, prefixes, onUnreadable });
-  return { store, rotation: new Rotation({ store, keyring, forms, clock }) };
+    const store = new EncryptedStore(inner, { keyring, prefixes, onUnreadable });
+  const rotation = new Rotation({ store, keyring, forms, clock });
+  // Only now: a new key beside values of a lost one would hide what is wrong.
+  if (turnOn) await rotation.turnOn();
+  return { store, rotation };
 }
 
 /** Whether each key opens what it should shows when the values are read; that none is missing is known without reading them. */

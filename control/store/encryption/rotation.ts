@@ -4,7 +4,8 @@ import type { Clock } from "../../../lib/clock.ts";
 import { logger } from "../../../lib/log.ts";
 import { WriteConflict, type Store } from "../store.ts";
 import type { StoredForms } from "./forms.ts";
-import { settled, turnedOff, withNewKey, type Keyring, type KeyringState } from "./keyring.ts";
+import { KeysChanged, settled, turnedOff, withNewKey, type Keyring, type KeyringState } from "./keyring.ts";
+import { PLAIN } from "./sealing.ts";
 
 export interface RotationOptions {
   /** The store above the encryption: what is read from it and written back changes its form. */
@@ -38,8 +39,8 @@ const log = logger("encryption");
 export class Rotation {
   readonly #options: RotationOptions;
   #changing: Promise<void> = Promise.resolve();
-  /** Since this revision nothing but the wanted form was written; undefined while that is not so. */
-  #cleanSince: number | undefined;
+  /** The form wanted, and the revision since which nothing is in any other; undefined while that is not so. */
+  #clean: { readonly writes: string; readonly since: number } | undefined;
   #sleeping = new AbortController();
 
   constructor(options: RotationOptions) {
@@ -51,6 +52,11 @@ export class Rotation {
     const { keyring: { state }, forms } = this.#options;
     const { keys, writes, isSettled } = state;
     return { keys: keys.map(({ id }) => id), writes, isSettled, values: Object.fromEntries(forms.counts()), remaining: forms.countOtherThan(writes) };
+  }
+
+  /** Encrypts from now on, where that is not so already; resolves once the key is kept. */
+  turnOn(): Promise<void> {
+    return this.#change((state) => (state.writes === PLAIN ? withNewKey(state, this.#options.clock.now()) : state));
   }
 
   /** Makes a new key and writes with it from now on; resolves once it is kept. The rest follows in the background. */
@@ -86,16 +92,16 @@ export class Rotation {
       return 0;
     }
     if (state.isSettled) return IDLE_MS;
-    this.#cleanSince ??= store.revision;
-    if (store.compactRevision < this.#cleanSince) return HISTORY_POLL_MS;
+    if (this.#clean?.writes !== state.writes) this.#clean = { writes: state.writes, since: store.revision };
+    if (store.compactRevision < this.#clean.since) return HISTORY_POLL_MS;
     await store.purge?.();
-    await this.#change((current) => (current === state && forms.countOtherThan(state.writes) === 0 ? settled(current) : current));
-    if (keyring.state.isSettled) log.info({ key: state.writes || "none" }, "every value is in the form wanted, and nothing is left of older ones");
+    await this.#change((current) => (current.writes === state.writes && forms.countOtherThan(state.writes) === 0 ? settled(current) : current));
+    log.info({ key: state.writes || "none" }, "every value is in the form wanted, and nothing is left of older ones");
     return 0;
   }
 
   async #rewriteAll(stale: readonly string[]): Promise<void> {
-    this.#cleanSince = undefined;
+    this.#clean = undefined;
     // Said before the first write: a crash in the middle must not leave traces nobody remembers.
     await this.#change((state) => (state.isSettled ? { ...state, isSettled: false } : state));
     for (let start = 0; start < stale.length; start += AT_ONCE) await Promise.all(stale.slice(start, start + AT_ONCE).map((key) => this.#rewrite(key)));
@@ -119,14 +125,24 @@ export class Rotation {
     this.#changing = promise;
     await before;
     try {
-      const { keyring } = this.#options;
-      const state = decide(keyring.state);
-      if (state === keyring.state) return;
-      if (state.writes !== keyring.state.writes) this.#cleanSince = undefined;
-      await keyring.become(state);
+      while (!(await this.#changeOnce(decide))) await this.#options.keyring.refresh();
       this.#sleeping.abort();
     } finally {
       resolve();
+    }
+  }
+
+  /** Returns whether it was decided on what is kept. */
+  async #changeOnce(decide: (state: KeyringState) => KeyringState): Promise<boolean> {
+    const { keyring } = this.#options;
+    const state = decide(keyring.state);
+    if (state === keyring.state) return true;
+    try {
+      await keyring.become(state);
+      return true;
+    } catch (error) {
+      if (error instanceof KeysChanged) return false;
+      throw error;
     }
   }
 }
