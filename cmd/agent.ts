@@ -19,6 +19,7 @@ import { defaultAddress, machineName } from "../lib/addresses.ts";
 import { systemClock } from "../lib/clock.ts";
 import { startAll, type Component } from "../lib/component.ts";
 import { hostExec } from "../lib/exec.ts";
+import { keepSmall } from "../lib/footprint.ts";
 import { logger } from "../lib/log.ts";
 import { createDns } from "../net/dns/dns.ts";
 import { findMissing } from "../net/host/features.ts";
@@ -100,6 +101,7 @@ async function start(values: Values, signal: AbortSignal): Promise<() => Promise
     stop: async () => {},
   };
   const server = createNodeServer({ identity, client, kubelet, runtime, nodeName, signal });
+  void keepSmall({ clock }, signal);
   void runLocalPaths({ client, clock, nodeName }, signal);
   void keepIdentity(identity, client, signal).catch((error: unknown) => log.error({ err: error }, "certificates are no longer renewed"));
   const stop = await startAll([node, podNetwork, kubelet, server, proxy, dns, routes, policy], (name, ms) => log.info({ name, ms: Math.round(ms) }, "started"));
