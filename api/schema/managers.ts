@@ -2,6 +2,7 @@
 // How writes change it is the business of `track.ts` and `apply.ts`.
 import type { ManagedFieldsEntry } from "../types.ts";
 import { difference, isEmptySet, recursiveDifference, setOf, union, type FieldSet } from "./fieldset.ts";
+import { sharedSet } from "./sharedsets.ts";
 
 /** One manager's fields; `time` is a timestamp in seconds, absent when the entry never had one. */
 export interface Manager {
@@ -48,7 +49,7 @@ export function readManagers(entries: readonly ManagedFieldsEntry[] | undefined)
 export function writeManagers(managers: Managers): ManagedFieldsEntry[] {
   return [...managers.values()].sort(byOperationAndTime).map((entry) => ({
     ...(entry.manager !== "" && { manager: entry.manager }), operation: entry.operation, apiVersion: entry.apiVersion, ...(entry.time !== undefined && { time: entry.time }),
-    fieldsType: "FieldsV1", fieldsV1: entry.fields, ...(entry.subresource !== "" && { subresource: entry.subresource }),
+    fieldsType: "FieldsV1", fieldsV1: sharedSet(entry.fields), ...(entry.subresource !== "" && { subresource: entry.subresource }),
   }));
 }
 

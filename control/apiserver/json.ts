@@ -1,6 +1,8 @@
 // Plain JSON values: copying, comparing, and the byte form objects have in the store and on the wire.
 // An object is serialised once, without its resourceVersion; the version is spliced into the bytes when it is known.
-import type { AnyObject } from "../../api/types.ts";
+import type { FieldSet } from "../../api/schema/fieldset.ts";
+import { textOfSet } from "../../api/schema/sharedsets.ts";
+import type { AnyObject, ManagedFieldsEntry } from "../../api/types.ts";
 
 /** A deep copy of a JSON value. */
 export function cloneJson<T>(value: T): T {
@@ -9,6 +11,16 @@ export function cloneJson<T>(value: T): T {
   const copy: Record<string, unknown> = {};
   for (const key in value) copy[key] = cloneJson((value as Record<string, unknown>)[key]);
   return copy as T;
+}
+
+/** A private copy of an object, but for its sets of managed fields: those are shared by all objects that have the same, and never changed in place. */
+export function cloneObject(object: Readonly<AnyObject>): AnyObject {
+  const { metadata, ...rest } = object;
+  const { managedFields, ...others } = metadata;
+  const copy = cloneJson(rest) as AnyObject;
+  copy.metadata = cloneJson(others);
+  if (managedFields) copy.metadata.managedFields = managedFields.map((entry) => ({ ...entry }));
+  return copy;
 }
 
 /** Whether two JSON values say the same; keys whose value is undefined do not count. */
@@ -32,12 +44,24 @@ export function encodeObject(object: AnyObject): Buffer {
   const { metadata } = object;
   // Not deleted: objects of one shape stay of one shape, and the version comes back when it is known.
   if (metadata.resourceVersion !== undefined) Object.assign(metadata, { resourceVersion: undefined });
-  let text = `{"kind":${JSON.stringify(object.kind)},"apiVersion":${JSON.stringify(object.apiVersion)},"metadata":${JSON.stringify(metadata)}`;
+  let text = `{"kind":${JSON.stringify(object.kind)},"apiVersion":${JSON.stringify(object.apiVersion)},"metadata":${metadata.managedFields ? fieldsText(metadata) : JSON.stringify(metadata)}`;
   for (const key in object) {
     if (key === "kind" || key === "apiVersion" || key === "metadata" || object[key] === undefined) continue;
     text += `,${JSON.stringify(key)}:${JSON.stringify(object[key])}`;
   }
   return Buffer.from(`${text}}`);
+}
+
+/** Like JSON.stringify, with the text of shared sets taken as it is known. */
+function fieldsText(fields: object): string {
+  let text = "";
+  for (const key in fields) {
+    const value = (fields as Fields)[key];
+    if (value === undefined) continue;
+    const json = key === "managedFields" ? `[${(value as ManagedFieldsEntry[]).map(fieldsText).join(",")}]` : key === "fieldsV1" ? textOfSet(value as FieldSet) : JSON.stringify(value);
+    text += `${text === "" ? "" : ","}${JSON.stringify(key)}:${json}`;
+  }
+  return `{${text}}`;
 }
 
 const METADATA = Buffer.from('"metadata":{');

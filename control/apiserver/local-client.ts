@@ -68,7 +68,7 @@ export class LocalClient implements Client {
     if (name === "") throw badRequest("name must be provided");
     const request = this.#request("update", kind, { name, namespace }, options);
     if (options.subresource === "scale") return (await updateScale(this.engine(), request, () => cloneJson(object) as unknown as Scale)) as unknown as Stored<T>;
-    const { entry } = await update(this.engine(), request, { transform: () => this.#decoded(kind, object) });
+    const { entry } = await update(this.engine(), request, { replaces: true, transform: () => this.#decoded(kind, object) });
     return entry.object as unknown as Stored<T>;
   }
 
@@ -125,7 +125,7 @@ class EventQueue {
   constructor(private readonly kind: KindInfo) {}
 
   events(deliveries: readonly Delivery[]): void {
-    for (const { type, entry } of deliveries) this.#events.push({ type, object: entry.object });
+    for (const { type, entry } of deliveries) this.#events.push({ type, object: entry.lend() });
     if (this.#events.length > MAX_QUEUED) this.close();
     this.#wake?.();
   }

@@ -1,4 +1,5 @@
 // One version of one object in the watch cache: its bytes and its parsed form, each made when first asked for.
+import { shareSets } from "../../../api/schema/sharedsets.ts";
 import type { AnyObject, Stored } from "../../../api/types.ts";
 import { freezeJson, spliceRevision } from "../json.ts";
 
@@ -11,6 +12,7 @@ export class Entry {
   #bytes: Buffer | undefined;
   #object: Stored<AnyObject> | undefined;
   #views: Map<string, unknown> | undefined;
+  #isLent = false;
 
   constructor(readonly namespace: string, readonly name: string, readonly revision: number, source: { readonly stored: Uint8Array; readonly object?: AnyObject | undefined }) {
     this.#stored = source.stored;
@@ -28,12 +30,23 @@ export class Entry {
 
   /** The parsed object, shared by everyone: never mutate it. */
   get object(): Stored<AnyObject> {
-    return (this.#object ??= this.#publish(JSON.parse((this.#bytes ?? Buffer.from(this.#stored as Uint8Array)).toString()) as AnyObject));
+    return (this.#object ??= this.#publish(this.#parsed()));
+  }
+
+  /** The parsed form for somebody in this process who keeps it: it costs nothing to keep it here too. */
+  lend(): Stored<AnyObject> {
+    this.#isLent = true;
+    return this.object;
   }
 
   /** Lets go of the parsed form: only history still knows this version. Views stay, for making one may take a webhook. */
   shrink(): void {
     this.#object = undefined;
+  }
+
+  /** Lets go of the parsed form when nobody keeps it: bytes are what most objects are asked for, and take half the memory. */
+  rest(): void {
+    if (!this.#isLent) this.#object = undefined;
   }
 
   /** Another representation of this version (an older API version, a conversion), made once per name. */
@@ -46,6 +59,12 @@ export class Entry {
   /** A representation that was made before. */
   seen<T>(name: string): T | undefined {
     return this.#views?.get(name) as T | undefined;
+  }
+
+  #parsed(): AnyObject {
+    const object = JSON.parse((this.#bytes ?? Buffer.from(this.#stored as Uint8Array)).toString()) as AnyObject;
+    shareSets(object.metadata.managedFields);
+    return object;
   }
 
   #publish(object: AnyObject): Stored<AnyObject> {

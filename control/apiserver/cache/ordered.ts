@@ -37,6 +37,11 @@ export class OrderedEntries {
     if (bucket.entries.size === 0) this.#buckets.delete(namespace);
   }
 
+  /** All entries in any order. */
+  *all(): Iterable<Entry> {
+    for (const { entries } of this.#buckets.values()) yield* entries.values();
+  }
+
   /** All entries in order, of one namespace or of all; the same array until something changes. */
   sorted(namespace?: string): readonly Entry[] {
     if (namespace !== undefined) return this.#buckets.get(namespace)?.sorted() ?? [];

@@ -12,10 +12,12 @@ const select = ({ fields = "", labels = "", ...rest }: { fields?: string; labels
 /** A cache with a hand to write with; revisions count up from 1. */
 function aCache(bounds?: { maxEvents: number; maxAgeMs: number }) {
   const cache = new ResourceCache("core/pods", 0, bounds);
+  const values = new Map<string, Buffer>();
   let revision = 0;
   const write = (type: "put" | "delete", name: string, object?: Partial<AnyObject>): number => {
     revision++;
-    const value = encodeObject({ kind: "Pod", apiVersion: "v1", ...object, metadata: { name, namespace: "ns", ...object?.metadata } });
+    const value = type === "delete" ? (values.get(name) as Buffer) : encodeObject({ kind: "Pod", apiVersion: "v1", ...object, metadata: { name, namespace: "ns", ...object?.metadata } });
+    values.set(name, value);
     const event = cache.apply({ type, key: `/registry/core/pods/ns/${name}`, value, revision, createRevision: 0 }, { namespace: "ns", name }, { nowMs: revision });
     if (event) cache.dispatch([event]);
     return revision;
@@ -92,6 +94,20 @@ describe("watching", () => {
     expect(backlog.map(({ type, entry }) => [type, entry.object.metadata.resourceVersion])).toEqual([["ADDED", "1"], ["MODIFIED", "2"], ["DELETED", "3"]]);
     expect(backlog.map(({ entry }) => entry.object["spec"].nodeName)).toEqual(["n1", "n2", "n2"]);
     expect(JSON.parse(backlog[0]!.entry.bytes.toString()).metadata.resourceVersion).toBe("1");
+  });
+});
+
+describe("parsed forms", () => {
+  test("are let go of unless somebody in the process keeps them, and come back the same", () => {
+    const { cache, put } = aCache();
+    put("kept", onNode("n1"));
+    const kept = cache.get("ns", "kept")!.lend();
+    put("read", onNode("n2"));
+    const read = cache.get("ns", "read")!.object;
+    cache.trim(3);
+    expect(cache.get("ns", "kept")!.object).toBe(kept);
+    expect(cache.get("ns", "read")!.object).not.toBe(read);
+    expect(cache.get("ns", "read")!.object).toEqual(read);
   });
 });
 

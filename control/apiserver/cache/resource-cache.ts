@@ -79,11 +79,16 @@ export class ResourceCache {
   /** Tells watchers; called once per batch, after all caches took it. */
   dispatch(events: readonly CacheEvent[]): void {
     this.#watchers.dispatch(events);
-    for (const { previous } of events) previous?.shrink();
+    for (const { entry, previous } of events) {
+      entry.rest();
+      previous?.shrink();
+    }
   }
 
+  /** Forgets what is too old, and the parsed forms selectors and tables left behind. */
   trim(nowMs: number): void {
     this.#history.trim(nowMs);
+    for (const entry of this.#entries.all()) entry.rest();
   }
 
   /** One page of the selected objects; throws 410 when the state at `at` is no longer known. */

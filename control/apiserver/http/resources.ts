@@ -110,16 +110,20 @@ async function serveUpdate(step: Step): Promise<void> {
   if (sub?.name === "scale") return replyObject(exchange, 200, await updateScale(engine, request, () => body as unknown as Scale), view.output);
   requireSameName(body, request.name);
   if (request.kind.namespaced && body.metadata.namespace && body.metadata.namespace !== request.namespace) throw badRequest(`the namespace of the object (${body.metadata.namespace}) does not match the namespace on the request (${request.namespace})`);
-  // The body belongs to this request alone, but a retry needs it again.
-  const text = JSON.stringify(body);
+  // The body belongs to this request alone, but a retry needs it again; one that names a version is never tried again.
+  const text = namesVersion(body) ? "" : JSON.stringify(body);
   let first: AnyObject | undefined = body;
   const transform = (): AnyObject => {
     const object = first ?? (JSON.parse(text) as AnyObject);
     first = undefined;
     return object;
   };
-  const { entry, created } = await update(engine, request, { transform, mustMayCreate: () => call.authorize("create") });
+  const { entry, created } = await update(engine, request, { transform, replaces: true, mustMayCreate: () => call.authorize("create") });
   replyEntry(exchange, created ? 201 : 200, entry, view);
+}
+
+function namesVersion({ metadata: { resourceVersion } }: AnyObject): boolean {
+  return resourceVersion !== undefined && resourceVersion !== "" && resourceVersion !== "0";
 }
 
 async function servePatch({ engine, exchange, call, request, view, sub }: Step): Promise<void> {

@@ -5,7 +5,7 @@ import type { AnyObject } from "../../../api/types.ts";
 import { Entry } from "../cache/entry.ts";
 import { metadataFields, type FieldReader } from "../cache/selection.ts";
 import type { Engine } from "../engine.ts";
-import { cloneJson, encodeObject } from "../json.ts";
+import { cloneObject, encodeObject } from "../json.ts";
 
 /** Whether objects of `kind` may be stored in another form than they are served in. */
 export function isConverted(kind: KindInfo): boolean {
@@ -17,7 +17,7 @@ export function represent(engine: Engine, kind: KindInfo, entry: Entry): Entry {
   if (kind.isCustom) return representCustom(engine, kind, entry);
   if (!kind.storedAs) return entry;
   return entry.view(`${kind.group}/${kind.version}`, () => {
-    const copy = cloneJson<AnyObject>(entry.object);
+    const copy = cloneObject(entry.object);
     return served(entry, engine.strategies.for(kind).convert?.fromStored(copy) ?? copy);
   });
 }
@@ -37,7 +37,7 @@ export function makeReady(engine: Engine, kind: KindInfo, entries: readonly Entr
 
 /** A private copy of a stored object in the form of `kind`. */
 export function fromStored(engine: Engine, kind: KindInfo, entry: Entry): AnyObject {
-  return cloneJson<AnyObject>(represent(engine, kind, entry).object);
+  return cloneObject(represent(engine, kind, entry).object);
 }
 
 /** The stored form of an object of `kind`. */

@@ -8,7 +8,7 @@ import { WriteConflict } from "../../store/store.ts";
 import { attributesOf, review } from "../admission.ts";
 import { Entry } from "../cache/entry.ts";
 import { cacheOf, strategyContext, type Engine } from "../engine.ts";
-import { cloneJson, encodeObject, equalJson } from "../json.ts";
+import { cloneObject, encodeObject, equalJson } from "../json.ts";
 import { resourceOf, storedKind, storeKey } from "../keys.ts";
 import type { Strategy } from "../kinds/strategy.ts";
 import type { ResourceRequest } from "../request.ts";
@@ -78,7 +78,7 @@ export function planDelete(object: AnyObject, options: DeleteOptions, { strategy
   const finalizers = finalizersFor(object, options, strategy);
   if (!grace && finalizers.length === 0 && !hasNamespaceFinalizers(object)) return { action: "remove" };
   if (grace && grace.seconds === 0 && finalizers.length === 0) return { action: "remove" };
-  const marked = cloneJson(object);
+  const marked = cloneObject(object);
   if (finalizers.length > 0) marked.metadata.finalizers = finalizers;
   else delete marked.metadata.finalizers;
   if (grace) Object.assign(marked.metadata, { deletionTimestamp: timestamp(grace.atMs), deletionGracePeriodSeconds: grace.seconds });

@@ -21,6 +21,8 @@ export type Transform = (current: AnyObject | undefined) => AnyObject | Promise<
 
 export interface UpdateRequest {
   readonly transform: Transform;
+  /** The new object does not come from the current one: nobody needs a copy of that, and the transform gets an empty one. */
+  readonly replaces?: boolean | undefined;
   /** Creates what does not exist (server-side apply). */
   readonly mayCreate?: boolean | undefined;
   /** The transform already wrote managedFields (server-side apply). */
@@ -41,6 +43,7 @@ export interface UpdateResult {
 }
 
 const ATTEMPTS = 100;
+const NOTHING: AnyObject = Object.freeze({ metadata: Object.freeze({}) });
 
 /** Updates one object; a change of nothing writes nothing and answers the current version. */
 export async function update(engine: Engine, request: ResourceRequest, change: UpdateRequest): Promise<UpdateResult> {
@@ -50,7 +53,7 @@ export async function update(engine: Engine, request: ResourceRequest, change: U
     const current = cacheOf(engine, kind).get(namespace, name);
     if (!current) return createInstead(engine, request, change);
     await makeReady(engine, kind, [current]);
-    const next = await change.transform(fromStored(engine, kind, current));
+    const next = await change.transform(change.replaces ? NOTHING : fromStored(engine, kind, current));
     const isConditional = requireVersion(request, strategy, { next, current, unconditional: change.unconditional === true });
     try {
       const entry = await updateOnce(engine, request, { next, current, change });
