@@ -129,6 +129,16 @@ export function clientSuite(name: string, open: () => Promise<ClientUnderTest>):
       expect(last?.object.metadata.annotations).toMatchObject({ "k8s.io/initial-events-end": "true" });
     });
 
+    test("a watch that asks for metadata only gets identity, labels and owners of the same objects", async () => {
+      const { metadata } = await client.list(CONFIG_MAP, { namespace });
+      const ownerReferences = [{ apiVersion: "v1", kind: "ConfigMap", name: "o", uid: "u" }];
+      const created = await client.create<ConfigMap>(CONFIG_MAP, aConfigMap("bare", { data: { a: "b" }, metadata: { labels: { l: "1" }, ownerReferences } }));
+      const [event] = await collect({ resourceVersion: metadata.resourceVersion, metadataOnly: true }, 1, () => Promise.resolve());
+      const { name, uid, resourceVersion, labels } = created.metadata;
+      expect(event?.object.metadata).toMatchObject({ name, namespace, uid, resourceVersion, labels, ownerReferences });
+      expect(event?.object.kind).toBe("ConfigMap");
+    });
+
     test("an object that stops matching a watch's selector is deleted to it", async () => {
       const { metadata } = await client.list(CONFIG_MAP, { namespace });
       const events = await collect({ resourceVersion: metadata.resourceVersion, labelSelector: "in=yes" }, 2, async () => {

@@ -28,6 +28,8 @@ export interface WatchOptions {
   readonly allowWatchBookmarks?: boolean | undefined;
   readonly sendInitialEvents?: boolean | undefined;
   readonly timeoutSeconds?: number | undefined;
+  /** Names, labels, owners and the like will do: objects may come without all the rest, managers and annotations included. */
+  readonly metadataOnly?: boolean | undefined;
   readonly signal: AbortSignal;
 }
 

@@ -46,7 +46,7 @@ export class HttpClient implements Client {
     return list;
   }
 
-  async *watch<T extends KubeObject>(kind: KindInfo, { namespace, signal, ...options }: WatchOptions): AsyncIterable<WatchEvent<Stored<T>>> {
+  async *watch<T extends KubeObject>(kind: KindInfo, { namespace, signal, metadataOnly: _, ...options }: WatchOptions): AsyncIterable<WatchEvent<Stored<T>>> {
     const query = { ...options, watch: true, ...(options.sendInitialEvents && { resourceVersionMatch: "NotOlderThan" }) };
     try {
       const reply = await this.#transport.send({ method: "GET", path: pathOf(kind, { namespace }, query), signal });

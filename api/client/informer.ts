@@ -40,6 +40,8 @@ export interface InformerScope {
   readonly namespace?: string;
   readonly labelSelector?: string;
   readonly fieldSelector?: string;
+  /** The cache may hold just the metadata of objects, which a kind with many large ones is better held by. */
+  readonly metadataOnly?: boolean;
 }
 
 /** Makes and shares informers: asking twice for the same kind and scope gives the same one. */

@@ -23,7 +23,7 @@ class SharedInformers implements Informers {
   constructor(readonly client: Client, private readonly clock: Clock) {}
 
   for<T extends KubeObject>(kind: KindInfo, scope: InformerScope = {}): Informer<T> {
-    const id = [apiVersionOf(kind), kind.plural, scope.namespace, scope.labelSelector, scope.fieldSelector].join("|");
+    const id = [apiVersionOf(kind), kind.plural, scope.namespace, scope.labelSelector, scope.fieldSelector, scope.metadataOnly].join("|");
     let informer = this.#informers.get(id);
     if (!informer) {
       informer = new SharedInformer(kind);

@@ -84,7 +84,8 @@ export class Reflector<T extends KubeObject> {
 
   async #list(): Promise<void> {
     const { client, kind, scope, sink } = this.#options;
-    const list = await client.list<T>(kind, { ...scope, resourceVersion: "0" });
+    const { metadataOnly: _, ...selected } = scope;
+    const list = await client.list<T>(kind, { ...selected, resourceVersion: "0" });
     sink.replace(list.items, list.metadata.resourceVersion);
     this.#revision = list.metadata.resourceVersion;
   }

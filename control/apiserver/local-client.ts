@@ -4,6 +4,7 @@ import { ApiError, badRequest, methodNotSupported } from "../../api/errors.ts";
 import type { Client, DeleteCallOptions, ListOptions, ObjectName, PatchOptions, WatchOptions, WriteOptions } from "../../api/client/client.ts";
 import { apiVersionOf, type KindInfo } from "../../api/kinds.ts";
 import type { AnyObject, DeleteOptions, KubeList, KubeObject, Scale, Stored, WatchEvent } from "../../api/types.ts";
+import type { Entry } from "./cache/entry.ts";
 import type { Delivery } from "./cache/event.ts";
 import type { Engine } from "./engine.ts";
 import { cloneJson } from "./json.ts";
@@ -36,7 +37,7 @@ export class LocalClient implements Client {
   }
 
   async *watch<T extends KubeObject>(kind: KindInfo, options: WatchOptions): AsyncGenerator<WatchEvent<Stored<T>>> {
-    const queue = new EventQueue(kind);
+    const queue = new EventQueue(kind, options.metadataOnly ? metadataOf : lent);
     const ending = new AbortController();
     const stop = (): void => {
       ending.abort();
@@ -46,7 +47,7 @@ export class LocalClient implements Client {
     const timer = options.timeoutSeconds ? setTimeout(stop, options.timeoutSeconds * 1000) : undefined;
     try {
       if (options.signal.aborted) return;
-      const { namespace, ...rest } = options;
+      const { namespace, metadataOnly: _, ...rest } = options;
       watch(this.engine(), this.#request("watch", kind, { name: "", namespace }), { ...rest, ...(options.sendInitialEvents !== undefined && { resourceVersionMatch: "NotOlderThan" }), signal: ending.signal }, queue);
       yield* queue.read() as AsyncGenerator<WatchEvent<Stored<T>>>;
     } finally {
@@ -113,6 +114,16 @@ export class LocalClient implements Client {
   }
 }
 
+function lent(entry: Entry): unknown {
+  return entry.lend();
+}
+
+/** What those who only ask for it need of an object's metadata; the rest of the object is not kept for them. */
+function metadataOf({ object }: Entry): KubeObject {
+  const { managedFields: _, annotations: __, ...metadata } = object.metadata;
+  return { apiVersion: object.apiVersion as string, kind: object.kind as string, metadata };
+}
+
 const MAX_QUEUED = 100_000;
 
 /** Hands events from the cache to a consumer that reads at its own pace; one that falls too far behind is cut off. */
@@ -122,10 +133,10 @@ class EventQueue {
   #closed = false;
   #wake: (() => void) | undefined;
 
-  constructor(private readonly kind: KindInfo) {}
+  constructor(private readonly kind: KindInfo, private readonly show: (entry: Entry) => unknown) {}
 
   events(deliveries: readonly Delivery[]): void {
-    for (const { type, entry } of deliveries) this.#events.push({ type, object: entry.lend() });
+    for (const { type, entry } of deliveries) this.#events.push({ type, object: this.show(entry) });
     if (this.#events.length > MAX_QUEUED) this.close();
     this.#wake?.();
   }

@@ -1,4 +1,6 @@
 // The built-in kinds controllers work on, by short name.
+import type { InformerScope } from "../../api/client/informer.ts";
+import type { KindInfo } from "../../api/kinds.ts";
 import { builtinKind } from "../../api/registry.ts";
 
 export const NAMESPACE = builtinKind("", "v1", "Namespace");
@@ -27,3 +29,8 @@ export const HORIZONTAL_POD_AUTOSCALER = builtinKind("autoscaling", "v2", "Horiz
 export const STORAGE_CLASS = builtinKind("storage.k8s.io", "v1", "StorageClass");
 export const CLUSTER_ROLE = builtinKind("rbac.authorization.k8s.io", "v1", "ClusterRole");
 export const CERTIFICATE_SIGNING_REQUEST = builtinKind("certificates.k8s.io", "v1", "CertificateSigningRequest");
+
+/** How those watch a kind who need no more than the metadata: kinds somebody looks into are cached whole for all, and only once. */
+export function metadataScope({ group, plural, isCustom }: KindInfo): InformerScope {
+  return isCustom || (group === "" && plural === "configmaps") ? { metadataOnly: true } : {};
+}

@@ -12,7 +12,7 @@ import type { KindRegistry } from "../../api/registry.ts";
 import type { AnyObject, ResourceQuota, Stored } from "../../api/types.ts";
 import type { Clock } from "../../lib/clock.ts";
 import { controllerOf, type Controller, type ControllerDeps } from "./controller.ts";
-import { RESOURCE_QUOTA } from "./kinds.ts";
+import { metadataScope, RESOURCE_QUOTA } from "./kinds.ts";
 import { isSame } from "./template.ts";
 
 const NAME = "resourcequota-controller";
@@ -48,7 +48,7 @@ class ResourceQuotaController {
   }
 
   #watch({ informers }: ControllerDeps, kind: KindInfo): void {
-    const informer = informers.for<AnyObject>(kind);
+    const informer = informers.for<AnyObject>(kind, metadataScope(kind));
     informer.addHandler({
       update: (object, old) => {
         const quotas = this.#quotas.lister.inNamespace(object.metadata.namespace ?? "");

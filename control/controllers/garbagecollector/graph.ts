@@ -7,6 +7,7 @@ import { KINDS, parseApiVersion, type KindInfo } from "../../../api/kinds.ts";
 import type { KindRegistry } from "../../../api/registry.ts";
 import type { KubeObject, OwnerReference, Stored } from "../../../api/types.ts";
 import type { Clock } from "../../../lib/clock.ts";
+import { metadataScope } from "../kinds.ts";
 
 export const FOREGROUND = "foregroundDeletion";
 export const ORPHAN = "orphan";
@@ -106,7 +107,7 @@ export class Graph {
     const { informers, client, clock } = this.#options;
     const stop = BUILTIN.has(idOf(kind)) ? undefined : new AbortController();
     const source = stop ? createInformers(client, clock) : informers;
-    const informer = source.for<KubeObject>(kind);
+    const informer = source.for<KubeObject>(kind, metadataScope(kind));
     const { onChange } = this.#options;
     informer.addIndex(OWNER_INDEX, (object) => object.metadata.ownerReferences?.map(({ uid }) => uid) ?? []);
     informer.addHandler({
