@@ -46,8 +46,8 @@ export class HttpClient implements Client {
     return list;
   }
 
-  async *watch<T extends KubeObject>(kind: KindInfo, { namespace, signal, metadataOnly: _, ...options }: WatchOptions): AsyncIterable<WatchEvent<Stored<T>>> {
-    const query = { ...options, watch: true, ...(options.sendInitialEvents && { resourceVersionMatch: "NotOlderThan" }) };
+  async *watch<T extends KubeObject>(kind: KindInfo, { namespace, signal, ...options }: WatchOptions): AsyncIterable<WatchEvent<Stored<T>>> {
+    const query = { ...options, metadataOnly: undefined, watch: true, ...(options.sendInitialEvents && { resourceVersionMatch: "NotOlderThan" }) };
     try {
       const reply = await this.#transport.send({ method: "GET", path: pathOf(kind, { namespace }, query), signal });
       if (reply.status !== 200) throw errorOf(reply.status, await textOf(reply));
