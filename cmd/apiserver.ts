@@ -39,7 +39,7 @@ import { tokenOptions } from "./tokens.ts";
 import { systemClock } from "../lib/clock.ts";
 import { isShared } from "./datastore.ts";
 import type { Values } from "./flags.ts";
-import { requestLimits } from "./requestlimits.ts";
+import { requestLimits, requestTimes } from "./requestlimits.ts";
 
 /** A running API server with what others in the process share. */
 export interface Api {
@@ -124,6 +124,7 @@ export function buildApiServer({ values, store, pki, signal, advertise, own }: A
       metrics: () => [...figures].map((text) => text()),
       aggregator,
       limits,
+      ...requestTimes(values),
       connect: metricsConnector(metrics, connector),
     },
   });

@@ -18,6 +18,7 @@ import { createJoinToken } from "./jointoken.ts";
 import { kubeconfigText, writeAdminKubeconfig } from "./kubeconfig.ts";
 import { preflightControl } from "./preflight.ts";
 import { claimPidFile } from "./processes.ts";
+import { requestTimes } from "./requestlimits.ts";
 import { untilSignal } from "./signals.ts";
 
 const log = logger("control");
@@ -85,10 +86,13 @@ async function start(values: Values): Promise<ControlPlane> {
     pki,
     stop: async () => {
       log.info("stopping");
+      const served = api.server.stop();
+      // While everything is still served, everything still works.
+      await systemClock.sleep(requestTimes(values).shutdown.delayMs);
       running.abort();
       // Another control plane takes over at once when leases are given back; etcd being away must not keep this one.
       if (addresses) await Promise.race([working.then(() => addresses.leave()).catch(() => {}), systemClock.sleep(HAND_OVER_MS)]);
-      await api.server.stop();
+      await served;
       await store.close();
     },
   };

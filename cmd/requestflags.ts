@@ -2,9 +2,14 @@
 import type { Flag } from "./flags.ts";
 
 const isCount = (value: string): string | undefined => (/^\d{1,9}$/.test(value) ? undefined : "must be a whole number");
+const isDuration = (value: string): string | undefined => (/^(0|(\d+(\.\d+)?(ms|s|m|h))+)$/.test(value) ? undefined : "must be a duration such as 60s or 1m30s");
 
 export const REQUEST_FLAGS: readonly Flag[] = [
   { name: "max-requests-inflight", value: "N", default: "400", help: "reads served at once; with priority and fairness, the seats it divides are this and the next added", check: isCount },
   { name: "max-mutating-requests-inflight", value: "N", default: "200", help: "writes served at once", check: isCount },
   { name: "enable-priority-and-fairness", value: "BOOL", default: "true", help: "serve requests by FlowSchemas and PriorityLevelConfigurations", choices: ["true", "false"] },
+  { name: "request-timeout", value: "DURATION", default: "60s", help: "the longest a request may take that is no watch, log, exec or proxy", check: isDuration },
+  { name: "min-request-timeout", value: "SECONDS", default: "1800", help: "watches that do not say otherwise last this long to twice this long", check: isCount },
+  { name: "shutdown-delay-duration", value: "DURATION", default: "0s", help: "how long everything is still served at the end while /readyz fails already", check: isDuration },
+  { name: "shutdown-grace-period", value: "DURATION", default: "15s", help: "how long requests under way may take at the end", check: isDuration },
 ];

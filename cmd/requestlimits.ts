@@ -1,16 +1,28 @@
-// How many requests the API server takes on at once, from flags: priority and fairness, or plain limits without it.
+// How many requests the API server takes on at once and for how long, from flags: priority and fairness, or plain limits without it.
 import { FlowControl } from "../control/apiserver/flowcontrol/control.ts";
 import { InFlightLimits } from "../control/apiserver/flowcontrol/inflight.ts";
 import { ensureDefaults, keepFlowObjects, type KeepDeps } from "../control/apiserver/flowcontrol/keep.ts";
 import type { Extension } from "../control/apiserver/engine.ts";
 import type { Limits } from "../control/apiserver/http/seat.ts";
+import type { Timeouts } from "../control/apiserver/http/serve.ts";
+import type { ShutdownOptions } from "../control/apiserver/http/server.ts";
 import type { Values } from "./flags.ts";
+import { parseDuration } from "./token.ts";
 
 /** What limits requests, what must run for it, and what keeps its stored objects in shape. */
 export interface RequestLimits {
   readonly limits: Limits;
   readonly extensions: readonly Extension[];
   keep(deps: Omit<KeepDeps, "onChange">): Promise<void>;
+}
+
+/** How long requests may take, and how the server ends. */
+export function requestTimes(values: Values): { timeouts: Timeouts; shutdown: ShutdownOptions } {
+  const ms = (flag: string): number => parseDuration(values[flag] as string);
+  return {
+    timeouts: { requestMs: ms("request-timeout"), minRequestSeconds: Number(values["min-request-timeout"]) },
+    shutdown: { delayMs: ms("shutdown-delay-duration"), graceMs: ms("shutdown-grace-period") },
+  };
 }
 
 /** Reads the flags; numbers for `/metrics` are added to `figures`. */

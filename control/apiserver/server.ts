@@ -8,12 +8,14 @@ import type { Authenticator, Authorizer } from "./auth/auth.ts";
 import { Caches } from "./cache/caches.ts";
 import type { HistoryBounds } from "./cache/history.ts";
 import { plainCodec, type Codec } from "./codec.ts";
-import type { DocumentSource, OwnPaths } from "./http/documents.ts";
+import { dumpOf } from "./flowcontrol/dump.ts";
+import type { DocumentDeps, DocumentSource, OwnPaths } from "./http/documents.ts";
 import { LOOPBACK_USER, type Engine, type Extension, type PostHandler } from "./engine.ts";
 import { Discovery } from "./http/discovery.ts";
 import type { HealthCheck } from "./http/health.ts";
 import { Metrics } from "./http/metrics.ts";
-import { HttpServer, type AggregatedApis, type Connector, type ServingCertificate } from "./http/server.ts";
+import { HttpServer, type ServingCertificate, type ShutdownOptions } from "./http/server.ts";
+import type { AggregatedApis, Connector, Timeouts } from "./http/serve.ts";
 import type { Limits } from "./http/seat.ts";
 import type { Strategies } from "./kinds/strategy.ts";
 import { LocalClient } from "./local-client.ts";
@@ -59,6 +61,8 @@ export interface HttpOptions {
   readonly aggregator?: AggregatedApis;
   /** Who is served before whom, and how many at once. */
   readonly limits?: Limits;
+  readonly timeouts?: Timeouts;
+  readonly shutdown?: ShutdownOptions;
   /** `host:port` clients are told to use. */
   readonly advertise?: string;
 }
@@ -124,11 +128,16 @@ export function createApiServer(deps: ApiServerDeps): ApiServer {
   };
 }
 
+/** What priority and fairness is doing, where it is on. */
+function debugTables({ flowControl }: Limits = {}): DocumentDeps["debug"] {
+  return flowControl && ((path, query) => (path.startsWith("/debug/api_priority_and_fairness/") ? dumpOf(flowControl, path, (query.get("includeRequestDetails") ?? "") !== "") : undefined));
+}
+
 function httpServer(engine: Engine, options: HttpOptions): HttpServer {
   const { host, port, version = VERSION, openapi = engine.codec.openapi?.(engine.kinds), openid, own, checks = [], connect, aggregator, advertise = `${host}:${port}` } = options;
   const basic: HealthCheck[] = [{ name: "ping", check: () => {} }, { name: "log", check: () => {} }, { name: "etcd", check: async () => void (await engine.store.get("/health")) }];
   return new HttpServer({
-    engine, authenticators: options.authenticators, authorizer: options.authorizer, certificate: options.certificate, connect, aggregator, limits: options.limits,
-    documents: { discovery: new Discovery(engine.kinds, () => advertise, aggregator?.kinds), version, checks: [...basic, ...checks], metrics: new Metrics(() => engine.caches, options.metrics), openapi, openid, own },
+    engine, authenticators: options.authenticators, authorizer: options.authorizer, certificate: options.certificate, connect, aggregator, limits: options.limits, timeouts: options.timeouts, shutdown: options.shutdown,
+    documents: { discovery: new Discovery(engine.kinds, () => advertise, aggregator?.kinds), version, checks: [...basic, ...checks], metrics: new Metrics(() => engine.caches, options.metrics), openapi, openid, own, debug: debugTables(options.limits) },
   });
 }

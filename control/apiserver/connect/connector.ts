@@ -8,7 +8,7 @@ import { connect as connectTls } from "node:tls";
 import { ApiError, badRequest, internalError, notFound } from "../../../api/errors.ts";
 import type { Engine } from "../engine.ts";
 import { reply, type Exchange, type Request } from "../http/exchange.ts";
-import type { ConnectCall, Connector } from "../http/server.ts";
+import type { ConnectCall, Connector } from "../http/serve.ts";
 import type { Target } from "../http/target.ts";
 import { locate, nodePage, type Location } from "./location.ts";
 

@@ -91,7 +91,7 @@ describe("health", () => {
   test("a failing check is 500 and named, and can be excluded", async () => {
     const broken = await startTestServer({ http: { checks: [{ name: "thing", check: () => { throw new Error("secret"); } }, { name: "later", readinessOnly: true, check: () => Promise.reject(new Error("no")) }] } });
     const reply = await call(broken, "GET", "/readyz");
-    expect([reply.status, reply.text]).toEqual([500, "[+]ping ok\n[+]log ok\n[+]etcd ok\n[-]thing failed: reason withheld\n[-]later failed: reason withheld\nreadyz check failed\n"]);
+    expect([reply.status, reply.text]).toEqual([500, "[+]ping ok\n[+]log ok\n[+]etcd ok\n[-]thing failed: reason withheld\n[-]later failed: reason withheld\n[+]shutdown ok\nreadyz check failed\n"]);
     expect((await call(broken, "GET", "/livez?exclude=thing")).status).toBe(200);
     await broken.stop();
   });

@@ -26,6 +26,8 @@ export interface DocumentDeps {
   readonly openapi?: DocumentSource | undefined;
   /** `/.well-known/openid-configuration` and `/openid/v1/jwks`. */
   readonly openid?: DocumentSource | undefined;
+  /** Tables under `/debug/`. */
+  readonly debug?: ((path: string, query: Query) => string | undefined) | undefined;
   /** Paths under `/minik8s/`: what this implementation has beside Kubernetes. */
   readonly own?: OwnPaths | undefined;
 }
@@ -47,6 +49,8 @@ export async function serveDocument(exchange: Exchange, deps: DocumentDeps, { pa
   if (bare === "/metrics") return replyMetrics(exchange, deps.metrics);
   if (bare === "/" || bare === "") return answer(exchange, { paths: pathsOf(discovery) });
   if (bare.startsWith("/minik8s/")) return serveOwn(exchange, deps.own, bare);
+  const table = bare.startsWith("/debug/") ? deps.debug?.(bare, query) : undefined;
+  if (table !== undefined) return replyText(exchange, 200, table);
   const source = bare.startsWith("/openapi/") ? deps.openapi : bare.startsWith("/openid/") || bare.startsWith("/.well-known/") ? deps.openid : undefined;
   const document = await source?.(bare, String(exchange.request.headers["accept"] ?? ""));
   if (!document) return replyText(exchange, 404, "404 page not found\n");

@@ -28,6 +28,8 @@ export interface Response {
   readonly writableEnded: boolean;
   readonly writableLength: number;
   readonly statusCode: number;
+  /** Whether the client took its request back; unknown where the protocol cannot say. */
+  readonly isReset?: boolean;
   /** Goes out with the headers of `writeHead`. */
   setHeader(name: string, value: string): unknown;
   writeHead(status: number, headers: Readonly<Record<string, string | string[]>>): unknown;

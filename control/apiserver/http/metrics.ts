@@ -2,6 +2,7 @@
 // Requests are counted in a plain map on the hot path and turned into text only when asked.
 import { collectDefaultMetrics, Registry } from "prom-client";
 import type { Caches } from "../cache/caches.ts";
+import type { Target } from "./target.ts";
 
 /** Upper bounds in seconds, as upstream's request histogram. */
 const BUCKETS = [0.005, 0.025, 0.05, 0.1, 0.2, 0.4, 0.6, 0.8, 1, 1.25, 1.5, 2, 3, 4, 5, 6, 8, 10, 15, 20, 30, 45, 60];
@@ -72,4 +73,14 @@ export class Metrics {
     }
     return [...objects, ...watchers];
   }
+}
+
+const UPPER: Readonly<Record<string, string>> = { create: "POST", update: "PUT", deletecollection: "DELETE" };
+
+/** The labels of one request. */
+export function metricLabels(target: Target, method: string, code: number): string {
+  if (target.type === "path") return `code="${code}",component="apiserver",dry_run="",group="",resource="",scope="",subresource="",verb="${method}",version=""`;
+  const { verb, group, version, plural, subresource, namespace, name } = target;
+  const scope = name !== "" ? "resource" : namespace !== "" ? "namespace" : "cluster";
+  return `code="${code}",component="apiserver",dry_run="",group="${group}",resource="${plural}",scope="${scope}",subresource="${subresource}",verb="${UPPER[verb] ?? verb.toUpperCase()}",version="${version}"`;
 }

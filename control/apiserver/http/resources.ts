@@ -33,6 +33,8 @@ export interface Call {
   authorize(verb: string): Promise<void>;
   /** Ends long requests when the server stops. */
   readonly stopping: AbortSignal;
+  /** Watches that do not say how long last this long to twice this long. */
+  readonly minRequestSeconds: number;
 }
 
 /** Upstream's 404 for a path that is no resource. */
@@ -86,7 +88,9 @@ async function serveList({ engine, exchange, call, request, view }: Step): Promi
 }
 
 function serveWatching({ engine, exchange, call, request, view }: Step): void {
-  serveWatch(engine, exchange, { request, query: call.query, view, stopping: call.stopping });
+  const asked = call.query.get("timeoutSeconds");
+  const seconds = (asked && integer(asked)) || call.minRequestSeconds * (1 + Math.random());
+  serveWatch(engine, exchange, { request, query: call.query, view, stopping: call.stopping, seconds });
 }
 
 async function serveCreate(step: Step): Promise<void> {

@@ -48,6 +48,10 @@ export class StreamResponse implements Response {
     return this.stream.writableLength;
   }
 
+  get isReset(): boolean {
+    return this.stream.rstCode !== 0;
+  }
+
   setHeader(name: string, value: string): void {
     this.#headers[name] = value;
   }

@@ -12,16 +12,16 @@ import { isTrue, type Query } from "./target.ts";
 import { viewedEntry, type View } from "./views.ts";
 
 const MAX_BUFFERED_BYTES = 16 * 1024 * 1024;
-const MIN_TIMEOUT_SECONDS = 1800;
+/** Timers hold no more. */
+const LONGEST_SECONDS = 2 ** 31 / 1000 - 1;
 
 /** Serves one watch until the client leaves, the timeout passes or the server stops. */
-export function serveWatch(engine: Engine, exchange: Exchange, { request, query, view, stopping }: { request: ResourceRequest; query: Query; view: View; stopping: AbortSignal }): void {
+export function serveWatch(engine: Engine, exchange: Exchange, { request, query, view, stopping, seconds }: { request: ResourceRequest; query: Query; view: View; stopping: AbortSignal; seconds: number }): void {
   const ending = new AbortController();
   const { response } = exchange;
   const sink = new StreamSink(response, view, ending);
-  const requested = Number(query.get("timeoutSeconds") ?? 0);
-  const seconds = requested > 0 ? requested : MIN_TIMEOUT_SECONDS * (1 + Math.random());
-  const timer = setTimeout(() => ending.abort(), Math.min(seconds, 2 ** 31 / 1000 - 1) * 1000);
+  const endsInMs = Math.max(0, Math.min(seconds, LONGEST_SECONDS)) * 1000;
+  const timer = setTimeout(() => ending.abort(), endsInMs);
   timer.unref();
   const stop = (): void => ending.abort();
   stopping.addEventListener("abort", stop, { once: true });
@@ -39,12 +39,12 @@ export function serveWatch(engine: Engine, exchange: Exchange, { request, query,
     sink.open();
     response.end();
   }, { once: true });
-  watch(engine, request, { ...watchOptions(query), signal: ending.signal }, sink);
+  watch(engine, request, { ...watchOptions(query), endsInMs, signal: ending.signal }, sink);
   sink.open();
   if (stopping.aborted) stop();
 }
 
-function watchOptions(query: Query): Omit<Parameters<typeof watch>[2], "signal"> {
+function watchOptions(query: Query): Omit<Parameters<typeof watch>[2], "signal" | "endsInMs"> {
   const text = (name: string): string | undefined => query.get(name) ?? undefined;
   const initial = query.get("sendInitialEvents");
   if (initial !== null && !["true", "false", "1", "0"].includes(initial)) throw badRequest(`invalid value for sendInitialEvents: ${initial}`);

@@ -5,7 +5,7 @@ import { METRICS_GROUP, NODE_METRICS, POD_METRICS, type MetricsSource, type Node
 import { parseFieldSelector, parseLabelSelector } from "../../../api/selectors.ts";
 import { replyObject, type Exchange } from "../http/exchange.ts";
 import type { Output } from "../http/negotiate.ts";
-import type { ConnectCall, Connector } from "../http/server.ts";
+import type { ConnectCall, Connector } from "../http/serve.ts";
 import type { ResourceTarget } from "../http/target.ts";
 
 const JSON_OUTPUT: Output = { format: "json", as: undefined, version: "v1", pretty: false };

@@ -3,7 +3,7 @@ import { NODE_METRICS, POD_METRICS } from "../../../api/metrics.ts";
 import { builtinKind, KindRegistry } from "../../../api/registry.ts";
 import type { Node, Pod } from "../../../api/types.ts";
 import { FakeClock } from "../../../lib/clock.ts";
-import type { Connector } from "../http/server.ts";
+import type { Connector } from "../http/serve.ts";
 import { call, startTestServer, type TestServer } from "../testing.ts";
 import { metricsConnector } from "./connector.ts";
 import { NodeFigures } from "./source.ts";

@@ -19,6 +19,8 @@ export interface WatchRequest {
   readonly allowWatchBookmarks?: boolean | undefined;
   readonly sendInitialEvents?: boolean | undefined;
   readonly continue?: string | undefined;
+  /** When the signal will come at the latest; a last bookmark goes out shortly before. */
+  readonly endsInMs?: number | undefined;
   readonly signal: AbortSignal;
 }
 
@@ -32,6 +34,7 @@ export interface WatchSink {
 }
 
 const BOOKMARK_EVERY_MS = 60_000;
+const LAST_BOOKMARK_MS = 2_000;
 
 /** Starts a watch that ends with the signal; throws for malformed options, everything later goes to the sink. */
 export function watch(engine: Engine, request: ResourceRequest, options: WatchRequest, sink: WatchSink): void {
@@ -74,11 +77,15 @@ function startAfter(engine: Engine, { kind }: ResourceRequest, { selection, opti
 }
 
 /** Ends everything with the signal, and sends bookmarks while it lasts. */
-function begin(engine: Engine, { signal, allowWatchBookmarks }: WatchRequest, sink: WatchSink, stop: () => void): void {
-  const timer = allowWatchBookmarks ? setInterval(() => sink.bookmark(engine.caches.revision, false), BOOKMARK_EVERY_MS) : undefined;
+function begin(engine: Engine, { signal, allowWatchBookmarks, endsInMs = 0 }: WatchRequest, sink: WatchSink, stop: () => void): void {
+  const say = (): void => sink.bookmark(engine.caches.revision, false);
+  const timer = allowWatchBookmarks ? setInterval(say, BOOKMARK_EVERY_MS) : undefined;
+  const last = allowWatchBookmarks && endsInMs > LAST_BOOKMARK_MS ? setTimeout(say, endsInMs - LAST_BOOKMARK_MS) : undefined;
   timer?.unref();
+  last?.unref();
   const end = (): void => {
     clearInterval(timer);
+    clearTimeout(last);
     stop();
   };
   if (signal.aborted) end();

@@ -1,0 +1,194 @@
+// One request on its way: who asks, may they, is there room, and then the resource or document they asked for.
+// Order as upstream: authentication, impersonation, priority and fairness, authorization.
+import type { Duplex } from "node:stream";
+import { ApiError } from "../../../api/errors.ts";
+import type { KindRegistry } from "../../../api/registry.ts";
+import { logger } from "../../../lib/log.ts";
+import type { Authenticator, Authorizer } from "../auth/auth.ts";
+import { admitConnection } from "../connect/admit.ts";
+import type { Engine } from "../engine.ts";
+import type { ApiService } from "../extensions/aggregation/apiservice.ts";
+import { Refused } from "../flowcontrol/refused.ts";
+import type { UserInfo } from "../request.ts";
+import { actingUser, authenticate, authorize, bearerTokenOf } from "./chain.ts";
+import { certificateOf, type Connection, type Connections } from "./connections.ts";
+import { Deadlines, type Expiring } from "./deadlines.ts";
+import { serveDocument, type DocumentDeps } from "./documents.ts";
+import { replyError, type Exchange, type Request, type Response } from "./exchange.ts";
+import { metricLabels } from "./metrics.ts";
+import { serveResource } from "./resources.ts";
+import { isLongRunning, releaseWatchSeat, replyRefused, takeSeat, type Held, type Limits } from "./seat.ts";
+import { splitUrl, targetOf, type Query, type Target } from "./target.ts";
+import { expire, timeoutOf } from "./timeout.ts";
+
+/** What requests are served with. */
+export interface ServeDeps {
+  readonly engine: Engine;
+  readonly authenticators: readonly Authenticator[];
+  readonly authorizer: Authorizer;
+  readonly documents: DocumentDeps;
+  /** Serves what is handed on to nodes: logs, exec, proxies; returns false when a target is none of its business. */
+  readonly connect?: Connector | undefined;
+  readonly aggregator?: AggregatedApis | undefined;
+  readonly limits?: Limits | undefined;
+  readonly timeouts?: Timeouts | undefined;
+}
+
+/** How long requests may take. */
+export interface Timeouts {
+  readonly requestMs: number;
+  /** Watches that do not say so last this long to twice this long. */
+  readonly minRequestSeconds: number;
+}
+
+/** Group-versions that other API servers serve. */
+export interface AggregatedApis {
+  /** What is available of them, for discovery. */
+  readonly kinds: KindRegistry;
+  find(path: string): ApiService | undefined;
+  request(exchange: Exchange, call: { readonly service: ApiService; readonly user: UserInfo }): Promise<void>;
+}
+
+/** Hands requests and upgraded connections on to nodes. */
+export interface Connector {
+  handles(target: Target): boolean;
+  request(exchange: Exchange, call: ConnectCall): Promise<void>;
+  upgrade(request: Request, socket: Duplex, call: ConnectCall & { readonly head: Buffer }): Promise<void>;
+}
+
+export interface ConnectCall {
+  readonly target: Extract<Target, { type: "resource" }>;
+  readonly query: Query;
+  readonly user: UserInfo;
+}
+
+/** A request on its way, with what it holds. */
+interface Passing extends Exchange, Expiring {
+  readonly method: string;
+  readonly path: string;
+  readonly query: Query;
+  readonly target: Target;
+  readonly connection: Connection;
+  seat: Held | undefined;
+  /** Takes it off the list of what ends by itself. */
+  onTime: (() => void) | undefined;
+}
+
+const log = logger("apiserver");
+const NO_LIMITS: Limits = {};
+export const DEFAULT_TIMEOUTS: Timeouts = { requestMs: 60_000, minRequestSeconds: 1800 };
+
+/** Serves requests until told to stop. */
+export class RequestHandler {
+  readonly #deps: ServeDeps;
+  readonly #timeouts: Timeouts;
+  readonly #deadlines = new Deadlines();
+  readonly #stopping = new AbortController();
+  #underWay = 0;
+  #whenIdle: (() => void) | undefined;
+
+  constructor(deps: ServeDeps, private readonly connections: Connections) {
+    this.#deps = deps;
+    this.#timeouts = deps.timeouts ?? DEFAULT_TIMEOUTS;
+  }
+
+  /** Ends watches. */
+  stop(): void {
+    this.#stopping.abort();
+  }
+
+  /** Resolves when every request that has an end of its own has been answered, or after `graceMs`. */
+  finished(graceMs: number): Promise<void> {
+    if (this.#underWay === 0) return Promise.resolve();
+    return new Promise((resolve) => {
+      this.#whenIdle = resolve;
+      setTimeout(resolve, graceMs).unref();
+    });
+  }
+
+  /** Answers one request, whatever becomes of it. */
+  async serve(request: Request, response: Response): Promise<void> {
+    const { metrics } = this.#deps.documents;
+    const startedMs = performance.now();
+    const method = request.method ?? "GET";
+    const { path, query } = splitUrl(request.url ?? "/");
+    const target = targetOf(method, path, query);
+    const connection = this.connections.of(request);
+    const passing: Passing = { request, response, warnings: [], method, path, query, target, connection, seat: undefined, onTime: undefined, expire: () => expire(passing) };
+    const isBounded = !isLongRunning(target);
+    metrics.begin();
+    connection.begin();
+    if (isBounded) this.#underWay++;
+    response.on("close", () => {
+      const now = performance.now();
+      passing.seat?.release();
+      passing.onTime?.();
+      connection.finish(now);
+      if (response.isReset) connection.reset(now);
+      if (isBounded && --this.#underWay === 0) this.#whenIdle?.();
+      metrics.end(metricLabels(target, method, response.statusCode), (now - startedMs) / 1000);
+    });
+    response.on("error", (error: Error) => log.debug({ err: error }, "a reply could not be sent"));
+    try {
+      const timeoutMs = isBounded ? timeoutOf(query, this.#timeouts.requestMs) : this.#timeouts.requestMs;
+      if (isBounded) passing.onTime = this.#deadlines.add(startedMs + timeoutMs, passing);
+      await this.#answer(passing, timeoutMs);
+    } catch (error) {
+      if (error instanceof Refused) return replyRefused(passing, error);
+      if (!(error instanceof ApiError)) log.error({ err: error, method, path }, "a request failed");
+      replyError(passing, error);
+    }
+  }
+
+  async #answer(passing: Passing, timeoutMs: number): Promise<void> {
+    const { engine, authorizer, documents, connect, aggregator, limits = NO_LIMITS } = this.#deps;
+    const { method, path, query, target } = passing;
+    const user = await this.#userOf(passing.request, passing.connection);
+    const seat = takeSeat(limits, passing, { engine, target, method, query, user, timeoutMs });
+    passing.seat = seat instanceof Promise ? await seat : seat;
+    // Whoever left before it was their turn has nobody to give the seat back.
+    if (passing.response.destroyed) return passing.seat?.release();
+    await authorize(authorizer, user, { target, method });
+    const remote = aggregator?.find(path);
+    if (aggregator && remote) return aggregator.request(passing, { service: remote, user });
+    if (target.type === "path") return serveDocument(passing, documents, { path, query });
+    if (connect?.handles(target)) {
+      await admitConnection(engine, { target, query, user });
+      return connect.request(passing, { target, query, user });
+    }
+    const authorizeVerb = (verb: string): Promise<void> => authorize(authorizer, user, { target: { ...target, verb }, method });
+    await serveResource(engine, passing, { target, query, user, authorize: authorizeVerb, stopping: this.#stopping.signal, minRequestSeconds: this.#timeouts.minRequestSeconds });
+    if (target.verb === "watch") releaseWatchSeat(passing, passing.seat);
+  }
+
+  async #userOf(request: Request, connection: Connection): Promise<UserInfo> {
+    const { authenticators, authorizer } = this.#deps;
+    return actingUser(authorizer, await authenticate(authenticators, { peerCertificate: certificateOf(connection, request), bearerToken: bearerTokenOf(request) }), request);
+  }
+
+  /** Answers a request to speak another protocol from here on. */
+  async upgrade(request: Request, socket: Duplex, head: Buffer): Promise<void> {
+    const { authorizer, connect } = this.#deps;
+    const connection = this.connections.of(request);
+    connection.begin();
+    socket.on("close", () => connection.finish(performance.now()));
+    try {
+      const { path, query } = splitUrl(request.url ?? "/");
+      const method = request.method ?? "GET";
+      const target = targetOf(method, path, query);
+      const user = await this.#userOf(request, connection);
+      await authorize(authorizer, user, { target, method });
+      if (target.type === "path" || !connect?.handles(target)) throw new ApiError(400, "BadRequest", "Upgrade request required");
+      await admitConnection(this.#deps.engine, { target, query, user });
+      await connect.upgrade(request, socket, { target, query, user, head });
+    } catch (error) {
+      refuseUpgrade(socket, error);
+    }
+  }
+}
+
+function refuseUpgrade(socket: Duplex, error: unknown): void {
+  const known = error instanceof ApiError ? error : new ApiError(500, "InternalError", `Internal error occurred: ${(error as Error).message}`);
+  const body = JSON.stringify(known.toStatus());
+  socket.end(`HTTP/1.1 ${known.code} ${known.reason || "Error"}\r\nContent-Type: application/json\r\nContent-Length: ${Buffer.byteLength(body)}\r\nConnection: close\r\n\r\n${body}`);
+}
