@@ -39,7 +39,7 @@ import { tokenOptions } from "./tokens.ts";
 import { systemClock } from "../lib/clock.ts";
 import { isShared } from "./datastore.ts";
 import type { Values } from "./flags.ts";
-import { requestLimits, requestTimes } from "./requestlimits.ts";
+import { requestOptions } from "./requests.ts";
 
 /** A running API server with what others in the process share. */
 export interface Api {
@@ -101,7 +101,7 @@ export function buildApiServer({ values, store, pki, signal, advertise, own }: A
   const connector = new NodeConnector(engine, () => nodeCredentials(pki));
   const metrics = new NodeFigures({ engine, clock, page: (nodeName, path) => connector.page(nodeName, path) });
   for (const kind of [NODE_METRICS, POD_METRICS]) kinds.add(kind);
-  const { limits, keep, ...requests } = requestLimits(values, figures);
+  const requests = requestOptions(values, figures);
   const policies = { engine, authorizer: auth.authorizer };
   const webhooks = { engine, call: callWebhook, conditionsHold: matchConditionsOf(policies) };
   const server = createApiServer({
@@ -123,8 +123,7 @@ export function buildApiServer({ values, store, pki, signal, advertise, own }: A
       own,
       metrics: () => [...figures].map((text) => text()),
       aggregator,
-      limits,
-      ...requestTimes(values),
+      ...requests.http,
       connect: metricsConnector(metrics, connector),
     },
   });
@@ -133,16 +132,15 @@ export function buildApiServer({ values, store, pki, signal, advertise, own }: A
     server, informers, kinds, metrics, figures, issueLegacyToken: (account, secretName) => auth.tokens.issueLegacy(account, secretName),
     bootstrap: async () => {
       informers.start(signal);
-      const client = server.localClient();
-      await startAddressRepair({ client, clock, signal, isAlone: !isShared(values) });
-      await bootstrapObjects({ values, client, pki, advertise });
-      await keep({ client, clock, signal });
+      await bootstrapObjects({ values, client: server.localClient(), pki, signal, advertise });
+      await requests.keep({ client: server.localClient(), clock, signal });
     },
   };
 }
 
 /** Makes what every cluster contains, where it is missing. */
-async function bootstrapObjects({ values, client, pki, advertise }: Pick<ApiOptions, "values" | "pki" | "advertise"> & { client: Client }): Promise<void> {
+async function bootstrapObjects({ values, client, pki, signal, advertise }: Pick<ApiOptions, "values" | "pki" | "signal" | "advertise"> & { client: Client }): Promise<void> {
+  await startAddressRepair({ client, clock: systemClock, signal, isAlone: !isShared(values) });
   const cluster = clusterConfigOf(values);
   const serviceCidrs = (values["service-cidr"] as string).split(",");
   await ensureBootstrap(client, { advertiseAddress: advertise, port: Number(values["port"]), apiServiceIp: apiServiceIp(cluster), serviceCidrs, isOneOfSeveral: isShared(values) });

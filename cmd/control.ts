@@ -18,7 +18,7 @@ import { createJoinToken } from "./jointoken.ts";
 import { kubeconfigText, writeAdminKubeconfig } from "./kubeconfig.ts";
 import { preflightControl } from "./preflight.ts";
 import { claimPidFile } from "./processes.ts";
-import { requestTimes } from "./requestlimits.ts";
+import { requestTimes } from "./requests.ts";
 import { untilSignal } from "./signals.ts";
 
 const log = logger("control");

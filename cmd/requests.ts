@@ -3,15 +3,15 @@ import { FlowControl } from "../control/apiserver/flowcontrol/control.ts";
 import { InFlightLimits } from "../control/apiserver/flowcontrol/inflight.ts";
 import { ensureDefaults, keepFlowObjects, type KeepDeps } from "../control/apiserver/flowcontrol/keep.ts";
 import type { Extension } from "../control/apiserver/engine.ts";
-import type { Limits } from "../control/apiserver/http/seat.ts";
 import type { Timeouts } from "../control/apiserver/http/serve.ts";
 import type { ShutdownOptions } from "../control/apiserver/http/server.ts";
+import type { HttpOptions } from "../control/apiserver/server.ts";
 import type { Values } from "./flags.ts";
 import { parseDuration } from "./token.ts";
 
 /** What limits requests, what must run for it, and what keeps its stored objects in shape. */
-export interface RequestLimits {
-  readonly limits: Limits;
+export interface RequestOptions {
+  readonly http: Pick<HttpOptions, "limits" | "timeouts" | "shutdown">;
   readonly extensions: readonly Extension[];
   keep(deps: Omit<KeepDeps, "onChange">): Promise<void>;
 }
@@ -26,11 +26,12 @@ export function requestTimes(values: Values): { timeouts: Timeouts; shutdown: Sh
 }
 
 /** Reads the flags; numbers for `/metrics` are added to `figures`. */
-export function requestLimits(values: Values, figures: Set<() => string>): RequestLimits {
+export function requestOptions(values: Values, figures: Set<() => string>): RequestOptions {
   const reads = Number(values["max-requests-inflight"]);
   const writes = Number(values["max-mutating-requests-inflight"]);
-  if (values["enable-priority-and-fairness"] === "false" || reads + writes === 0) return { limits: { inFlight: new InFlightLimits({ reads, writes }) }, extensions: [], keep: ({ client }) => ensureDefaults(client) };
+  const times = requestTimes(values);
+  if (values["enable-priority-and-fairness"] === "false" || reads + writes === 0) return { http: { ...times, limits: { inFlight: new InFlightLimits({ reads, writes }) } }, extensions: [], keep: ({ client }) => ensureDefaults(client) };
   const flowControl = new FlowControl({ seats: reads + writes });
   figures.add(() => flowControl.text());
-  return { limits: { flowControl }, extensions: [flowControl], keep: (deps) => keepFlowObjects({ ...deps, onChange: (changed) => flowControl.onChange(changed) }) };
+  return { http: { ...times, limits: { flowControl } }, extensions: [flowControl], keep: (deps) => keepFlowObjects({ ...deps, onChange: (changed) => flowControl.onChange(changed) }) };
 }
