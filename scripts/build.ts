@@ -43,7 +43,9 @@ mkdirSync(join(root, "dist"), { recursive: true });
 await run(["bun", "scripts/schema.ts"]);
 const runtime = isNative ? undefined : await runtimeFor(target);
 const result = await Bun.build({
-  entrypoints: [join(root, "cmd/main.ts")],
+  // Threads start from entry points of their own.
+  entrypoints: [join(root, "cmd/main.ts"), join(root, "control/apiserver/http/yaml-worker.ts")],
+  root,
   target: "bun",
   minify: { whitespace: true, syntax: true, identifiers: false },
   sourcemap: "none",

@@ -82,8 +82,8 @@ class Run {
     this.#codes.set(reply.status, (this.#codes.get(reply.status) ?? 0) + 1);
     if (shot.place && reply.status < 300) this.#learn(shot.place, reply);
     const complaint = complaintAbout(shot, reply);
-    // Once the process is gone every request fails; the first few say with what it went.
-    if (complaint) this.#tell(index, { complaint, shot, protocol, reply });
+    // Once the process is gone every request fails.
+    if (complaint && (reply.error === undefined || this.target.isAlive())) this.#tell(index, { complaint, shot, protocol, reply });
   }
 
   #learn(place: string, { body }: Reply): void {

@@ -141,7 +141,7 @@ function checkRequest(node: SchemaNode | undefined, { kind, applied, live }: App
   if (errors.length === 0) return;
   const { name = live?.metadata.name ?? "", namespace = "" } = applied.metadata ?? {};
   const listed = errors.length === 1 ? errors[0] : ["errors:", ...errors.map((error) => `  ${error}`)].join("\n");
-  throw new ApiError(500, "", `failed to create typed patch object (${namespace}/${name}; ${version}, Kind=${kind.kind}): ${listed}`);
+  throw badRequest(`failed to create typed patch object (${namespace}/${name}; ${version}, Kind=${kind.kind}): ${listed}`);
 }
 
 function conflictError(conflicts: readonly Conflict[]): ApiError {

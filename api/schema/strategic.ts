@@ -1,6 +1,6 @@
 // Strategic merge patch: how kubectl changes built-in objects, merging lists by the keys the schema declares.
 // Follows k8s.io/apimachinery/pkg/util/strategicpatch; the result still has to be decoded and defaulted.
-import { ApiError, badRequest, internalError } from "../errors.ts";
+import { ApiError, badRequest } from "../errors.ts";
 import type { SchemaNode } from "./node.ts";
 
 type Plain = Record<string, unknown>;
@@ -91,7 +91,7 @@ function checkOrder(patch: readonly unknown[], order: readonly unknown[], mergeK
   let at = 0;
   const items = patch.filter((item) => !(isPlain(item) && PATCH in item));
   for (const wanted of order) if (at < items.length && keyOf(items[at], mergeKey) === keyOf(wanted, mergeKey)) at++;
-  if (at < items.length) throw internalError(new Error(`The order in patch list:\n${JSON.stringify(patch)}\n doesn't match ${ELEMENT_ORDER} list:\n${JSON.stringify(order)}\n`));
+  if (at < items.length) throw badRequest(`The order in patch list:\n${JSON.stringify(patch)}\n doesn't match ${ELEMENT_ORDER} list:\n${JSON.stringify(order)}\n`);
 }
 
 function mergeList(node: SchemaNode, original: readonly unknown[], patch: readonly unknown[]): unknown[] {
@@ -101,7 +101,7 @@ function mergeList(node: SchemaNode, original: readonly unknown[], patch: readon
     if ([...original, ...patch].some((item) => typeof item === "object")) throw new ApiError(422, "", "lists of lists are not supported");
     return sorted({ items: [...new Set([...original, ...patch])], wanted: patch, live: original, mergeKey: "" });
   }
-  if (node.mergeKey === "") throw internalError(new Error(`cannot merge lists without merge key for ${node.goType}`));
+  if (node.mergeKey === "") throw badRequest(`cannot merge lists without merge key for ${node.goType}`);
   const { kept, plain } = applySpecialItems(node.mergeKey, original as Plain[], patch as Plain[]);
   const merged = [...kept];
   for (const item of plain) {
@@ -124,7 +124,7 @@ function applySpecialItems(mergeKey: string, original: readonly Plain[], patch: 
     else if (item[PATCH] === "delete") {
       const key = keyOf(item, mergeKey);
       kept = kept.filter((existing) => existing[mergeKey] !== key);
-    } else if (item[PATCH] === "merge") throw internalError(new Error("merging lists cannot yet be specified in the patch"));
+    } else if (item[PATCH] === "merge") throw badRequest("merging lists cannot yet be specified in the patch");
     else throw unknownDirective(item);
   }
   return isReplaced ? { kept: plain, plain: [] } : { kept, plain };
@@ -158,7 +158,7 @@ function positions(items: readonly unknown[], mergeKey: string): Map<unknown, nu
 
 function keyOf(item: unknown, mergeKey: string): unknown {
   if (!isPlain(item)) return item;
-  if (!(mergeKey in item)) throw internalError(new Error(`map: ${JSON.stringify(item)} does not contain declared merge key: ${mergeKey}`));
+  if (!(mergeKey in item)) throw badRequest(`map: ${JSON.stringify(item)} does not contain declared merge key: ${mergeKey}`);
   return item[mergeKey];
 }
 
@@ -181,7 +181,7 @@ function directiveTarget(key: string, directive: string): string {
 }
 
 function unknownDirective(patch: Plain): ApiError {
-  return internalError(new Error(`unknown patch type: ${String(patch[PATCH])} in map: ${JSON.stringify(patch)}`));
+  return badRequest(`unknown patch type: ${String(patch[PATCH])} in map: ${JSON.stringify(patch)}`);
 }
 
 function strategies(node: SchemaNode | undefined): string {

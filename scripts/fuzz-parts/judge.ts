@@ -10,7 +10,7 @@ const UNREACHABLE = new Set([502, 503, 504]);
 
 /** What is wrong with a reply; undefined when nothing is. */
 export function complaintAbout(shot: Shot, reply: Reply): string | undefined {
-  if (reply.error !== undefined) return isMalformed(shot) ? undefined : `no reply: ${reply.error}`;
+  if (reply.error !== undefined) return isMalformed(shot) || isCutOff(shot, reply.error) ? undefined : `no reply: ${reply.error}`;
   const text = reply.contentType.includes("json") || reply.status >= 400 ? reply.body.toString() : "";
   if (reply.status >= 500 && !UNREACHABLE.has(reply.status) && !OTHERS_FAULT.test(text) && reply.status !== 501) return `${reply.status}`;
   if (reply.status >= 400 && ACCIDENT.test(text)) return `the message tells of an accident`;
@@ -23,8 +23,13 @@ function isMalformed({ path, method, headers }: Shot): boolean {
   return /[^\u0021-\u007e]/.test(path) || method === "FOO" || method === "OPTIONS" || Object.values(headers).some((value) => /[^\u0020-\u007e]/.test(value));
 }
 
-function isStream({ path }: Shot): boolean {
-  return /[?&](watch)=/.test(path) || path.includes("/watch/");
+/** Refused before it was read: the connection ends, as with upstream. */
+function isCutOff({ body }: Shot, error: string): boolean {
+  return (body?.length ?? 0) > 64 * 1024 && /ECONNRESET|EPIPE|hang up/.test(error);
+}
+
+function isStream({ path, method }: Shot): boolean {
+  return method === "GET" && /[?&](watch)=/.test(path) || path.includes("/watch/");
 }
 
 function complaintAboutJson(shot: Shot, status: number, text: string): string | undefined {
@@ -35,6 +40,7 @@ function complaintAboutJson(shot: Shot, status: number, text: string): string | 
     return "the body is not JSON";
   }
   if (status >= 400) return complaintAboutStatus(status, object);
+  if (object["kind"] === "APIResourceList") return undefined;
   if (!/^\/apis?\//.test(shot.path) || shot.path.includes("/proxy")) return undefined;
   if (typeof object["kind"] !== "string" || typeof object["apiVersion"] !== "string") return "neither kind nor apiVersion";
   if (object["kind"] === "Table") return complaintAboutTable(object);

@@ -40,7 +40,7 @@ const NAMES = Object.keys(PARAMETERS);
 
 /** The value of one parameter. */
 export function parameter(name: string, random: Random, seen: Seen): string {
-  return PARAMETERS[name]?.(random, seen) ?? random.pick(STRINGS);
+  return Object.hasOwn(PARAMETERS, name) ? (PARAMETERS[name]?.(random, seen) ?? "") : random.pick(STRINGS);
 }
 
 /** A query string with its question mark, or nothing; `wanted` are likely in it. */

@@ -33,6 +33,12 @@ export class Seen {
     return this.#objects.get(path);
   }
 
+  /** Where something of a kind was seen. */
+  place(random: Random, base: string, plural: string): string | undefined {
+    const places = [...this.#objects.keys()].filter((path) => path.startsWith(base) && path.includes(plural));
+    return places.length === 0 ? undefined : random.pick(places);
+  }
+
   version(random: Random): string {
     return random.pick(this.#versions);
   }

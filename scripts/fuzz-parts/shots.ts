@@ -109,7 +109,9 @@ function weighted({ verbs }: Resource): string[] {
   return list.length === 0 ? ["get"] : list;
 }
 
-function placesOf({ random }: Aim, resource: Resource): { collection: string; object: string } {
+function placesOf({ random, seen }: Aim, resource: Resource): { collection: string; object: string } {
+  const known = random.chance(0.7) ? seen.place(random, `${basePath(resource)}/`, `/${resource.plural}/`) : undefined;
+  if (known) return { collection: known.slice(0, known.lastIndexOf("/")), object: known };
   const namespace = random.chance(0.95) ? random.pick(NAMESPACES) : random.pick(ODD_NAMESPACES);
   const scope = resource.namespaced ? `/namespaces/${namespace}` : "";
   const collection = `${basePath(resource)}${scope}/${resource.plural}`;
@@ -134,7 +136,7 @@ function watchShot({ random, seen }: Aim, path: string, headers: Record<string, 
 function newObject({ random, surface }: Aim, resource: Resource, path: string): unknown {
   const maker = new Maker(random, surface.definitions);
   const least = LEAST[`${resource.group}/${resource.kind}`] as SeenObject | undefined;
-  const made = least && resource.subresource === "" && random.chance(0.75) ? times(random, least, (object) => maker.spoilt(object, resource.schema)) : maker.value(resource.schema);
+  const made = least && resource.subresource === "" && random.chance(0.9) ? times(random, least, (object) => maker.spoilt(object, resource.schema)) : maker.value(resource.schema);
   return tamed(random.chance(0.9) ? named(made, resource, path) : made);
 }
 
@@ -196,7 +198,7 @@ function named(object: unknown, { group, version, kind, namespaced }: Resource, 
 
 function times<T>(random: Random, object: T, change: (object: T) => unknown): unknown {
   let changed: unknown = object;
-  for (let count = random.below(4); count > 0; count--) changed = change(changed as T);
+  for (let count = Math.max(0, random.below(6) - 2); count > 0; count--) changed = change(changed as T);
   return changed;
 }
 

@@ -107,7 +107,7 @@ function addressOf(nodeName: string, status: Node["status"]): string {
     const found = addresses.find((address) => address.type === type);
     if (found) return found.address;
   }
-  throw new ApiError(500, "InternalError", `Internal error occurred: no preferred addresses found; known addresses: []; node ${nodeName}`);
+  throw new ApiError(503, "ServiceUnavailable", `no preferred addresses found; known addresses: []; node ${nodeName}`);
 }
 
 function only(query: URLSearchParams, names: readonly string[]): URLSearchParams {

@@ -1,10 +1,13 @@
 // Reads and parses request bodies, with the API server's limit and its words for what is wrong with them.
 import { badRequest, requestTooLarge } from "../../../api/errors.ts";
+import { countKeys, countKeysInText } from "../../../api/schema/duplicates.ts";
 import type { Request } from "./exchange.ts";
-import { parseYaml, YAMLParseError } from "./yaml.ts";
+import { readYamlApart } from "./yaml-reader.ts";
 
 /** The most a request body may hold, in bytes. */
 export const MAX_BODY_BYTES = 3 * 1024 * 1024;
+/** Upstream stops at 10,000; no object of any use comes near this. */
+const MAX_DEPTH = 1000;
 
 /** The whole body; throws 413 beyond the limit. */
 export function readBody(request: Request): Promise<Buffer> {
@@ -23,28 +26,71 @@ export function readBody(request: Request): Promise<Buffer> {
   });
 }
 
+/** A parsed body, and its JSON text, which shows what parsing hides. */
+export interface Parsed {
+  readonly raw: unknown;
+  /** What upstream says of keys that stand twice in one map of a YAML text. */
+  readonly repeated?: string | undefined;
+  /** For JSON only. */
+  readonly text?: string;
+}
+
 /** Parses a body; throws 400 naming what is wrong. */
-export function parseBody(body: Buffer, format: "json" | "yaml"): unknown {
-  return format === "json" ? parseJson(body) : parseYamlText(body.toString());
+export async function parseBody(body: Buffer, format: "json" | "yaml"): Promise<Parsed> {
+  return format === "json" ? { raw: parseJson(body), text: body.toString() } : parseYaml(body.toString());
 }
 
 /** Parses JSON; throws 400 in upstream's words. */
 export function parseJson(body: Buffer): unknown {
   try {
+    if (body.length > MAX_DEPTH * 2 && isTooDeep(body)) throw new Error("exceeded max depth");
     return JSON.parse(body.toString()) as unknown;
   } catch (error) {
     throw badRequest(`the object provided is unrecognized (must be of type JSON): couldn't get version/kind; json parse error: ${(error as Error).message}`);
   }
 }
 
-/** Parses one YAML document, JSON included; throws 400 in upstream's words. */
-export function parseYamlText(text: string): unknown {
+/** Parses one YAML document, which JSON without repeated keys is too; throws 400 in upstream's words. */
+export async function parseYaml(text: string): Promise<Parsed> {
+  const raw = plainJson(text);
+  if (raw !== undefined) return { raw };
+  const reading = await readYamlApart(text);
+  if ("error" in reading) throw badRequest(reading.error);
+  return { raw: parseJson(Buffer.from(reading.json)), repeated: reading.repeated };
+}
+
+function plainJson(text: string): unknown {
+  if (!text.startsWith("{")) return undefined;
+  const body = Buffer.from(text);
+  if (body.length > MAX_DEPTH * 2 && isTooDeep(body)) throw badRequest("error converting YAML to JSON: yaml: exceeded max depth");
   try {
-    return parseYaml(text);
-  } catch (error) {
-    const line = error instanceof YAMLParseError ? error.linePos?.[0].line : undefined;
-    throw badRequest(`error converting YAML to JSON: yaml: ${line === undefined ? "" : `line ${line}: `}${(error as Error).message.split("\n")[0]}`);
+    const raw = JSON.parse(text) as unknown;
+    return countKeysInText(text) === countKeys(raw) ? raw : undefined;
+  } catch {
+    // Flow style that is not JSON.
+    return undefined;
   }
+}
+
+const [QUOTE, BACKSLASH, OPEN_LIST, OPEN_MAP, CLOSE_LIST, CLOSE_MAP] = Buffer.from('"\\[{]}') as unknown as [number, number, number, number, number, number];
+
+/** Whether lists and maps stand in each other deeper than anything here could walk. */
+function isTooDeep(body: Buffer): boolean {
+  let depth = 0;
+  for (let at = 0; at < body.length; at++) {
+    const byte = body[at];
+    if (byte === QUOTE) at = endOfString(body, at);
+    else if (byte === OPEN_LIST || byte === OPEN_MAP) {
+      if (++depth > MAX_DEPTH) return true;
+    } else if (byte === CLOSE_LIST || byte === CLOSE_MAP) depth--;
+  }
+  return false;
+}
+
+function endOfString(body: Buffer, start: number): number {
+  let at = start + 1;
+  while (at < body.length && body[at] !== QUOTE) at += body[at] === BACKSLASH ? 2 : 1;
+  return at;
 }
 
 function tooLarge(): Error {

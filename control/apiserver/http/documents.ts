@@ -65,6 +65,7 @@ async function serveOwn(exchange: Exchange, own: OwnPaths | undefined, path: str
 
 function answer(exchange: Exchange, object: unknown): void {
   if (object === undefined) throw new ApiError(404, "NotFound", "the server could not find the requested resource", {});
+  if (exchange.request.method !== "GET") return replyText(exchange, 405, "405: Method Not Allowed");
   replyObject(exchange, 200, object, outputOf(exchange.request.headers["accept"]?.includes("yaml") ? exchange.request.headers["accept"] : undefined));
 }
 
@@ -72,7 +73,7 @@ function serveRoot(exchange: Exchange, discovery: Discovery, root: "api" | "apis
   const { request } = exchange;
   const wanted = mediaRanges(String(request.headers["accept"] ?? "")).find(({ type, parameters }) => type === "application/json" && (parameters["as"] === undefined || isAggregated(parameters)));
   const version = wanted?.parameters["v"];
-  if (!wanted || !isAggregated(wanted.parameters) || !version) return answer(exchange, root === "api" ? discovery.coreVersions() : discovery.groupList());
+  if (request.method !== "GET" || !wanted || !isAggregated(wanted.parameters) || !version) return answer(exchange, root === "api" ? discovery.coreVersions() : discovery.groupList());
   const { body, etag } = discovery.aggregated(root, version);
   replyDocument(exchange, { body, etag, contentType: `application/json;g=apidiscovery.k8s.io;v=${version};as=APIGroupDiscoveryList` });
 }

@@ -44,9 +44,18 @@ function withImplied(name: string, groups: readonly string[], account: RegExpExe
 function extrasOf(headers: Readonly<Record<string, string[]>>): Record<string, string[]> {
   const found: Record<string, string[]> = {};
   for (const [header, values] of Object.entries(headers)) {
-    if (header.startsWith(EXTRA_PREFIX)) found[decodeURIComponent(header.slice(EXTRA_PREFIX.length))] = values;
+    if (header.startsWith(EXTRA_PREFIX)) found[unescaped(header.slice(EXTRA_PREFIX.length))] = values;
   }
   return found;
+}
+
+/** Keys may be escaped as in a path; what is not so escaped means itself. */
+function unescaped(key: string): string {
+  try {
+    return decodeURIComponent(key);
+  } catch {
+    return key;
+  }
 }
 
 /** Headers with every value apart: groups are given by repeating one, and may contain commas. */

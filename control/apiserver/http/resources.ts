@@ -16,11 +16,10 @@ import { getScale, updateScale } from "../verbs/scale.ts";
 import { postSubresource } from "../verbs/subresources.ts";
 import { update } from "../verbs/update.ts";
 import { Entry } from "../cache/entry.ts";
-import { parseBody, parseJson, parseYamlText, readBody } from "./body.ts";
+import { parseBody, parseJson, parseYaml, readBody, type Parsed } from "./body.ts";
 import { replyObject, type Exchange } from "./exchange.ts";
 import { inputOf, mediaTypeOf, outputOf } from "./negotiate.ts";
 import { isTrue, type Query, type ResourceTarget } from "./target.ts";
-import { repeatedKeys } from "./yaml.ts";
 import { replyEntry, replyList, viewOf, type View } from "./views.ts";
 import { serveWatch } from "./watch.ts";
 
@@ -134,15 +133,14 @@ async function servePatch({ engine, exchange, call, request, view, sub }: Step):
   const type = patchTypeOf(mediaTypeOf(exchange.request.headers["content-type"]));
   if (call.query.get("force") !== null && type !== "apply") throw invalid({ group: "meta.k8s.io", kind: "PatchOptions" }, "", [field.forbidden("force", "may not be specified for non-apply patch")]);
   const raw = await readBody(exchange.request);
-  const body = type === "apply" ? parseYamlText(raw.toString()) : parseJson(raw);
+  const { raw: body, repeated }: Parsed = type === "apply" ? await parseYaml(raw.toString()) : { raw: parseJson(raw) };
   if (sub?.name === "scale") {
     const patched = await updateScale(engine, request, (current) => (type === "json" ? jsonPatch({ ...current }, body) : mergePatch({ ...current }, body)) as unknown as Scale);
     return replyObject(exchange, 200, patched, view.output);
   }
   const fieldManager = type === "apply" ? (call.query.get("fieldManager") ?? "") : request.fieldManager;
   const fieldValidation = fieldValidationOf(call.query);
-  const repeated = type === "apply" && fieldValidation !== "Ignore" ? repeatedKeys(raw.toString()) : undefined;
-  const { entry, created } = await patch(engine, { ...request, fieldManager }, { type, body, force: isTrue(call.query.get("force")), fieldValidation, repeated, mustMayCreate: () => call.authorize("create") });
+  const { entry, created } = await patch(engine, { ...request, fieldManager }, { type, body, force: isTrue(call.query.get("force")), fieldValidation, repeated: fieldValidation === "Ignore" ? undefined : repeated, mustMayCreate: () => call.authorize("create") });
   replyEntry(exchange, created ? 201 : 200, entry, view);
 }
 
@@ -199,11 +197,11 @@ function requireVerb({ kind, verb }: ResourceRequest, sub: SubresourceInfo | und
 /** The decoded body of a create or update. */
 async function bodyObject({ engine, exchange, call, request, sub }: Step): Promise<AnyObject> {
   const gvk = sub ? sub.gvk : request.kind;
-  const { raw, text, yaml } = await readObject(engine, exchange, gvk);
+  const { raw, text, repeated: found } = await readObject(engine, exchange, gvk);
   if (typeof raw !== "object" || raw === null || Array.isArray(raw)) throw badRequest("the object provided is unrecognized (must be of type JSON): couldn't get version/kind; json parse error: cannot unmarshal into a struct with apiVersion and kind fields");
   requireKind(raw, gvk, sub !== undefined);
   const mode = fieldValidationOf(call.query);
-  const repeated = yaml !== undefined && mode !== "Ignore" ? repeatedKeys(yaml) : undefined;
+  const repeated = mode === "Ignore" ? undefined : found;
   if (repeated !== undefined && mode === "Strict") throw badRequest(`${gvk.kind} in version ${JSON.stringify(gvk.version)} cannot be handled as a ${gvk.kind}: strict decoding error: ${repeated}`);
   if (repeated !== undefined) exchange.warnings.push(repeated);
   const { object, warnings } = engine.codec.decode(sub ? bodyKind(raw, gvk) : gvk, raw, mode, text);
@@ -214,13 +212,13 @@ async function bodyObject({ engine, exchange, call, request, sub }: Step): Promi
   return object;
 }
 
-/** The body as an object, and its JSON or YAML text, which shows what parsing hides. */
-async function readObject(engine: Engine, exchange: Exchange, expected: GroupVersionKind): Promise<{ raw: AnyObject; text?: string; yaml?: string }> {
+/** The body as an object, with what parsing hides. */
+async function readObject(engine: Engine, exchange: Exchange, expected: GroupVersionKind): Promise<Parsed & { raw: AnyObject }> {
   const format = inputOf(exchange.request.headers["content-type"]);
   const body = await readBody(exchange.request);
   if (format === "protobuf") return { raw: protobufObject(engine, body, expected) };
-  const raw = parseBody(body, format) as AnyObject;
-  return format === "json" ? { raw, text: body.toString() } : { raw, yaml: body.toString() };
+  const parsed = await parseBody(body, format);
+  return { ...parsed, raw: parsed.raw as AnyObject };
 }
 
 function protobufObject({ protobuf }: Engine, body: Buffer, expected: GroupVersionKind): AnyObject {
@@ -249,7 +247,7 @@ async function deleteOptions(engine: Engine, exchange: Exchange, query: Query): 
   const body = await readBody(request);
   if (body.length > 0) {
     const format = inputOf(request.headers["content-type"]);
-    const raw = (format === "protobuf" ? protobufObject(engine, body, DELETE_OPTIONS) : parseBody(body, format)) as AnyObject | null;
+    const raw = (format === "protobuf" ? protobufObject(engine, body, DELETE_OPTIONS) : (await parseBody(body, format)).raw) as AnyObject | null;
     if (raw?.kind && raw.kind !== "DeleteOptions") throw badRequest(`decoded object cannot be converted to DeleteOptions: ${raw.kind}`);
     // Every group version has DeleteOptions of its own; all are the same.
     return engine.codec.decode(DELETE_OPTIONS, { ...raw, kind: "DeleteOptions", apiVersion: "meta.k8s.io/v1" }, "Ignore").object as unknown as DeleteOptions;

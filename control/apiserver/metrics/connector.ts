@@ -2,11 +2,12 @@
 import { apiVersionOf, type KindInfo } from "../../../api/kinds.ts";
 import { methodNotSupported, notFound } from "../../../api/errors.ts";
 import { METRICS_GROUP, NODE_METRICS, POD_METRICS, type MetricsSource, type NodeMetrics, type PodMetrics } from "../../../api/metrics.ts";
-import { parseFieldSelector, parseLabelSelector } from "../../../api/selectors.ts";
+import type { FieldRequirement } from "../../../api/selectors.ts";
 import { replyObject, type Exchange } from "../http/exchange.ts";
 import type { Output } from "../http/negotiate.ts";
 import type { ConnectCall, Connector } from "../http/serve.ts";
 import type { ResourceTarget } from "../http/target.ts";
+import { parseSelectors } from "../verbs/selection.ts";
 
 const JSON_OUTPUT: Output = { format: "json", as: undefined, version: "v1", pretty: false };
 type Metrics = NodeMetrics | PodMetrics;
@@ -26,18 +27,18 @@ export function metricsConnector(source: MetricsSource, next: Connector): Connec
 async function serve(exchange: Exchange, { target, query }: ConnectCall, { kind, source }: { kind: KindInfo; source: MetricsSource }): Promise<void> {
   const { verb, namespace, name } = target;
   if (verb !== "get" && verb !== "list") throw methodNotSupported(kind, verb);
-  const asked = { matcher: parseLabelSelector(query.get("labelSelector") ?? ""), ...(namespace && { namespace }), ...(name && { name }) };
+  const { labels, fields } = parseSelectors({ labelSelector: query.get("labelSelector") ?? undefined, fieldSelector: query.get("fieldSelector") ?? undefined });
+  const asked = { matcher: labels, ...(namespace && { namespace }), ...(name && { name }) };
   const all: readonly Metrics[] = kind === NODE_METRICS ? await source.nodes(asked) : await source.pods(asked);
   const output = { ...JSON_OUTPUT, pretty: query.has("pretty") };
-  if (verb === "list") return replyObject(exchange, 200, { kind: `${kind.kind}List`, apiVersion: apiVersionOf(kind), metadata: {}, items: selected(all, query.get("fieldSelector")) }, output);
+  if (verb === "list") return replyObject(exchange, 200, { kind: `${kind.kind}List`, apiVersion: apiVersionOf(kind), metadata: {}, items: selected(all, fields) }, output);
   const [found] = all;
   if (!found) throw notFound(kind, name);
   replyObject(exchange, 200, found, output);
 }
 
 /** Names and namespaces are all that can be selected by. */
-function selected(all: readonly Metrics[], selector: string | null): readonly Metrics[] {
-  const wanted = parseFieldSelector(selector ?? "");
+function selected(all: readonly Metrics[], wanted: readonly FieldRequirement[]): readonly Metrics[] {
   const own = ({ metadata }: Metrics, field: string): string => (field === "metadata.name" ? metadata.name : field === "metadata.namespace" ? metadata.namespace : undefined) ?? "";
   return all.filter((metrics) => wanted.every(({ field, operator, value }) => (own(metrics, field) === value) === (operator === "=")));
 }

@@ -25,7 +25,7 @@ export function decodeContinue(token: string, listNamespace: string | undefined)
 
 function parsed(token: string): { v?: unknown; rv?: unknown; start?: unknown } {
   try {
-    return JSON.parse(Buffer.from(token, "base64url").toString()) as { v?: unknown };
+    return (JSON.parse(Buffer.from(token, "base64url").toString()) ?? {}) as { v?: unknown };
   } catch (error) {
     throw badRequest(`continue key is not valid: ${(error as Error).message}`);
   }

@@ -18,8 +18,7 @@ export interface SelectionRequest {
 
 /** Parses a selection; throws 400 in upstream's words. */
 export function parseSelection(engine: Engine, kind: KindInfo, request: SelectionRequest): Selection {
-  const labels = worded(() => parseLabelSelector(request.labelSelector ?? ""));
-  const requirements = request.fieldSelector ? worded(() => parseFieldSelector(request.fieldSelector as string)) : [];
+  const { labels, fields: requirements } = parseSelectors(request);
   const strategy = engine.strategies.for(kind);
   for (const { field } of requirements) requireKnownField(kind, strategy, field);
   const nameField = exact(requirements, "metadata.name");
@@ -29,6 +28,11 @@ export function parseSelection(engine: Engine, kind: KindInfo, request: Selectio
   // A second, contradicting requirement stays a requirement, so that nothing matches.
   const fields = requirements.filter((requirement) => !(requirement === nameField && name === requirement.value) && !(requirement === namespaceField && namespace === requirement.value));
   return { namespace: kind.namespaced ? namespace : undefined, name, labels, fields, reader: fieldReaderOf(engine, kind) };
+}
+
+/** Parses both selectors of a query; throws 400 in upstream's words. */
+export function parseSelectors({ labelSelector, fieldSelector }: SelectionRequest): { labels: ReturnType<typeof parseLabelSelector>; fields: FieldRequirement[] } {
+  return { labels: worded(() => parseLabelSelector(labelSelector ?? "")), fields: fieldSelector ? worded(() => parseFieldSelector(fieldSelector)) : [] };
 }
 
 function exact(requirements: readonly FieldRequirement[], field: string): FieldRequirement | undefined {
