@@ -29,7 +29,8 @@ function isCutOff({ body }: Shot, error: string): boolean {
 }
 
 function isStream({ path, method }: Shot): boolean {
-  return method === "GET" && /[?&](watch)=/.test(path) || path.includes("/watch/");
+  if (method !== "GET" || !path.startsWith("/api") || path.includes("metrics.k8s.io")) return false;
+  return /[?&]watch=(true|1|yes)/.test(path) || path.includes("/watch/");
 }
 
 function complaintAboutJson(shot: Shot, status: number, text: string): string | undefined {

@@ -116,8 +116,8 @@ function conditionErrors(conditions: readonly NamedExpression[], path: string): 
   return errors;
 }
 
-function expressionErrors(expression: string, path: string, wanted?: string): FieldError[] {
-  if (expression.trim() === "") return [field.required(path)];
+function expressionErrors(expression: string | undefined, path: string, wanted?: string): FieldError[] {
+  if (!expression?.trim()) return [field.required(path)];
   try {
     policyProgram(expression, wanted);
     return [];

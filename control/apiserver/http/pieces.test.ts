@@ -4,12 +4,13 @@ import { builtinKind } from "../../../api/registry.ts";
 import type { AnyObject, ConfigMap } from "../../../api/types.ts";
 import { call, startTestServer, type TestServer } from "../testing.ts";
 import { replyInPieces } from "./pieces.ts";
-import { parseYaml } from "./yaml.ts";
+import { readYaml } from "./yaml.ts";
 
 const CONFIG_MAP = builtinKind("", "v1", "ConfigMap");
 const COUNT = 600;
 const LONG = "/api/v1/namespaces/long/configmaps";
 const HEAVY = "/api/v1/namespaces/heavy/configmaps";
+const parseYaml = (text: string): unknown => JSON.parse((readYaml(text) as { json: string }).json);
 const accepting = (accept: string): { headers: Record<string, string> } => ({ headers: { accept } });
 
 let server: TestServer;

@@ -23,7 +23,7 @@ export async function create(engine: Engine, request: ResourceRequest, object: A
   requireNamespaceMatch(request, object);
   fillSystemFields(engine, kind, object);
   const { metadata } = object;
-  if (metadata.resourceVersion && metadata.resourceVersion !== "0") throw new ApiError(500, "", "resourceVersion should not be set on objects to be created");
+  if (metadata.resourceVersion && metadata.resourceVersion !== "0") throw badRequest("resourceVersion should not be set on objects to be created");
   const isGenerated = !metadata.name && !!metadata.generateName;
   for (let attempt = 1; ; attempt++) {
     const candidate = isGenerated ? { ...object, metadata: { ...metadata, name: generateName(metadata.generateName as string) } } : object;

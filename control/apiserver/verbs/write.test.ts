@@ -73,7 +73,7 @@ describe("create", () => {
     ["another namespace", aMap("x", {}, { namespace: "other" }), 400, "the namespace of the provided object does not match the namespace sent on the request"],
     ["another kind", { ...aMap("x"), kind: "Secret" }, 400, "cannot be handled as a ConfigMap"],
     ["another version", { ...aMap("x"), apiVersion: "v2" }, 400, "the API version in the data (v2) does not match the expected API version (v1)"],
-    ["a resourceVersion", aMap("x", {}, { resourceVersion: "5" }), 500, "resourceVersion should not be set on objects to be created"],
+    ["a resourceVersion", aMap("x", {}, { resourceVersion: "5" }), 400, "resourceVersion should not be set on objects to be created"],
     ["bad labels", aMap("x", {}, { labels: { "a b": "c" } }), 422, "metadata.labels: Invalid value"],
     ["wrong types", aMap("x", { a: 1 } as never), 400, "cannot be handled as a ConfigMap: json: cannot unmarshal number into Go struct field ConfigMap.data of type string"],
   ])("refuses %s in upstream's words", async (_what, body, status, message) => {
