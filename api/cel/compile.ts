@@ -1,5 +1,6 @@
 // Compiles CEL expressions and says what is wrong with them in the words of upstream's compiler.
 import { ParseError, type ASTNode, type Environment, type ParseResult } from "@marcbachmann/cel-js";
+import { widenHas } from "./has.ts";
 
 /** An expression that can be evaluated. */
 export interface Program {
@@ -27,7 +28,7 @@ export function compile(env: Environment, source: string, wanted?: string): Prog
 
 function parse(env: Environment, source: string): ParseResult {
   try {
-    return env.parse(source);
+    return env.parse(widenHas(source));
   } catch (error) {
     const syntax = error instanceof ParseError || /unexpected|expected/i.test((error as Error).message);
     throw new CompileError(`compilation failed: ERROR: <input>:1:1: ${syntax ? "Syntax error: " : ""}${worded(error as Error)}\n | ${source}`, { cause: error });

@@ -2,16 +2,13 @@
 // Functions: https://kubernetes.io/docs/reference/using-api/cel/
 import { isIP } from "node:net";
 import { Environment } from "@marcbachmann/cel-js";
-import { compareQuantities, parseQuantity, type Quantity } from "../quantity.ts";
 import { cidrContains, parseAddress, parseCidr } from "../../lib/cidr.ts";
 import { dnsLabelErrors, labelKeyErrors, labelValueErrors, subdomainErrors } from "../labels.ts";
+import { quantities, versions } from "./quantities.ts";
 import { equalCel } from "./values.ts";
 
 type Cel = unknown;
 
-class CelQuantity {
-  constructor(readonly value: Quantity) {}
-}
 class CelAddress {
   constructor(readonly text: string) {}
 }
@@ -33,7 +30,7 @@ export function newEnvironment(): Environment {
 }
 
 function library(env: Environment): Environment {
-  for (const add of [lists, strings, regexes, urls, quantities, addresses, sets, formats]) add(env);
+  for (const add of [lists, strings, regexes, urls, quantities, versions, addresses, sets, formats]) add(env);
   return env;
 }
 
@@ -111,24 +108,6 @@ function urls(env: Environment): void {
   read("getPort", (url) => url.port);
   read("getEscapedPath", (url) => url.pathname);
   read("getQuery", (url) => new Map([...new Set(url.searchParams.keys())].map((key) => [key, url.searchParams.getAll(key)])), "map<string, list<string>>");
-}
-
-function isQuantity(text: string): boolean {
-  try {
-    return parseQuantity(text) !== undefined;
-  } catch {
-    return false;
-  }
-}
-
-function quantities(env: Environment): void {
-  env.registerType("kubernetes.Quantity", { ctor: CelQuantity });
-  env.registerFunction("isQuantity(string): bool", isQuantity);
-  env.registerFunction("quantity(string): kubernetes.Quantity", (text: string) => new CelQuantity(parseQuantity(text)));
-  const compare = (a: CelQuantity, b: CelQuantity): number => compareQuantities(a.value, b.value);
-  env.registerFunction("kubernetes.Quantity.compareTo(kubernetes.Quantity): int", (a: CelQuantity, b: CelQuantity) => BigInt(Math.sign(compare(a, b))));
-  env.registerFunction("kubernetes.Quantity.isGreaterThan(kubernetes.Quantity): bool", (a: CelQuantity, b: CelQuantity) => compare(a, b) > 0);
-  env.registerFunction("kubernetes.Quantity.isLessThan(kubernetes.Quantity): bool", (a: CelQuantity, b: CelQuantity) => compare(a, b) < 0);
 }
 
 function addresses(env: Environment): void {
