@@ -77,6 +77,11 @@ export class Cluster {
     this.#dropIfEmpty(state);
   }
 
+  /** Makes answers remembered about any node invalid. */
+  touchNodes(): void {
+    for (const node of this.#nodes.values()) node.touch();
+  }
+
   /** Where a pod is, or is assumed to be. */
   placement(uid: string): PlacedPod | undefined {
     return this.#placed.get(uid);

@@ -1,6 +1,7 @@
 // What can be configured about scheduling: profiles with their plugins and weights, backoffs, how many nodes to look at.
 // Defaults are upstream's; reading a KubeSchedulerConfiguration file happens elsewhere.
 import type { Client } from "../../api/client/client.ts";
+import type { EventRecorder } from "../../api/client/recorder.ts";
 import type { NodeAffinity } from "../../api/types.ts";
 import type { Clock } from "../../lib/clock.ts";
 import type { EnabledPlugin, Plugin } from "./framework.ts";
@@ -10,6 +11,8 @@ import { interPodAffinity, type InterPodAffinityArgs } from "./plugins/interpoda
 import { nodeAffinity, nodeName, nodePorts, nodeUnschedulable, taintToleration } from "./plugins/node.ts";
 import { balancedAllocation, nodeResourcesFit, type FitArgs } from "./plugins/resources.ts";
 import { DEFAULT_PREEMPTION, type PreemptionArgs } from "./preemption.ts";
+import type { DeviceObjects } from "./dra/objects.ts";
+import { dynamicResources } from "./plugins/dynamicresources.ts";
 import { podTopologySpread, SYSTEM_DEFAULTS, type DefaultConstraint, type SpreadArgs } from "./plugins/spread.ts";
 import { volumeBinding } from "./plugins/volumebinding.ts";
 import { nodeVolumeLimits } from "./plugins/volumelimits.ts";
@@ -39,12 +42,16 @@ export interface SchedulerConfig {
 export interface PluginContext {
   readonly defaultSelector: SpreadArgs["defaultSelector"];
   readonly volumes: Volumes;
+  readonly devices: DeviceObjects;
   readonly client: Client;
+  readonly recorder: EventRecorder;
   readonly clock: Clock;
 }
 
-/** How long volumes may take to be bound; upstream's default. */
+/** How long volumes may take to be bound, and devices to be made ready; upstream's defaults. */
 const BIND_TIMEOUT_MS = 600_000;
+/** How long devices may be looked for on one node. Shorter than upstream's 10 s: an API server may share the process. */
+const DEVICE_SEARCH_MS = 1_000;
 
 /** What plugins can be told; upstream's defaults where left out. */
 export interface PluginArgs {
@@ -54,13 +61,15 @@ export interface PluginArgs {
   readonly spreadDefaults?: readonly DefaultConstraint[] | undefined;
   readonly addedAffinity?: NodeAffinity | undefined;
   readonly bindTimeoutMs?: number | undefined;
+  readonly deviceBindTimeoutMs?: number | undefined;
+  readonly deviceSearchMs?: number | undefined;
 }
 
 const filtering = (plugin: Plugin, weight = 0): EnabledPlugin => ({ plugin, weight, filters: true });
 
 /** Upstream's plugins in upstream's order, with its weights. */
 export function defaultPlugins(context: PluginContext, args: PluginArgs = {}): EnabledPlugin[] {
-  const { defaultSelector, volumes, client, clock } = context;
+  const { defaultSelector, volumes, devices, client, recorder, clock } = context;
   return [
     filtering(schedulingGates),
     filtering(nodeUnschedulable),
@@ -68,13 +77,17 @@ export function defaultPlugins(context: PluginContext, args: PluginArgs = {}): E
     filtering(taintToleration, 3),
     filtering(nodeAffinity(args.addedAffinity), 2),
     filtering(nodePorts),
-    filtering(nodeResourcesFit(args.nodeResourcesFit), 1),
+    filtering(nodeResourcesFit(args.nodeResourcesFit, (resource) => devices.classForResource(resource) !== undefined), 1),
     filtering(volumeRestrictions(volumes)),
     filtering(nodeVolumeLimits(volumes)),
     filtering(volumeBinding({ volumes, client, clock, bindTimeoutMs: args.bindTimeoutMs ?? BIND_TIMEOUT_MS })),
     filtering(volumeZone(volumes)),
     filtering(podTopologySpread({ defaults: args.spreadDefaults ?? SYSTEM_DEFAULTS, isSystemDefault: !args.spreadDefaults, defaultSelector }), 2),
     filtering(interPodAffinity(args.interPodAffinity), 2),
+    filtering(dynamicResources({
+      objects: devices, client, recorder, clock,
+      bindingTimeoutMs: args.deviceBindTimeoutMs ?? BIND_TIMEOUT_MS, filterTimeoutMs: args.deviceSearchMs ?? DEVICE_SEARCH_MS,
+    }), 2),
     filtering(balancedAllocation(args.balancedResources), 1),
     filtering(imageLocality, 1),
   ];

@@ -18,7 +18,7 @@ type Fields = Readonly<Record<string, unknown>>;
 const API_VERSION = "kubescheduler.config.k8s.io/v1";
 const PREEMPTION = "DefaultPreemption";
 /** Known to upstream, always on here, and without anything to configure. */
-const IMPLIED = new Set(["PrioritySort", "DefaultBinder", "DynamicResources", "GangScheduling", "NodeDeclaredFeatures"]);
+const IMPLIED = new Set(["PrioritySort", "DefaultBinder", "GangScheduling", "NodeDeclaredFeatures"]);
 const FILTER_POINTS = ["preFilter", "filter"] as const;
 const SCORE_POINTS = ["preScore", "score"] as const;
 const POINTS = new Set<string>(["multiPoint", "preEnqueue", "queueSort", ...FILTER_POINTS, "postFilter", ...SCORE_POINTS, "reserve", "permit", "preBind", "bind", "postBind"]);
@@ -162,6 +162,10 @@ const READERS: Readonly<Record<string, (args: Fields, path: string) => PluginArg
     allow(args, path, [...HEAD, "addedAffinity"]);
     return { addedAffinity: args["addedAffinity"] as NodeAffinity };
   },
+  DynamicResources: (args, path) => {
+    allow(args, path, [...HEAD, "filterTimeout", "bindingTimeout"]);
+    return { deviceSearchMs: durationOf(args["filterTimeout"], `${path}.filterTimeout`), deviceBindTimeoutMs: durationOf(args["bindingTimeout"], `${path}.bindingTimeout`) };
+  },
   VolumeBinding: (args, path) => {
     allow(args, path, [...HEAD, "bindTimeoutSeconds", "shape"]);
     return { bindTimeoutMs: (numberOf(args["bindTimeoutSeconds"], `${path}.bindTimeoutSeconds`, { min: 0 }) ?? 600) * 1000 };
@@ -219,6 +223,16 @@ function stringOf(value: unknown, path: string): string | undefined {
   if (typeof value !== "string" || value === "") throw new ConfigError(`${path}: must be a name`);
   return value;
 }
+
+/** A Go duration such as `1m30s`, in milliseconds. */
+function durationOf(value: unknown, path: string): number | undefined {
+  const text = stringOf(value, path);
+  if (text === undefined) return undefined;
+  if (!/^(\d+(\.\d+)?(ms|s|m|h))+$/.test(text)) throw new ConfigError(`${path}: must be a duration such as 10s, not ${text}`);
+  return [...text.matchAll(/(\d+(?:\.\d+)?)(ms|s|m|h)/g)].reduce((sum, [, amount, unit]) => sum + Number(amount) * (UNIT_MS[unit ?? ""] ?? 0), 0);
+}
+
+const UNIT_MS: Readonly<Record<string, number>> = { ms: 1, s: 1_000, m: 60_000, h: 3_600_000 };
 
 function numberOf(value: unknown, path: string, { min, max = Infinity }: { min: number; max?: number }): number | undefined {
   if (value === undefined || value === null) return undefined;

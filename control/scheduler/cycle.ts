@@ -16,6 +16,8 @@ export interface Diagnosis {
   readonly others: Status | undefined;
   /** Plugins that had a part in it. */
   readonly plugins: ReadonlySet<string>;
+  /** The filters that were prepared, for what they can do about it. */
+  readonly filters: readonly PreparedFilter[];
 }
 
 /** The node, and what else was taken for the pod; or why there is none. */
@@ -70,7 +72,7 @@ export class Cycle {
     if (nominated) return { node: nominated, reservations: reserve(nominated, prepared.filters) };
 
     const { feasible, failed } = this.#filter(pod, prepared);
-    if (feasible.length === 0) return { failed: diagnose(this.#cluster.nodes.length, failed, prepared.nodeNames) };
+    if (feasible.length === 0) return { failed: diagnose(this.#cluster.nodes.length, failed, prepared) };
     const node = feasible.length === 1 ? (feasible[0] as NodeState) : this.#best(pod, feasible);
     return { node, reservations: reserve(node, prepared.filters) };
   }
@@ -180,14 +182,14 @@ function narrow(known: Prepared["nodeNames"], names: ReadonlySet<string>, plugin
 }
 
 function rejection(nodeCount: number, status: Status): Diagnosis {
-  return { nodeCount, preFilter: status, byNode: new Map(), others: status, plugins: new Set([status.plugin]) };
+  return { nodeCount, preFilter: status, byNode: new Map(), others: status, plugins: new Set([status.plugin]), filters: [] };
 }
 
-function diagnose(nodeCount: number, byNode: ReadonlyMap<NodeState, Status>, nodeNames: Prepared["nodeNames"]): Diagnosis {
+function diagnose(nodeCount: number, byNode: ReadonlyMap<NodeState, Status>, { nodeNames, filters }: Prepared): Diagnosis {
   const plugins = new Set(nodeNames?.plugins);
   for (const status of byNode.values()) plugins.add(status.plugin);
   const others = nodeNames && unresolvable("", `node(s) didn't satisfy plugin(s) [${[...nodeNames.plugins].sort().join(" ")}]`);
-  return { nodeCount, preFilter: undefined, byNode, others, plugins };
+  return { nodeCount, preFilter: undefined, byNode, others, plugins, filters };
 }
 
 /** The best of them; one of the best when several are equally good. */

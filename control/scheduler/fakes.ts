@@ -2,7 +2,7 @@
 // Never part of the product.
 import type { Client } from "../../api/client/client.ts";
 import { keyOf, type Handler, type Informer, type InformerScope, type Informers } from "../../api/client/informer.ts";
-import { notFound } from "../../api/errors.ts";
+import { modifiedConflict, notFound } from "../../api/errors.ts";
 import type { KindInfo } from "../../api/kinds.ts";
 import { builtinKind } from "../../api/registry.ts";
 import type { AnyObject, KubeObject, Node, Pod, PodSpec, Stored } from "../../api/types.ts";
@@ -76,7 +76,16 @@ export class FakeApi implements Informers {
           ...(status && { status: { ...object.status, ...status, conditions: mergeConditions(object.status?.conditions, status.conditions) } }),
         });
       },
-      update: async (kind: KindInfo, object: KubeObject) => this.put(kind, object),
+      create: async (kind: KindInfo, object: KubeObject) => {
+        const name = object.metadata.name ?? `${object.metadata.generateName}${++this.#revision}`;
+        return this.put(kind, { ...object, metadata: { ...object.metadata, name } });
+      },
+      update: async (kind: KindInfo, object: KubeObject) => {
+        const { name, namespace, resourceVersion } = object.metadata;
+        const known = find(kind, { name: name ?? "", namespace });
+        if (known.metadata.resourceVersion !== resourceVersion) throw modifiedConflict(kind, name ?? "");
+        return this.put(kind, object);
+      },
       delete: async (kind: KindInfo, name: { name: string; namespace?: string }) => {
         find(kind, name);
         this.deleted.push(`${name.namespace}/${name.name}`);

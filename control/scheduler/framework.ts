@@ -1,5 +1,6 @@
 // What a scheduling plugin is, and the words decisions are made in: statuses, events, states.
 // Plugins are pure: they read the pod and the cluster, and answer; nothing here does I/O.
+import type { ResourceClaim, Stored } from "../../api/types.ts";
 import type { Cluster } from "./cluster.ts";
 import type { NodeState } from "./nodestate.ts";
 import type { PodInfo } from "./podinfo.ts";
@@ -15,6 +16,15 @@ export interface Status {
   readonly plugin: string;
 }
 
+/** A plugin cannot decide about a pod: not the cluster's fault, so the pod rests and is tried again. */
+export class PluginError extends Error {
+  override readonly name = "PluginError";
+
+  constructor(message: string, readonly plugin: string, options?: ErrorOptions) {
+    super(message, options);
+  }
+}
+
 /** A change in the cluster that may let a pod in that was turned away before. */
 export type ClusterEvent =
   | { readonly type: "NodeAdd"; readonly node: NodeState }
@@ -27,7 +37,11 @@ export type ClusterEvent =
   | { readonly type: "PodUpdate"; readonly pod: PodInfo; readonly old: PodInfo }
   | { readonly type: "NamespaceUpdate" }
   /** Objects a plugin reads that are neither pods nor nodes: volumes, claims, classes. */
-  | { readonly type: "ObjectChange"; readonly resource: string };
+  | { readonly type: "ObjectChange"; readonly resource: string }
+  /** A claim for devices came (`old` undefined), changed, or went (its status is empty then). */
+  | { readonly type: "ResourceClaimChange"; readonly claim: Stored<ResourceClaim>; readonly old?: Stored<ResourceClaim> }
+  /** There are other devices, or other classes of them. */
+  | { readonly type: "DeviceChange"; readonly resource: "deviceclasses" | "resourceslices" };
 
 /** What of a node a hint compares with. */
 export type NodeSummary = Pick<NodeState, "name" | "labels" | "isUnschedulable" | "hardTaints" | "allocatable" | "allowedPods">;
@@ -39,10 +53,20 @@ export interface PreparedFilter {
   change?(pod: PodInfo, node: NodeState, by: 1 | -1): void;
   /** Takes what the pod needs beyond the node itself; undefined when there is nothing to take. */
   reserve?(node: NodeState): Reservation | undefined;
+  /** What can be done when no node will do. */
+  lastResort?(): LastResort;
+}
+
+/** What a plugin does about a pod that fits nowhere, and says of it. */
+export interface LastResort {
+  readonly message: string;
+  act?(): Promise<void>;
 }
 
 /** Something taken for a pod that is about to be bound. */
 export interface Reservation {
+  /** Whose it is. */
+  readonly plugin: string;
   /** Gives it back when the pod is not bound after all. */
   undo(): void;
   /** What must be done before the pod is bound; throws when it cannot be. */

@@ -48,7 +48,7 @@ export function planPreemption(pod: PodInfo, diagnosis: Diagnosis, context: Pree
   const { candidates, statuses } = tryNodes(pod, diagnosis, context);
   const best = cheapest(candidates);
   if (best) return { node: best.node, victims: best.victims };
-  const message = fitErrorMessage({ nodeCount: diagnosis.nodeCount, preFilter: undefined, byNode: statuses, others: NOT_HELPFUL, plugins: new Set() });
+  const message = fitErrorMessage({ nodeCount: diagnosis.nodeCount, preFilter: undefined, byNode: statuses, others: NOT_HELPFUL, plugins: new Set(), filters: [] });
   return { message, clearsNomination: true };
 }
 

@@ -11,10 +11,11 @@ import { logger } from "../../lib/log.ts";
 import { bind, reportFailure, type Failure } from "./binder.ts";
 import { Cluster } from "./cluster.ts";
 import { defaultProfile, type PluginContext, type Profile, type SchedulerConfig } from "./config.ts";
-import { Cycle, type Diagnosis } from "./cycle.ts";
+import { Cycle, type Decision, type Diagnosis } from "./cycle.ts";
 import { makeRoom } from "./evict.ts";
+import { DeviceObjects } from "./dra/objects.ts";
 import { fitErrorMessage, NO_NODES, truncateNote } from "./message.ts";
-import type { Plugin, Reservation } from "./framework.ts";
+import type { LastResort, Plugin, Reservation } from "./framework.ts";
 import { SchedulerMetrics } from "./metrics.ts";
 import type { NodeState } from "./nodestate.ts";
 import { Nominator } from "./nominations.ts";
@@ -45,7 +46,7 @@ export interface Scheduler {
 /** Longest stretch of deciding before other work in this process gets its turn. */
 const SLICE_MS = 4;
 const MAX_BINDINGS = 512;
-/** What upstream's DynamicResources plugin adds when a pod has no claims to free. */
+/** What upstream's DynamicResources plugin says of a pod without claims. */
 const NO_CLAIMS = "no new claims to deallocate";
 const log = logger("scheduler");
 
@@ -82,7 +83,12 @@ class SchedulerCore {
     this.#budgets = informers.for<PodDisruptionBudget>(builtinKind("policy", "v1", "PodDisruptionBudget"));
     // Caches that are filled already speak up at once, before there is a queue: nothing waits in it then.
     const volumes = new Volumes(informers, (resource) => (this.#queue as SchedulingQueue | undefined)?.wake({ type: "ObjectChange", resource }));
-    this.#profiles = this.#makeProfiles({ defaultSelector: (pod) => owners.of(pod), volumes, client: this.options.client, clock });
+    const devices = new DeviceObjects(informers, (event) => {
+      // Which resources stand for devices is part of what is remembered about nodes.
+      if (event.type === "DeviceChange" && event.resource === "deviceclasses") this.#cluster.touchNodes();
+      (this.#queue as SchedulingQueue | undefined)?.wake(event);
+    });
+    this.#profiles = this.#makeProfiles({ defaultSelector: (pod) => owners.of(pod), volumes, devices, client: this.options.client, recorder: this.options.recorder, clock });
     this.#queue = new SchedulingQueue({
       clock, cluster: this.#cluster,
       pluginsOf: (info) => this.#profileOf(info.pod)?.all ?? [],
@@ -154,7 +160,8 @@ class SchedulerCore {
     if (!profile) return this.#queue.done(info.uid);
     if (this.#cluster.nodes.length === 0) return this.#reject(queued, { message: NO_NODES, plugins: new Set() });
     const begin = performance.now();
-    const decision = profile.cycle.decide(info);
+    const decision = this.#decide(queued, profile);
+    if (!decision) return;
     const seconds = (performance.now() - begin) / 1000;
     if ("failed" in decision) {
       this.#metrics.attempted(profile.profile.schedulerName, "unschedulable", seconds);
@@ -166,21 +173,51 @@ class SchedulerCore {
     void this.#bind(queued, decision.node, decision.reservations);
   }
 
-  /** Looks for room that could be made; either way the pod waits. */
-  #unschedulable(queued: QueuedPod, { profile, cycle }: ActiveProfile, diagnosis: Diagnosis): void {
+  /** A plugin that cannot decide, for whatever reason, holds up nobody but the pod; then there is no decision. */
+  #decide(queued: QueuedPod, { cycle }: ActiveProfile): Decision | undefined {
+    const { info } = queued;
+    try {
+      return cycle.decide(info);
+    } catch (err) {
+      log.warn({ error: (err as Error).message, pod: info.key }, "a pod could not be judged");
+      this.#metrics.attempted(info.pod.spec?.schedulerName ?? "default-scheduler", "error", 0);
+      this.#report(info, { reason: "SchedulerError", message: (err as Error).message });
+      this.#queue.retryLater(queued);
+      return undefined;
+    }
+  }
+
+  /** Looks for what could be done about it; either way the pod waits. */
+  #unschedulable(queued: QueuedPod, active: ActiveProfile, diagnosis: Diagnosis): void {
+    const resort = diagnosis.filters.map((filter) => filter.lastResort?.()).find((each) => each !== undefined);
+    this.#preempt(queued, active, { diagnosis, resort: resort?.message });
+    // Only now: what this frees must find the pod waiting.
+    if (resort?.act) void this.#resortTo(queued.info, resort);
+  }
+
+  #preempt(queued: QueuedPod, { profile, cycle }: ActiveProfile, { diagnosis, resort }: { diagnosis: Diagnosis; resort: string | undefined }): void {
     const { info } = queued;
     const { plugins } = diagnosis;
-    if (!profile.preemption) return this.#reject(queued, { message: fitErrorMessage(diagnosis), plugins });
+    if (!profile.preemption) return this.#reject(queued, { message: fitErrorMessage(diagnosis, resort), plugins });
     const plan = planPreemption(info, diagnosis, {
       cluster: this.#cluster, cycle, nominations: this.#nominator, args: profile.preemption, random: this.options.random ?? Math.random,
       budgets: this.#budgets.lister.list(),
     });
     if ("message" in plan) {
-      const message = fitErrorMessage(diagnosis, `${NO_CLAIMS}, preemption: ${plan.message}`);
+      const message = fitErrorMessage(diagnosis, `${resort ?? NO_CLAIMS}, preemption: ${plan.message}`);
       return this.#reject(queued, { message, plugins, ...(plan.clearsNomination && { nominatedNodeName: "" }) });
     }
     this.#reject(queued, { message: fitErrorMessage(diagnosis), plugins, nominatedNodeName: plan.node.name });
     void this.#makeRoom(info, plan.node, plan.victims);
+  }
+
+  /** What it frees brings the pod back by itself. */
+  async #resortTo(info: PodInfo, resort: LastResort): Promise<void> {
+    try {
+      await resort.act?.();
+    } catch (err) {
+      log.warn({ err, pod: info.key }, "nothing could be done about a pod that fits nowhere");
+    }
   }
 
   /** Until the victims are on their way, events must not bring the pod back: it would look for more victims. */
@@ -213,12 +250,14 @@ class SchedulerCore {
 
   async #bind(queued: QueuedPod, node: NodeState, reservations: readonly Reservation[]): Promise<void> {
     const { info } = queued;
-    try {
-      // Volumes may take minutes; such pods do not hold up the others.
-      for (const reservation of reservations) await reservation.beforeBinding();
-    } catch (err) {
-      for (const reservation of reservations) reservation.undo();
-      return this.#bindFailed(queued, node, { err, message: `running PreBind plugin "VolumeBinding": ${(err as Error).message}` });
+    for (const reservation of reservations) {
+      try {
+        // Volumes may take minutes; such pods do not hold up the others.
+        await reservation.beforeBinding();
+      } catch (err) {
+        for (const each of reservations) each.undo();
+        return this.#bindFailed(queued, node, { err, message: `running PreBind plugin ${JSON.stringify(reservation.plugin)}: ${(err as Error).message}` });
+      }
     }
     this.#bindings++;
     try {

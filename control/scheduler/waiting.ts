@@ -1,5 +1,5 @@
 // Pods no node took, by the plugins that turned them away, so that an event looks only at pods it may concern.
-// Pods a plugin keeps out of the queue altogether stand apart: only a change of their own brings them in.
+// Pods a plugin keeps out of the queue altogether wait for that plugin alone.
 import type { QueuedPod } from "./queue.ts";
 
 /** The waiting pods, oldest first. */
@@ -28,11 +28,7 @@ export class WaitingPods {
 
   add(queued: QueuedPod): void {
     const { uid } = queued.info;
-    if (queued.gate) {
-      this.#gated.set(uid, queued);
-      return;
-    }
-    this.#rejected.set(uid, queued);
+    (queued.gate ? this.#gated : this.#rejected).set(uid, queued);
     for (const plugin of pluginsOf(queued)) {
       const pods = this.#byPlugin.get(plugin);
       if (pods) pods.set(uid, queued);
@@ -41,10 +37,9 @@ export class WaitingPods {
   }
 
   remove(uid: string): QueuedPod | undefined {
-    const gated = this.#gated.get(uid);
-    if (gated) this.#gated.delete(uid);
-    const queued = this.#rejected.get(uid);
-    if (!queued) return gated;
+    const queued = this.get(uid);
+    if (!queued) return undefined;
+    this.#gated.delete(uid);
     this.#rejected.delete(uid);
     for (const plugin of pluginsOf(queued)) {
       const pods = this.#byPlugin.get(plugin);

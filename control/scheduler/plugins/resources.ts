@@ -19,16 +19,19 @@ export interface FitArgs {
 
 export const DEFAULT_FIT: FitArgs = { strategy: "LeastAllocated", resources: [{ name: "cpu", weight: 1 }, { name: "memory", weight: 1 }] };
 
+/** Whether a resource stands for devices: then a node that does not offer it itself may still have some. */
+type IsDevice = (resource: string) => boolean;
+
 /** Requests fit into what is left. */
-export function nodeResourcesFit(args: FitArgs = DEFAULT_FIT): Plugin {
+export function nodeResourcesFit(args: FitArgs = DEFAULT_FIT, isDevice: IsDevice = () => false): Plugin {
   const ignored = new Set(args.ignoredResources);
   const ignoredGroups = new Set(args.ignoredResourceGroups);
   const isIgnored = (name: string): boolean => ignored.has(name) || (name.includes("/") && ignoredGroups.has(name.slice(0, name.indexOf("/"))));
   return {
     name: FIT,
-    filterNode: (pod, node) => insufficient(pod, node, isIgnored),
+    filterNode: (pod, node) => insufficient(pod, node, { isIgnored, isDevice }),
     nodeScore: { applies: () => true, score: (pod, node) => allocationScore(pod, node, args) },
-    hint: { on: ["NodeAdd", "NodeUpdate", "AssignedPodDelete", "AssignedPodUpdate", "PodUpdate"], helps: fitHint },
+    hint: { on: ["NodeAdd", "NodeUpdate", "AssignedPodDelete", "AssignedPodUpdate", "PodUpdate", "DeviceChange"], helps: (event, pod) => fitHint(event, pod, isDevice) },
   };
 }
 
@@ -43,7 +46,7 @@ export function balancedAllocation(resources: readonly string[] = ["cpu", "memor
   };
 }
 
-function insufficient({ shape }: PodInfo, node: NodeState, isIgnored: (name: string) => boolean): Status | undefined {
+function insufficient({ shape }: PodInfo, node: NodeState, { isIgnored, isDevice }: { isIgnored(name: string): boolean; isDevice: IsDevice }): Status | undefined {
   const { requests } = shape;
   const { allocatable } = node;
   let reasons: string[] | undefined;
@@ -61,6 +64,7 @@ function insufficient({ shape }: PodInfo, node: NodeState, isIgnored: (name: str
   for (const [name, asked] of requests.scalar ?? []) {
     if (asked === 0 || isIgnored(name)) continue;
     const capacity = allocatable.scalar?.get(name) ?? 0;
+    if (capacity === 0 && isDevice(name)) continue;
     if (asked > capacity - (node.scalar.get(name) ?? 0)) lacking(`Insufficient ${name}`, asked, capacity);
   }
   if (!reasons) return undefined;
@@ -152,20 +156,21 @@ function used(node: NodeState, name: string): number {
 }
 
 /** Room appears with a node, with more allocatable, with a pod gone or shrunk. */
-function fitHint(event: ClusterEvent, pod: PodInfo): boolean {
+function fitHint(event: ClusterEvent, pod: PodInfo, isDevice: IsDevice): boolean {
   switch (event.type) {
-    case "NodeAdd": return couldFit(pod, event.node);
-    case "NodeUpdate": return couldFit(pod, event.node) && offersMore(event.node, event.old);
+    case "NodeAdd": return couldFit(pod, event.node, isDevice);
+    case "NodeUpdate": return couldFit(pod, event.node, isDevice) && offersMore(event.node, event.old);
     case "AssignedPodDelete": return true;
+    case "DeviceChange": return [...(pod.shape.requests.scalar ?? [])].some(([name]) => isDevice(name));
     case "AssignedPodUpdate": return event.pod.shape !== event.old.shape && (event.pod.shape.requests.milliCpu < event.old.shape.requests.milliCpu || event.pod.shape.requests.memory < event.old.shape.requests.memory);
     default: return isOwnUpdate(event, pod);
   }
 }
 
-function couldFit({ shape }: PodInfo, { allocatable }: NodeState): boolean {
+function couldFit({ shape }: PodInfo, { allocatable }: NodeState, isDevice: IsDevice): boolean {
   const { requests } = shape;
   if (requests.milliCpu > allocatable.milliCpu || requests.memory > allocatable.memory || requests.ephemeralStorage > allocatable.ephemeralStorage) return false;
-  for (const [name, asked] of requests.scalar ?? []) if (asked > (allocatable.scalar?.get(name) ?? 0)) return false;
+  for (const [name, asked] of requests.scalar ?? []) if (asked > (allocatable.scalar?.get(name) ?? 0) && !isDevice(name)) return false;
   return true;
 }
 

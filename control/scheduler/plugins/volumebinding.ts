@@ -165,6 +165,7 @@ function reserve(pod: PodInfo, nodeName: string, { bindings, provisions }: Plan,
   for (const volume of boundVolumes) volumes.assume(volume);
   for (const claim of selectedClaims) claims.assume(claim);
   return {
+    plugin: NAME,
     undo: () => {
       for (const volume of boundVolumes) volumes.forget(volume.metadata.name);
       for (const claim of selectedClaims) claims.forget(`${claim.metadata.namespace}/${claim.metadata.name}`);

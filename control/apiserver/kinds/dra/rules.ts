@@ -1,4 +1,6 @@
 // Rules the kinds of dynamic resources share: names, lists with a limit, selectors and parameters.
+import { CompileError } from "../../../../api/cel/compile.ts";
+import { compileDeviceExpression } from "../../../../api/cel/device.ts";
 import { field, type FieldError } from "../../../../api/errors.ts";
 import type { DeviceClass } from "../../../../api/types.ts";
 import { checkDriverName } from "../storage/rules.ts";
@@ -61,8 +63,18 @@ export function checkSelectors(errors: FieldError[], path: string, selectors: re
       if (!cel) errors.push(field.required(`${at}.cel`));
       else if (cel.expression.length > MAX_EXPRESSION) errors.push(field.tooLong(`${at}.cel.expression`, MAX_EXPRESSION));
       else if (cel.expression.trim() === "") errors.push(field.required(`${at}.cel.expression`));
+      else checkExpression(errors, `${at}.cel.expression`, cel.expression);
     },
   });
+}
+
+function checkExpression(errors: FieldError[], path: string, expression: string): void {
+  try {
+    compileDeviceExpression(expression);
+  } catch (error) {
+    if (!(error instanceof CompileError)) throw error;
+    errors.push(field.invalid(path, expression, error.message));
+  }
 }
 
 /** What a driver is told. */
