@@ -8,7 +8,8 @@ import { createInformers } from "../api/client/informers.ts";
 import { CgroupFs, detectCgroups } from "../agent/kubelet/cgroupfs.ts";
 import { identityPaths } from "../agent/kubelet/identity.ts";
 import { join, keepIdentity, type NodeIdentity } from "../agent/kubelet/join.ts";
-import { createKubelet } from "../agent/kubelet/kubelet.ts";
+import { readCredentialProviders } from "../agent/kubelet/credentialproviders.ts";
+import { createKubelet, type KubeletDeps } from "../agent/kubelet/kubelet.ts";
 import { runLocalPaths } from "../agent/volumes/localpath.ts";
 import { createNode } from "../agent/kubelet/node.ts";
 import { createRuntime } from "../agent/runtime/create.ts";
@@ -83,7 +84,7 @@ async function start(values: Values, signal: AbortSignal): Promise<() => Promise
   const kubelet = createKubelet({
     client, informers, runtime, clock, recorder: recorder("kubelet"), cgroups: agentCgroups(dataDir), nodeName, nodeIp, dataDir,
     podLogs: isOrdinary(dataDir) ? "/var/log/pods" : joinPath(dataDir, "logs"),
-    clusterDns: [cluster.dnsIp], clusterDomain: cluster.clusterDomain,
+    clusterDns: [cluster.dnsIp], clusterDomain: cluster.clusterDomain, credentialProviders: credentialProviders(values),
   });
   const proxy = createProxy({ informers, exec: hostExec, nodeName, nodeIp, clusterCidr: cluster.clusterCidr, clock, localClusterIps: [cluster.dnsIp], variant });
   const dns = createDns({ informers, clusterDomain: cluster.clusterDomain, dnsIp: cluster.dnsIp, exec: hostExec, clock });
@@ -137,9 +138,17 @@ function joinCluster(values: Values, node: { nodeName: string; nodeIp: string; s
 async function openRuntime(values: Values): Promise<Runtime> {
   const dataDir = values["data-dir"] as string;
   const choice = runtimeChoice(values);
-  const runtime = await createRuntime({ ...choice, dataDir, ...cniPaths(dataDir), exec: hostExec, clock, network: dockerNetwork({ ...cniPaths(dataDir), exec: hostExec }) });
+  const runtime = await createRuntime({ ...choice, dataDir, ...cniPaths(dataDir), ...(values["registries"] && { registryConfigDir: values["registries"] }), exec: hostExec, clock, network: dockerNetwork({ ...cniPaths(dataDir), exec: hostExec }) });
   rememberRuntime(dataDir, choice);
   return runtime;
+}
+
+function credentialProviders(values: Values): KubeletDeps["credentialProviders"] {
+  const file = values["image-credential-provider-config"];
+  const binDir = values["image-credential-provider-bin-dir"];
+  if (file === undefined && binDir === undefined) return undefined;
+  if (file === undefined || binDir === undefined) throw new UsageError("--image-credential-provider-config and --image-credential-provider-bin-dir go together; give both");
+  return { providers: readCredentialProviders(file, binDir), binDir };
 }
 
 /** Whether this is the machine's one real node, which uses the places every Kubernetes node uses. */

@@ -65,6 +65,7 @@ need_test_tools() {
   need_command socat socat
   need_command ps procps
   need_command etcd etcd-server
+  need_command docker-registry docker-registry
   need_debian_kubectl
 }
 

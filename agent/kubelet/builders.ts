@@ -11,7 +11,7 @@ import type { Runtime } from "../runtime/runtime.ts";
 import type { Mounter } from "../volumes/mount.ts";
 import type { Cgroups } from "./cgroups.ts";
 import { FakeApi, fakeInformers } from "./fakeapi.ts";
-import { createKubelet, type Kubelet } from "./kubelet.ts";
+import { createKubelet, type Kubelet, type KubeletDeps } from "./kubelet.ts";
 
 const POD = builtinKind("", "v1", "Pod");
 
@@ -44,6 +44,8 @@ export interface RigOptions {
   /** The real things, for tests on a host. */
   readonly real?: { readonly runtime: Runtime; readonly mounter: Mounter; readonly cgroups: Cgroups };
   readonly dataDir?: string;
+  /** Whatever else the kubelet is to be given. */
+  readonly deps?: Partial<KubeletDeps>;
 }
 
 /** A kubelet on a fake runtime and a fake API; `close` stops it and removes its directory. */
@@ -56,11 +58,13 @@ export class Rig {
   readonly #clock: Clock;
 
   readonly #real: RigOptions["real"];
+  readonly #deps: RigOptions["deps"];
 
   constructor(options: RigOptions = {}) {
     this.#clock = options.clock ?? systemClock;
     this.api = options.api ?? new FakeApi();
     this.#real = options.real;
+    this.#deps = options.deps;
     this.dir = options.dataDir ?? mkdtempSync(join(tmpdir(), "kubelet-rig-"));
     this.runtime = new FakeRuntime({ clock: this.#clock, writeLogs: true, ...options.runtime });
     this.kubelet = this.#create();
@@ -72,6 +76,7 @@ export class Rig {
       recorder: { event: (about, type, reason, message) => void this.events.push({ about, type, reason, message }) },
       cgroups: this.#real?.cgroups ?? noCgroups, mounter: this.#real?.mounter ?? noMounter, nodeName: "n1", nodeIp: "10.0.0.1",
       dataDir: join(this.dir, "data"), podLogs: join(this.dir, "logs", "pods"), clusterDns: ["10.96.0.10"], clusterDomain: "cluster.local",
+      ...this.#deps,
     });
   }
 

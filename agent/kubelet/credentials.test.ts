@@ -4,7 +4,7 @@ import { credentialsFor, repositoryOf } from "./credentials.ts";
 
 const secret = (auths: Record<string, unknown>): { metadata: object; data: Record<string, string> } => ({ metadata: {}, data: { ".dockerconfigjson": Buffer.from(JSON.stringify({ auths })).toString("base64") } });
 const user = (name: string): { username: string; password: string } => ({ username: name, password: "pw" });
-const namesFor = (image: string, auths: Record<string, unknown>): (string | undefined)[] => credentialsFor(image, [secret(auths)]).map(({ username }) => username);
+const namesFor = (image: string, auths: Record<string, unknown>): (string | undefined)[] => credentialsFor(image, [secret(auths)]).map(({ auth }) => auth.username);
 
 test("an image's repository is its full name without tag and digest", () => {
   expect(repositoryOf("nginx")).toBe("docker.io/library/nginx");
@@ -24,7 +24,7 @@ test("Docker Hub is known under its old name", () => {
 });
 
 test("the auth field is user and password, which may hold colons", () => {
-  expect(credentialsFor("r.io/x", [secret({ "r.io": { auth: Buffer.from("u:p:w").toString("base64") } })])).toEqual([{ username: "u", password: "p:w" }]);
+  expect(credentialsFor("r.io/x", [secret({ "r.io": { auth: Buffer.from("u:p:w").toString("base64") } })])).toMatchObject([{ auth: { username: "u", password: "p:w" } }]);
 });
 
 test("nonsense is passed over", () => {

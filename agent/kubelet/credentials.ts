@@ -11,6 +11,25 @@ interface DockerAuth {
   readonly registrytoken?: string;
 }
 
+/** The secret or service account a credential came from; whoever may use that one may use what it pulled. */
+export interface CredentialSource {
+  readonly kind: "secret" | "serviceAccount";
+  readonly uid: string;
+  readonly namespace: string;
+  readonly name: string;
+}
+
+/** A credential, what it is known by without telling it, and where it came from: undefined for the node's own. */
+export interface Credential {
+  readonly auth: RegistryAuth;
+  /** SHA-256 of user and password. */
+  readonly hash: string;
+  readonly source?: CredentialSource | undefined;
+}
+
+/** Credentials by registry pattern. */
+export type Entries = readonly (readonly [registry: string, auth: RegistryAuth])[];
+
 /** Host and path of an image reference, as credentials are filed under: `docker.io/library/nginx`. */
 export function repositoryOf(reference: string): string {
   const bare = reference.split("@")[0] as string;
@@ -23,18 +42,39 @@ export function repositoryOf(reference: string): string {
   return rest.length > 0 ? `docker.io/${name}` : `docker.io/library/${name}`;
 }
 
-/** Every credential that fits, best first. Secrets that hold none, or nonsense, are passed over. */
-export function credentialsFor(reference: string, sources: readonly (Secret | undefined)[], nodeConfig = ""): RegistryAuth[] {
-  const repository = repositoryOf(reference);
-  const entries = [...sources.flatMap((secret) => (secret ? entriesOf(secret) : [])), ...parseConfig(nodeConfig)];
-  return entries
-    .map(([registry, auth]) => ({ pattern: normalised(registry), auth }))
-    .filter(({ pattern }) => fits(pattern, repository))
-    .sort((a, b) => b.pattern.length - a.pattern.length)
-    .map(({ auth }) => auth);
+/** Every credential that fits: those of the pod's secrets best first, then the node's own. Secrets that hold none, or nonsense, are passed over. */
+export function credentialsFor(reference: string, sources: readonly (Secret | undefined)[], nodeConfig = ""): Credential[] {
+  const ofSecrets = sources.flatMap((secret) => (secret ? fitting(reference, entriesOf(secret), sourceOf(secret)) : []));
+  return [...ofSecrets.sort((a, b) => b.pattern.length - a.pattern.length), ...fitting(reference, parseConfig(nodeConfig))].map(({ credential }) => credential);
 }
 
-function entriesOf(secret: Secret): [string, RegistryAuth][] {
+/** Those of the entries that fit an image, best first. */
+export function matching(reference: string, entries: Entries, source?: CredentialSource): Credential[] {
+  return fitting(reference, entries, source).map(({ credential }) => credential);
+}
+
+/** Whether an image is among those a pattern names. */
+export function matchesImage(pattern: string, reference: string): boolean {
+  return fits(normalised(pattern), repositoryOf(reference));
+}
+
+function fitting(reference: string, entries: Entries, source?: CredentialSource): { pattern: string; credential: Credential }[] {
+  const repository = repositoryOf(reference);
+  return entries
+    .map(([registry, auth]) => ({ pattern: normalised(registry), credential: { auth, hash: hashOf(auth), source } }))
+    .filter(({ pattern }) => fits(pattern, repository))
+    .sort((a, b) => b.pattern.length - a.pattern.length);
+}
+
+function hashOf({ username = "", password = "", identityToken = "", registryToken = "" }: RegistryAuth): string {
+  return new Bun.CryptoHasher("sha256").update(JSON.stringify([username, password, identityToken, registryToken])).digest("hex");
+}
+
+function sourceOf({ metadata }: Secret): CredentialSource {
+  return { kind: "secret", uid: metadata.uid ?? "", namespace: metadata.namespace ?? "", name: metadata.name ?? "" };
+}
+
+function entriesOf(secret: Secret): Entries {
   const config = secret.data?.[".dockerconfigjson"];
   if (config) return parseConfig(Buffer.from(config, "base64").toString("utf8"));
   const legacy = secret.data?.[".dockercfg"];

@@ -16,6 +16,8 @@ export interface ImageGcOptions {
   readonly disk: (path: string) => Promise<DiskFacts>;
   /** Called when more had to be freed than could be. */
   readonly onFailure: (message: string) => void;
+  /** Forget images that are gone. */
+  readonly records?: { prune(imageIds: ReadonlySet<string>): Promise<void> };
   readonly highPercent?: number;
   readonly lowPercent?: number;
 }
@@ -38,6 +40,7 @@ export class ImageGc {
     const { images, disk, highPercent = 85, lowPercent = 80 } = this.options;
     const all = await images.list();
     this.#note(all);
+    await this.options.records?.prune(new Set(all.map(({ id }) => id)));
     const { path } = await images.usage();
     const { capacityBytes, availableBytes } = await disk(path);
     if (capacityBytes === 0) return 0;

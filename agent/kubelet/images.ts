@@ -2,8 +2,10 @@
 // Which credentials to use is `credentials.ts`; pulling itself is the runtime's.
 import type { ObjectReference, Pod } from "../../api/types.ts";
 import type { Clock } from "../../lib/clock.ts";
-import { RuntimeError, type ImageRecord, type ImageService, type RegistryAuth } from "../runtime/runtime.ts";
+import { RuntimeError, type ImageRecord, type ImageService } from "../runtime/runtime.ts";
 import { INITIAL_MS, MAX_MS } from "./backoff.ts";
+import type { Credential } from "./credentials.ts";
+import type { PullRecords } from "./pullrecords.ts";
 import type { EventSink } from "./recorder.ts";
 
 /** The image cannot be had now; `reason` is the waiting reason, and the next try makes sense at `retryAt`. */
@@ -20,7 +22,7 @@ export interface ImageRequest {
   readonly about: ObjectReference;
   readonly reference: string;
   readonly policy: string;
-  readonly credentials: () => Promise<readonly RegistryAuth[]>;
+  readonly credentials: () => Promise<readonly Credential[]>;
   readonly signal: AbortSignal;
 }
 
@@ -33,12 +35,20 @@ interface PullFailure {
 
 const NEVER_PRESENT_RETRY_MS = 60_000;
 
+export interface ImagesDeps {
+  readonly images: ImageService;
+  readonly clock: Clock;
+  readonly recorder: EventSink;
+  readonly records: PullRecords;
+  readonly maxParallelPulls: number;
+}
+
 export class Images {
   readonly #failures = new Map<string, PullFailure>();
   readonly #queue: (() => void)[] = [];
   #pulling = 0;
 
-  constructor(readonly deps: { readonly images: ImageService; readonly clock: Clock; readonly recorder: EventSink; readonly maxParallelPulls: number }) {}
+  constructor(readonly deps: ImagesDeps) {}
 
   /** The image, pulled where its policy asks for it; rejects with ImageError. */
   async ensure(request: ImageRequest): Promise<ImageRecord> {
@@ -50,19 +60,28 @@ export class Images {
       recorder.event(about, "Warning", "InspectFailed", message);
       throw new ImageError("InvalidImageName", message, clock.now() + NEVER_PRESENT_RETRY_MS);
     }
+    // Asked for at most once, and only where somebody wants to know.
+    let asked: Promise<readonly Credential[]> | undefined;
+    const once = { ...request, credentials: () => (asked ??= request.credentials()) };
     if (policy !== "Always") {
-      const present = await this.deps.images.status(tagged);
-      if (present) {
-        recorder.event(about, "Normal", "Pulled", `Container image "${reference}" already present on machine and can be accessed by the pod`);
-        return present;
-      }
+      const present = await this.#present(once, tagged);
+      if (present) return present;
       if (policy === "Never") {
         const message = `Container image "${reference}" is not present with pull policy of Never`;
         recorder.event(about, "Warning", "ErrImageNeverPull", message);
         throw new ImageError("ErrImageNeverPull", message, clock.now() + INITIAL_MS);
       }
     }
-    return this.#pull(request, tagged);
+    return this.#pull(once, tagged);
+  }
+
+  /** The image where it is there and the pod may use it as it is. One it may not use is, to the pod, not there. */
+  async #present({ reference, about, credentials }: ImageRequest, tagged: string): Promise<ImageRecord | undefined> {
+    const { images, recorder, records } = this.deps;
+    const present = await images.status(tagged);
+    if (!present || (await records.mustPull(tagged, present.id, credentials))) return undefined;
+    recorder.event(about, "Normal", "Pulled", `Container image "${reference}" already present on machine and can be accessed by the pod`);
+    return present;
   }
 
   /** Drops back-offs nobody will ask for any more. */
@@ -83,20 +102,23 @@ export class Images {
     recorder.event(about, "Normal", "Pulling", `Pulling image "${reference}"`);
     const askedAt = clock.now();
     let startedAt = askedAt;
+    await this.deps.records.begin(tagged);
     try {
-      await this.#limited(async () => {
+      const used = await this.#limited(() => {
         startedAt = clock.now();
-        await this.#tryCredentials(request, tagged);
+        return this.#tryCredentials(request, tagged);
       });
+      this.#failures.delete(key);
+      const image = await this.deps.images.status(tagged);
+      if (!image) throw new RuntimeError("ErrImagePull", `image "${reference}" was pulled and is not there`);
+      await this.deps.records.succeeded(tagged, image.id, used);
+      const now = clock.now();
+      recorder.event(about, "Normal", "Pulled", `Successfully pulled image "${reference}" in ${duration(now - startedAt)} (${duration(now - askedAt)} including waiting). Image size: ${image.sizeBytes} bytes.`);
+      return image;
     } catch (error) {
+      await this.deps.records.failed(tagged);
       throw this.#failed(request, key, error);
     }
-    this.#failures.delete(key);
-    const image = await this.deps.images.status(tagged);
-    if (!image) throw this.#failed(request, key, new RuntimeError("ErrImagePull", `image "${reference}" was pulled and is not there`));
-    const now = clock.now();
-    recorder.event(about, "Normal", "Pulled", `Successfully pulled image "${reference}" in ${duration(now - startedAt)} (${duration(now - askedAt)} including waiting). Image size: ${image.sizeBytes} bytes.`);
-    return image;
   }
 
   #failed(request: ImageRequest, key: string, error: unknown): ImageError {
@@ -116,20 +138,22 @@ export class Images {
     return new ImageError(reason, message, now + delayMs / 2, { cause: error });
   }
 
-  /** Secrets first, in order, and then without any: the first that works wins, the last error is told. */
-  async #tryCredentials({ credentials, signal }: ImageRequest, tagged: string): Promise<void> {
-    const all: (RegistryAuth | undefined)[] = [...(await credentials())];
+  /** The first credential that works, and undefined where there is none to try. All that did not are told. */
+  async #tryCredentials({ credentials, signal }: ImageRequest, tagged: string): Promise<Credential | undefined> {
+    const all: (Credential | undefined)[] = [...(await credentials())];
     if (all.length === 0) all.push(undefined);
-    let last: unknown;
-    for (const auth of all) {
+    const errors: Error[] = [];
+    for (const credential of all) {
       try {
-        await this.deps.images.pull(tagged, auth, signal);
-        return;
+        await this.deps.images.pull(tagged, credential?.auth, signal);
+        return credential;
       } catch (error) {
-        last = error;
+        errors.push(error as Error);
       }
     }
-    throw last;
+    const messages = [...new Set(errors.map(({ message }) => message))];
+    if (messages.length === 1) throw errors[0];
+    throw new RuntimeError("ErrImagePull", `[${messages.join(", ")}]`, { cause: errors[0] });
   }
 
   async #limited<T>(work: () => Promise<T>): Promise<T> {

@@ -16,6 +16,7 @@ import type { Mounter } from "../volumes/mount.ts";
 import { Tokens } from "../volumes/tokens.ts";
 import { refusal, type Refusal } from "./admission.ts";
 import type { Cgroups } from "./cgroups.ts";
+import type { CredentialProvider } from "./credentialproviders.ts";
 import { Eviction } from "./eviction.ts";
 import { keepHouse, refreshVolumes } from "./housekeeping.ts";
 import { ImageGc } from "./imagegc.ts";
@@ -27,6 +28,7 @@ import { nodeServices } from "./nodeservices.ts";
 import { ObjectStore } from "./objects.ts";
 import { Pods } from "./pods.ts";
 import { Prober } from "./probes.ts";
+import { DEFAULT_VERIFICATION, PullRecords, type VerificationPolicy } from "./pullrecords.ts";
 import type { EventSink } from "./recorder.ts";
 import type { Machine } from "./resources.ts";
 import { RuntimeClasses } from "./runtimeclass.ts";
@@ -60,6 +62,9 @@ export interface KubeletDeps {
   readonly exec?: Exec;
   readonly machine?: Machine;
   readonly maxParallelPulls?: number;
+  /** Programs that know registry credentials, and where they are. */
+  readonly credentialProviders?: { readonly providers: readonly CredentialProvider[]; readonly binDir: string } | undefined;
+  readonly verification?: VerificationPolicy;
   readonly resolvConf?: string;
   /** Manifests of static pods; `<dataDir>/manifests` when left out. */
   readonly manifestDir?: string;
@@ -114,11 +119,12 @@ class NodeKubelet implements Kubelet {
     this.#classes = new RuntimeClasses(runtime, informers.for<RuntimeClass>(RUNTIME_CLASS));
     this.#mirrors = new Mirrors({ client, clock, nodeName, node: ownNode, onChange: (uid) => this.pods.poke(uid) }, signal);
     this.prober = new Prober({ streaming: runtime.streaming, clock, recorder, nodeIp: deps.nodeIp, onChange: (uid) => this.pods.poke(uid) });
-    this.node = nodeServices(deps, { prober: this.prober, classes: this.#classes, objects: this.#objects, tokens: this.#tokens, signal, mirrorOf: (pod) => this.#mirrors.of(pod), services: () => services.lister.list(), node: ownNode });
+    const records = new PullRecords({ directory: deps.dataDir, clock, verification: deps.verification ?? DEFAULT_VERIFICATION });
+    this.node = nodeServices(deps, { records, prober: this.prober, classes: this.#classes, objects: this.#objects, tokens: this.#tokens, signal, mirrorOf: (pod) => this.#mirrors.of(pod), services: () => services.lister.list(), node: ownNode });
     this.pods = new Pods(this.node, { onUpdate: (pod) => this.#objects.use(pod), onGone: (uid) => this.#forget(uid), refuse: (pod, others) => this.#refuse(pod, others, ownNode()) }, signal);
     this.nodePods = { list: () => this.pods.list(), get: (namespace, name) => this.pods.named(namespace, name) };
     this.#staticPods = new StaticPods({ directory: deps.manifestDir ?? join(deps.dataDir, "manifests"), nodeName, clock, onPut: (pod) => this.#putStatic(pod), onRemove: (uid) => this.#removeStatic(uid) });
-    this.#imageGc = new ImageGc({ images: runtime.images, clock, disk: readDisk, inUse: () => imagesInUse(this.node, this.pods), onFailure: (message) => recorder.event({ kind: "Node", name: nodeName, uid: nodeName }, "Warning", "ImageGCFailed", message) });
+    this.#imageGc = new ImageGc({ images: runtime.images, clock, disk: readDisk, inUse: () => imagesInUse(this.node, this.pods), records, onFailure: (message) => recorder.event({ kind: "Node", name: nodeName, uid: nodeName }, "Warning", "ImageGCFailed", message) });
     this.stats = new Stats(this.node, this.pods, clock);
     this.#eviction = new Eviction({ node: this.node, pods: this.pods, stats: this.stats, clock, exec: deps.exec ?? hostExec, freeImages: (bytes) => this.#imageGc.free(bytes), onChange: () => deps.onPressure?.() });
     this.#objects.onChange((uids) => this.#onObjectsChanged(uids));

@@ -2,7 +2,8 @@
 import { readFileSync } from "node:fs";
 import { totalmem } from "node:os";
 import { join } from "node:path";
-import type { Node, Pod, Secret, Service } from "../../api/types.ts";
+import { builtinKind } from "../../api/registry.ts";
+import type { Node, Pod, Secret, Service, ServiceAccount } from "../../api/types.ts";
 import { hostExec } from "../../lib/exec.ts";
 import { resolveClaim } from "../volumes/claims.ts";
 import { emptyDir } from "../volumes/emptydir.ts";
@@ -16,6 +17,7 @@ import type { PayloadSources } from "../volumes/payload.ts";
 import type { Tokens } from "../volumes/tokens.ts";
 import { createVolumes } from "../volumes/volumes.ts";
 import { Allocations } from "./allocation.ts";
+import { CredentialPlugins } from "./credentialplugins.ts";
 import { credentialsFor } from "./credentials.ts";
 import { parseResolvConf } from "./dns.ts";
 import { fieldValue, resourceValue, type NodeFacts } from "./fields.ts";
@@ -25,17 +27,21 @@ import { withLastWords } from "./lastwords.ts";
 import type { ObjectStore } from "./objects.ts";
 import { Paths } from "./paths.ts";
 import type { Prober } from "./probes.ts";
+import type { PullRecords } from "./pullrecords.ts";
 import { RuntimeCache } from "./runtimecache.ts";
 import type { RuntimeClasses } from "./runtimeclass.ts";
 import type { NodeServices } from "./services.ts";
 import { isStatic } from "./staticpods.ts";
 import { StatusWriter } from "./statuswriter.ts";
 
+const SERVICE_ACCOUNT = builtinKind("", "v1", "ServiceAccount");
+
 /** The parts that live as long as the kubelet. */
 export interface Sources {
   readonly objects: ObjectStore;
   readonly tokens: Tokens;
   readonly prober: Prober;
+  readonly records: PullRecords;
   readonly classes: RuntimeClasses;
   readonly mirrorOf: (pod: Pod) => Pod | undefined;
   readonly signal: AbortSignal;
@@ -59,11 +65,16 @@ export function nodeServices(deps: KubeletDeps, sources: Sources): NodeServices 
     fieldValue: (pod, path) => fieldValue(pod, path, factsOf(pod)),
     resourceValue: (pod, container, ref) => resourceValue(pod, container, ref, factsOf(pod)),
   };
+  const plugins = new CredentialPlugins({
+    providers: deps.credentialProviders?.providers ?? [], binDir: deps.credentialProviders?.binDir ?? "", exec: deps.exec ?? hostExec, clock,
+    serviceAccount: (namespace, name) => deps.client.get<ServiceAccount>(SERVICE_ACCOUNT, { namespace, name }),
+    token: (pod, options) => sources.tokens.get(pod, options),
+  });
   return {
     nodeName, nodeIp, clusterDns, clusterDomain, clock, runtime, recorder, cgroups, paths, machine,
     cache,
     allocations: new Allocations(paths, allocatable),
-    images: new Images({ images: runtime.images, clock, recorder, maxParallelPulls: deps.maxParallelPulls ?? 5 }),
+    images: new Images({ images: runtime.images, clock, recorder, records: sources.records, maxParallelPulls: deps.maxParallelPulls ?? 5 }),
     writer: new StatusWriter(deps.client, clock, sources.signal),
     probes: sources.prober,
     volumes: createVolumes({
@@ -74,7 +85,10 @@ export function nodeServices(deps: KubeletDeps, sources: Sources): NodeServices 
     services: sources.services,
     allocatable,
     hostDns: () => parseResolvConf(readText(deps.resolvConf ?? "/etc/resolv.conf")),
-    credentials: async (pod, image) => credentialsFor(image, await pullSecrets(sources.objects, pod), readText(join(deps.dataDir, "config.json"))),
+    credentials: async (pod, image) => {
+      const [secrets, provided] = await Promise.all([pullSecrets(sources.objects, pod), plugins.credentials(pod, image)]);
+      return [...credentialsFor(image, secrets, readText(join(deps.dataDir, "config.json"))), ...provided];
+    },
     runtimeHandler: (pod) => sources.classes.handlerOf(pod),
     supportsRecursiveReadOnly: (pod) => sources.classes.featuresOf(pod)?.recursiveReadOnlyMounts ?? false,
     supportsUserNamespaces: (pod) => sources.classes.featuresOf(pod)?.userNamespaces ?? false,

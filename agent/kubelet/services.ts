@@ -1,11 +1,12 @@
 // What the steps of a pod's life share: the node's parts and facts, made once by `kubelet.ts`.
 import type { Pod, Service } from "../../api/types.ts";
 import type { Clock } from "../../lib/clock.ts";
-import type { ContainerRecord, RegistryAuth, Runtime } from "../runtime/runtime.ts";
+import type { ContainerRecord, Runtime } from "../runtime/runtime.ts";
 import type { Volumes } from "../volumes/volume.ts";
 import type { Allocations } from "./allocation.ts";
 import type { Cgroups } from "./cgroups.ts";
 import type { Health } from "./containerstatus.ts";
+import type { Credential } from "./credentials.ts";
 import type { DnsConfig } from "./dns.ts";
 import type { ObjectSource } from "./env.ts";
 import type { Images } from "./images.ts";
@@ -51,7 +52,7 @@ export interface NodeServices {
   /** The node's allocatable resources, for downward API defaults. */
   allocatable(): Readonly<Record<string, string>>;
   hostDns(): DnsConfig;
-  credentials(pod: Pod, image: string): Promise<readonly RegistryAuth[]>;
+  credentials(pod: Pod, image: string): Promise<readonly Credential[]>;
   runtimeHandler(pod: Pod): string;
   supportsRecursiveReadOnly(pod: Pod): boolean;
   supportsUserNamespaces(pod: Pod): boolean;

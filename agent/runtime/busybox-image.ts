@@ -1,14 +1,19 @@
 // A busybox image from this machine's static busybox, for tests against real runtimes.
 // Product images come from registries or archives.
 import { readFileSync } from "node:fs";
-import { buildImage } from "./image-tar.ts";
+import { buildImage, type ImageSource } from "./image-tar.ts";
 import { hostArchitecture } from "./pause/image.ts";
 
 const APPLETS = ["sh", "cat", "echo", "sleep", "ls", "id", "env", "nc", "true", "false", "mkdir", "touch", "hostname", "ps", "stty", "head", "wc", "dd", "seq", "kill", "grep", "cut", "date", "httpd", "wget", "ip", "mount", "stat", "test", "printf", "yes", "tr", "tail", "sync", "tar", "awk", "sed", "nslookup", "ping", "chmod", "rm", "cp", "ln", "df", "du", "find", "sort", "uname", "whoami", "md5sum", "sha256sum", "xargs", "timeout", "telnet"];
 
 /** The image as an archive; needs `/bin/busybox` to be static, as in Debian's busybox-static. */
 export function busyboxImage(name: string): Uint8Array {
-  return buildImage({
+  return buildImage(busyboxSource(name));
+}
+
+/** What the image is made of. */
+export function busyboxSource(name: string): ImageSource {
+  return {
     name,
     architecture: hostArchitecture,
     files: [
@@ -19,5 +24,5 @@ export function busyboxImage(name: string): Uint8Array {
       { path: "tmp", mode: 0o1777 },
     ],
     cmd: ["/bin/sh", "-c", "sleep 1000000"],
-  });
+  };
 }

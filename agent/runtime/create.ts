@@ -21,6 +21,8 @@ export interface CreateRuntimeOptions {
   readonly cniBinDir: string;
   readonly cniConfDir: string;
   readonly cgroupDriver?: "cgroupfs" | "systemd";
+  /** Registries' hosts.toml files, for an own containerd. */
+  readonly registryConfigDir?: string;
   /** How Docker's sandboxes get their network; needed for Docker only, since CRI runtimes start CNI plugins themselves. */
   readonly network?: SandboxNetwork;
   /** False for a command beside the agent, which only wants images. */
@@ -29,6 +31,8 @@ export interface CreateRuntimeOptions {
   readonly clock?: Clock;
 }
 
+/** containerd's own place for them. */
+const DEFAULT_REGISTRIES = "/etc/containerd/certs.d";
 const DOCKER_SOCKET = "/var/run/docker.sock";
 
 /** A runtime that answers and has its sandbox image. Rejects with RuntimeError that says in one line what is missing and how to get it. */
@@ -64,7 +68,7 @@ async function connectDocker(options: Parameters<typeof DockerRuntime.connect>[0
 
 async function startPrivate(options: CreateRuntimeOptions & { readonly exec: Exec; readonly clock: Clock }): Promise<Runtime> {
   const { exec, clock, dataDir, cniBinDir, cniConfDir } = options;
-  const daemon = new PrivateContainerd({ dataDir, cniBinDir, cniConfDir, exec, clock, cgroupDriver: options.cgroupDriver ?? "cgroupfs" });
+  const daemon = new PrivateContainerd({ dataDir, cniBinDir, cniConfDir, exec, clock, cgroupDriver: options.cgroupDriver ?? "cgroupfs", registryConfigDir: options.registryConfigDir ?? DEFAULT_REGISTRIES, adopt: options.adopt ?? true });
   await daemon.start();
   const runtime = await CriRuntime.connect({ socketPath: daemon.socketPath, snapshotter: daemon.snapshotter, exec, clock });
   await loadPauseImage(runtime);

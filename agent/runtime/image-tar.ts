@@ -28,9 +28,7 @@ const CREATED = "1970-01-01T00:00:00Z";
 
 /** An archive that is an OCI layout and a `docker save` tar at once; the same source always gives the same bytes. */
 export function buildImage(source: ImageSource): Uint8Array {
-  const layer = blob(LAYER_TYPE, writeTar(withParents(source.files)));
-  const config = blob(CONFIG_TYPE, JSON.stringify(imageConfig(source, layer.digest)));
-  const manifest = blob(MANIFEST_TYPE, JSON.stringify({ schemaVersion: 2, mediaType: MANIFEST_TYPE, config: descriptor(config), layers: [descriptor(layer)] }));
+  const { layer, config, manifest } = imageBlobs(source);
   const annotations = { "io.containerd.image.name": source.name, "org.opencontainers.image.ref.name": source.name.slice(source.name.lastIndexOf(":") + 1) };
   const index = { schemaVersion: 2, mediaType: INDEX_TYPE, manifests: [{ ...descriptor(manifest), platform: { os: "linux", architecture: source.architecture }, annotations }] };
   return writeTar([
@@ -41,7 +39,16 @@ export function buildImage(source: ImageSource): Uint8Array {
   ]);
 }
 
-interface Blob {
+/** The three parts of an image as a registry keeps them. */
+export function imageBlobs(source: ImageSource): { layer: Blob; config: Blob; manifest: Blob } {
+  const layer = blob(LAYER_TYPE, writeTar(withParents(source.files)));
+  const config = blob(CONFIG_TYPE, JSON.stringify(imageConfig(source, layer.digest)));
+  const manifest = blob(MANIFEST_TYPE, JSON.stringify({ schemaVersion: 2, mediaType: MANIFEST_TYPE, config: descriptor(config), layers: [descriptor(layer)] }));
+  return { layer, config, manifest };
+}
+
+/** Content by digest. */
+export interface Blob {
   readonly mediaType: string;
   readonly bytes: Uint8Array;
   readonly digest: string;

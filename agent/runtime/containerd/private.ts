@@ -18,6 +18,9 @@ export interface PrivateContainerdOptions {
   readonly cniBinDir: string;
   readonly cniConfDir: string;
   readonly cgroupDriver: "cgroupfs" | "systemd";
+  readonly registryConfigDir: string;
+  /** False for a command beside the agent, which uses a running one as it is. */
+  readonly adopt?: boolean;
   readonly exec: Exec;
   readonly clock: Clock;
 }
@@ -77,7 +80,7 @@ export class PrivateContainerd implements Component {
     const config = await this.#wantedConfig();
     const running = findProcesses(["--config", this.paths.config]);
     const unchanged = readOrEmpty(this.paths.config) === config;
-    if (running[0] !== undefined && running.length === 1 && unchanged) {
+    if (running[0] !== undefined && running.length === 1 && (unchanged || this.#options.adopt === false)) {
       this.#pid = running[0];
       this.#log.info({ pid: this.#pid }, "adopted the running containerd");
     } else {
@@ -95,7 +98,7 @@ export class PrivateContainerd implements Component {
   }
 
   async #wantedConfig(): Promise<string> {
-    const { exec, cniBinDir, cniConfDir, cgroupDriver } = this.#options;
+    const { exec, cniBinDir, cniConfDir, cgroupDriver, registryConfigDir } = this.#options;
     const { root, state, directory, socket } = this.paths;
     const majorVersion = await containerdMajorVersion(exec);
     if (majorVersion === undefined) throw new RuntimeError("Unavailable", "containerd is not installed; install it with: apt-get install -y containerd runc");
@@ -104,7 +107,7 @@ export class PrivateContainerd implements Component {
     return containerdConfig({
       majorVersion, cniBinDir, cniConfDir, cgroupDriver,
       socketPath: socket, rootDir: root, stateDir: state,
-      registryConfigDir: "/etc/containerd/certs.d",
+      registryConfigDir,
       sandboxImage: pauseImageName(),
       snapshotter: this.snapshotter,
       restrictOomScoreAdj: !canLowerOomScore(),
