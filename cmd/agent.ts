@@ -14,8 +14,7 @@ import { runLocalPaths } from "../agent/volumes/localpath.ts";
 import { createNode } from "../agent/kubelet/node.ts";
 import { createRuntime } from "../agent/runtime/create.ts";
 import type { Runtime } from "../agent/runtime/runtime.ts";
-import { installPlugins, NETWORK_NAME, writeCniConfig } from "../cni/config.ts";
-import { freeLeakedAddresses } from "../cni/hostlocal/ipam.ts";
+import { installPlugins, writeCniConfig } from "../cni/config.ts";
 import { defaultAddress, machineName } from "../lib/addresses.ts";
 import { systemClock } from "../lib/clock.ts";
 import { startAll, type Component } from "../lib/component.ts";
@@ -33,6 +32,7 @@ import { readClusterConfig } from "./clusterconfig.ts";
 import { UsageError, type Values } from "./flags.ts";
 import { dockerNetwork } from "./dockernetwork.ts";
 import { parseJoinToken } from "./jointoken.ts";
+import { takeBackNetworks } from "./leakednetworks.ts";
 import { createNodePolicy } from "./networkpolicy.ts";
 import { createNodeServer } from "./nodeserver.ts";
 import { preflightAgent } from "./preflight.ts";
@@ -79,18 +79,17 @@ async function start(values: Values, signal: AbortSignal): Promise<() => Promise
   const { variant } = await prepareHost({ exec: hostExec, clusterCidr: cluster.clusterCidr });
   const { mtu } = await findUplink(hostExec, nodeName, nodeIp);
   const recorder = (component: string): BackgroundEventRecorder => new BackgroundEventRecorder({ client, component, host: nodeName, clock });
-  const node = createNode({ client, runtime, clock, recorder: recorder("kubelet"), nodeName, nodeIp, dataDir, version: KUBERNETES_VERSION, labels: labelsOf(values) });
+  const node = createNode({ client, runtime, clock, recorder: recorder("kubelet"), nodeName, nodeIp, dataDir, version: KUBERNETES_VERSION, labels: labelsOf(values), pressure: () => kubelet.pressure() });
   const informers = createInformers(client, clock);
   const kubelet = createKubelet({
     client, informers, runtime, clock, recorder: recorder("kubelet"), cgroups: agentCgroups(dataDir), nodeName, nodeIp, dataDir,
     podLogs: isOrdinary(dataDir) ? "/var/log/pods" : joinPath(dataDir, "logs"),
-    clusterDns: [cluster.dnsIp], clusterDomain: cluster.clusterDomain, credentialProviders: credentialProviders(values),
+    clusterDns: [cluster.dnsIp], clusterDomain: cluster.clusterDomain, credentialProviders: credentialProviders(values), onPressure: () => node.refresh(),
   });
   const proxy = createProxy({ informers, exec: hostExec, nodeName, nodeIp, clusterCidr: cluster.clusterCidr, clock, localClusterIps: [cluster.dnsIp], variant });
   const dns = createDns({ informers, clusterDomain: cluster.clusterDomain, dnsIp: cluster.dnsIp, exec: hostExec, clock });
   const routes = createPodRoutes({ informers, nodeName, nodeIp, exec: hostExec, clock });
   const policy = createNodePolicy({ identity, nodeName, clusterCidr: cluster.clusterCidr, variant });
-  await freeAddresses(runtime, dataDir);
   const podNetwork: Component = {
     name: "pod network",
     start: async () => {
@@ -102,6 +101,7 @@ async function start(values: Values, signal: AbortSignal): Promise<() => Promise
     stop: async () => {},
   };
   const server = createNodeServer({ identity, client, kubelet, runtime, nodeName, signal });
+  void takeBackNetworks({ runtime: runtime.pods, cniConfDir: cniPaths(dataDir).cniConfDir, ipamDir: ipamDir(dataDir), exec: hostExec, clock }, signal);
   void keepSmall({ clock }, signal);
   void runLocalPaths({ client, clock, nodeName }, signal);
   void keepIdentity(identity, client, signal).catch((error: unknown) => log.error({ err: error }, "certificates are no longer renewed"));
@@ -121,13 +121,6 @@ async function tellMissing(dataDir: string): Promise<void> {
 
 function ipamDir(dataDir: string): string {
   return joinPath(dataDir, "cni", "ipam");
-}
-
-/** Addresses of pods that vanished without a goodbye, as after a power cut, would never be handed out again. */
-async function freeAddresses(runtime: Runtime, dataDir: string): Promise<void> {
-  const sandboxes = await runtime.pods.listSandboxes();
-  const freed = freeLeakedAddresses({ dataDir: ipamDir(dataDir), network: NETWORK_NAME, liveContainerIds: new Set(sandboxes.map((sandbox) => sandbox.id)), now: clock.now() });
-  if (freed.length > 0) log.info({ addresses: freed }, "took back addresses of pods that are gone");
 }
 
 function joinCluster(values: Values, node: { nodeName: string; nodeIp: string; signal: AbortSignal }): Promise<NodeIdentity> {

@@ -12,6 +12,7 @@ import { keepLease } from "./lease.ts";
 import { readDisk, readMachine, type MachineFacts } from "./machine.ts";
 import { newNode, nodeLabels, nodeStatus, type Pressure } from "./nodestatus.ts";
 import type { EventSink } from "./recorder.ts";
+import { RuntimeHealth } from "./runtimehealth.ts";
 
 const log = logger("node");
 const NODE = builtinKind("", "v1", "Node");
@@ -76,8 +77,11 @@ class Reporter {
   #wake: (() => void) | undefined;
   #startedAt = 0;
   uid = "";
+  readonly #health: RuntimeHealth;
 
-  constructor(readonly deps: NodeDeps, readonly signal: AbortSignal) {}
+  constructor(readonly deps: NodeDeps, readonly signal: AbortSignal) {
+    this.#health = new RuntimeHealth(deps.runtime, deps.clock);
+  }
 
   refresh(): void {
     this.#wake?.();
@@ -174,7 +178,7 @@ class Reporter {
 
   async #status(current: NodeStatus): Promise<NodeStatus> {
     const { deps } = this;
-    const [machine, disk, runtime, images] = await Promise.all([this.#facts(), readDisk(deps.dataDir), runtimeStatus(deps.runtime), deps.runtime.images.list().catch(() => [])]);
+    const [machine, disk, runtime, images] = await Promise.all([this.#facts(), readDisk(deps.dataDir), this.#health.status(), this.#health.images()]);
     return nodeStatus({
       nodeName: deps.nodeName, nodeIp: deps.nodeIp, version: deps.version, machine, disk, runtime, images,
       old: current.conditions ?? [],
@@ -204,14 +208,6 @@ class Reporter {
   /** Upstream's events about nodes carry the name as uid, and tools look for that. */
   #reference(): ObjectReference {
     return { kind: "Node", name: this.deps.nodeName, uid: this.deps.nodeName };
-  }
-}
-
-async function runtimeStatus(runtime: Runtime): ReturnType<Runtime["status"]> {
-  try {
-    return await runtime.status();
-  } catch (error) {
-    return { version: `${runtime.name}://`, runtimeReady: false, networkReady: false, message: (error as Error).message, cgroupDriver: "cgroupfs", handlers: [] };
   }
 }
 

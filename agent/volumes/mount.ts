@@ -1,8 +1,8 @@
 // The mounts a node's volumes need, as system calls: no process is started for one.
 // Injected as `Mounter`, so that volumes can be tested without root.
 import { dlopen, FFIType, read } from "bun:ffi";
-import { readFile, stat } from "node:fs/promises";
-import { dirname } from "node:path";
+import { readFile } from "node:fs/promises";
+import { systemClock } from "../../lib/clock.ts";
 
 /** Mounting on this machine. Unmounting succeeds on absence. */
 export interface Mounter {
@@ -25,8 +25,12 @@ export class MountError extends Error {
 const MS_BIND = 4096n;
 const MS_REC = 16384n;
 const MNT_DETACH = 2;
+/** File systems whose server may be gone: the kernel waits for it, and with it whoever asked. */
+const REMOTE = /^(nfs|fuse|cifs|smb|ceph|9p|glusterfs)/;
+const REMOTE_UNMOUNT_MS = 10_000;
 const EINVAL = 22;
 const ENOENT = 2;
+const EBUSY = 16;
 
 type Libc = ReturnType<typeof openLibc>;
 let libc: Libc | undefined;
@@ -74,28 +78,42 @@ export const hostMounter: Mounter = {
 
   async unmount(target) {
     libc ??= openLibc();
-    const code = libc.umount2(text(target), 0) === 0 ? 0 : errno(libc);
+    // In a process of its own, which alone waits for a server that is gone.
+    if (await isRemote(target)) await endsWithin(Bun.spawn(["umount", target], { stdin: "ignore", stdout: "ignore", stderr: "ignore" }), REMOTE_UNMOUNT_MS);
+    const code = (await isRemote(target)) ? EBUSY : libc.umount2(text(target), 0) === 0 ? 0 : errno(libc);
     if (code === 0 || code === EINVAL || code === ENOENT) return;
     // Busy: out of sight now, released when the last user lets go.
     if (libc.umount2(text(target), MNT_DETACH) !== 0) throw new MountError(`unmounting ${target} failed`, errno(libc));
   },
 
+  // By the kernel's table alone: looking at the path itself would wait for a server that is gone.
   async isMountPoint(path) {
-    try {
-      const [own, parent] = await Promise.all([stat(path), stat(dirname(path))]);
-      if (own.dev !== parent.dev) return true;
-    } catch {
-      return false;
-    }
-    return (await this.below(path)).includes(path);
+    return (await mountTable()).some(({ point }) => point === path);
   },
 
   async below(directory) {
-    const table = await readFile("/proc/self/mountinfo", "utf8");
-    const points = table.split("\n").map((line) => unescape(line.split(" ")[4] ?? ""));
+    const points = (await mountTable()).map(({ point }) => point);
     return points.filter((point) => point === directory || point.startsWith(`${directory}/`)).reverse();
   },
 };
+
+async function mountTable(): Promise<{ point: string; type: string }[]> {
+  const table = await readFile("/proc/self/mountinfo", "utf8");
+  return table.split("\n").map((line) => ({ point: unescape(line.split(" ")[4] ?? ""), type: line.split(" - ")[1]?.split(" ")[0] ?? "" }));
+}
+
+async function isRemote(target: string): Promise<boolean> {
+  return REMOTE.test((await mountTable()).findLast(({ point }) => point === target)?.type ?? "");
+}
+
+/** A process that the kernel does not let end is left to itself. */
+async function endsWithin(child: Bun.Subprocess, ms: number): Promise<void> {
+  const timer = new AbortController();
+  await Promise.race([child.exited, systemClock.sleep(ms, timer.signal)]);
+  timer.abort();
+  child.kill("SIGKILL");
+  child.unref();
+}
 
 /** The kernel writes blanks in paths as octal escapes. */
 function unescape(path: string): string {

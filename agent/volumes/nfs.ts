@@ -13,8 +13,8 @@ export function nfs(mounter: Mounter, exec: Exec): VolumeKind {
     async setup({ volume, dir }) {
       const { server = "", path = "", readOnly = false } = volume.nfs ?? {};
       const isReadOnly = readOnly || volume.readOnly === true;
-      await mkdir(dir, { recursive: true, mode: 0o750 });
       if (!(await mounter.isMountPoint(dir))) {
+        await mkdir(dir, { recursive: true, mode: 0o750 });
         const options = [...(volume.mountOptions ?? []), ...(isReadOnly ? ["ro"] : [])];
         await run(exec, ["mount", "-t", "nfs", ...(options.length > 0 ? ["-o", options.join(",")] : []), `${server}:${path}`, dir], { timeoutMs: MOUNT_TIMEOUT_MS });
       }

@@ -44,10 +44,11 @@ export interface Survivors {
   readonly now: number;
 }
 
-/** Frees every address whose container is gone; what an agent calls once it has listed its sandboxes. Returns the freed ones. */
-export function freeLeakedAddresses({ dataDir = DEFAULT_DATA_DIR, network, liveContainerIds, graceMs = 60_000, now }: Survivors): string[] {
+/** Containers that hold an address though they are gone; what an agent asks once it has listed its sandboxes. */
+export function leakedContainers({ dataDir = DEFAULT_DATA_DIR, network, liveContainerIds, graceMs = 60_000, now }: Survivors): string[] {
   const store = new AddressStore(dataDir, network);
-  return releaseWhere(store, (entry) => !liveContainerIds.has(entry.containerId) && now - store.reservedAt(entry.address) >= graceMs);
+  const leaked = store.locked(() => store.list().filter((entry) => !liveContainerIds.has(entry.containerId) && now - store.reservedAt(entry.address) >= graceMs));
+  return [...new Set(leaked.map(({ containerId }) => containerId))];
 }
 
 /** One address from each set; when a later set is exhausted, what the earlier ones gave is taken back. */

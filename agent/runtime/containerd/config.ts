@@ -42,7 +42,7 @@ export function containerdConfig(facts: ContainerdFacts): string {
 function version2(facts: ContainerdFacts): string[] {
   const cri = `plugins."io.containerd.grpc.v1.cri"`;
   return [
-    ...table(cri, { sandbox_image: facts.sandboxImage, enable_unprivileged_ports: true, enable_unprivileged_icmp: true, device_ownership_from_security_context: true, ...stream, ...runtimeSettings(facts) }),
+    ...table(cri, { sandbox_image: facts.sandboxImage, enable_unprivileged_ports: true, enable_unprivileged_icmp: true, device_ownership_from_security_context: true, netns_mounts_under_state_dir: true, ...stream, ...runtimeSettings(facts) }),
     ...table(`${cri}.containerd`, { snapshotter: facts.snapshotter, default_runtime_name: "runc", discard_unpacked_layers: true }),
     ...runc(`${cri}.containerd`, facts),
     ...table(`${cri}.cni`, { bin_dir: facts.cniBinDir, conf_dir: facts.cniConfDir, max_conf_num: 1 }),
@@ -57,7 +57,7 @@ function version3(facts: ContainerdFacts): string[] {
     ...table(images, { snapshotter: facts.snapshotter, discard_unpacked_layers: true }),
     ...table(`${images}.pinned_images`, { sandbox: facts.sandboxImage }),
     ...table(`${images}.registry`, { config_path: facts.registryConfigDir }),
-    ...table(runtime, { enable_unprivileged_ports: true, enable_unprivileged_icmp: true, device_ownership_from_security_context: true, ...runtimeSettings(facts) }),
+    ...table(runtime, { enable_unprivileged_ports: true, enable_unprivileged_icmp: true, device_ownership_from_security_context: true, netns_mounts_under_state_dir: true, ...runtimeSettings(facts) }),
     ...table(`${runtime}.containerd`, { default_runtime_name: "runc" }),
     ...runc(`${runtime}.containerd`, facts),
     ...table(`${runtime}.cni`, { bin_dir: facts.cniBinDir, conf_dir: facts.cniConfDir, max_conf_num: 1 }),

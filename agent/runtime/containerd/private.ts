@@ -12,6 +12,7 @@ import { RuntimeError } from "../runtime.ts";
 import { containerdConfig } from "./config.ts";
 import { CriClient } from "./cri.ts";
 import { canLowerOomScore, chooseSnapshotter, containerdMajorVersion, findProcesses, hasApparmor, isAlive } from "./machine.ts";
+import { findRemnants, removeRemnants, type Remnants } from "./remnants.ts";
 
 export interface PrivateContainerdOptions {
   readonly dataDir: string;
@@ -86,7 +87,7 @@ export class PrivateContainerd implements Component {
     } else {
       for (const pid of running) await this.#terminate(pid);
       writeFileSync(this.paths.config, config, { mode: 0o600 });
-      this.#spawn();
+      await this.#begin();
     }
     await this.#ready();
     void this.#watch();
@@ -113,6 +114,23 @@ export class PrivateContainerd implements Component {
       restrictOomScoreAdj: !canLowerOomScore(),
       hasApparmor: hasApparmor(),
     });
+  }
+
+  /** Starts it; resolves once it answers. What an earlier one left behind is removed meanwhile and later. */
+  async #begin(): Promise<void> {
+    const remnants = findRemnants(this.paths, this.#options.clock.now());
+    this.#spawn();
+    await this.#ready();
+    void this.#tidy(remnants).catch((error: unknown) => this.#log.warn({ err: error }, "could not look for what the former containerd left behind"));
+  }
+
+  async #tidy(remnants: Remnants): Promise<void> {
+    const cri = new CriClient(this.paths.socket);
+    try {
+      await removeRemnants(this.paths, remnants, { cri, exec: this.#options.exec, kill: killProcess });
+    } finally {
+      cri.close();
+    }
   }
 
   #spawn(): void {
@@ -156,8 +174,7 @@ export class PrivateContainerd implements Component {
       if (this.#stop.signal.aborted) return;
       backoffMs = Math.min(backoffMs * 2, MAX_BACKOFF_MS);
       startedAt = clock.now();
-      this.#spawn();
-      await this.#ready().catch((error: unknown) => this.#log.error({ err: error }, "containerd did not come back"));
+      await this.#begin().catch((error: unknown) => this.#log.error({ err: error }, "containerd did not come back"));
     }
   }
 

@@ -1,0 +1,96 @@
+// What a containerd that was killed in the midst of its work leaves behind: shims, network namespaces and leases it knows nothing of.
+// Looked for before it is started again, because whatever is there by then cannot be of work under way.
+import { existsSync, readdirSync, readFileSync, rmSync, rmdirSync } from "node:fs";
+import { join } from "node:path";
+import type { Exec } from "../../../lib/exec.ts";
+import { logger } from "../../../lib/log.ts";
+import type { CriClient } from "./cri.ts";
+import { descendantsOf, findProcesses } from "./machine.ts";
+import type { ContainerdPaths } from "./private.ts";
+
+const log = logger("containerd");
+const NAMESPACE = "k8s.io";
+const CTR_TIMEOUT_MS = 30_000;
+
+/** Candidates: most of them belong to pods that go on. */
+export interface Remnants {
+  /** Process ids by the id of the sandbox or container they serve. */
+  readonly shims: ReadonlyMap<string, number>;
+  readonly networks: readonly string[];
+  /** Milliseconds since the epoch. */
+  readonly seenAt: number;
+}
+
+/** What there is while containerd does not run. */
+export function findRemnants(paths: ContainerdPaths, now: number): Remnants {
+  const shims = new Map<string, number>();
+  for (const pid of findProcesses(["-address", paths.socket])) {
+    const id = argumentAfter("-id", pid);
+    if (id !== undefined) shims.set(id, pid);
+  }
+  const directory = networkDirectory(paths);
+  return { shims, networks: existsSync(directory) ? readdirSync(directory).map((name) => join(directory, name)) : [], seenAt: now };
+}
+
+/** Removes those that the containerd started since does not know. Rejects without having removed anything when it cannot be asked. */
+export async function removeRemnants(paths: ContainerdPaths, remnants: Remnants, deps: { readonly cri: CriClient; readonly exec: Exec; readonly kill: (pid: number) => void }): Promise<void> {
+  const { cri, exec } = deps;
+  const [{ items }, { containers }] = await Promise.all([cri.call<{ items: { id: string }[] }>("listPodSandbox"), cri.call<{ containers: { id: string }[] }>("listContainers")]);
+  const known = new Set([...items, ...containers].map(({ id }) => id));
+  const used = new Set(await Promise.all(items.map(({ id }) => networkOf(cri, id))));
+  const shims = [...remnants.shims].filter(([id]) => !known.has(id));
+  for (const [id, pid] of shims) {
+    for (const child of descendantsOf(pid)) deps.kill(child);
+    deps.kill(pid);
+    await removeBundle(paths, id, exec);
+  }
+  const networks = remnants.networks.filter((path) => !used.has(path));
+  for (const path of networks) {
+    await exec(["umount", "--lazy", path]);
+    rmSync(path, { force: true });
+  }
+  const leases = await removeLeases(paths, remnants.seenAt, exec);
+  if (shims.length + networks.length + leases > 0) log.info({ shims: shims.length, networks: networks.length, leases }, "removed what the former containerd left behind");
+}
+
+const networkDirectory = ({ state }: ContainerdPaths): string => join(state, "io.containerd.grpc.v1.cri", "netns");
+
+async function networkOf(cri: CriClient, podSandboxId: string): Promise<string | undefined> {
+  const status = await cri.callIfPresent<{ info: Record<string, string> }>("podSandboxStatus", { podSandboxId, verbose: true });
+  if (!status?.info["info"]) return undefined;
+  const { runtimeSpec } = JSON.parse(status.info["info"]) as { runtimeSpec?: { linux?: { namespaces?: { type: string; path?: string }[] } } };
+  return runtimeSpec?.linux?.namespaces?.find(({ type }) => type === "network")?.path;
+}
+
+/** A task's working directory; its root file system may still be mounted. */
+async function removeBundle({ state, root }: ContainerdPaths, id: string, exec: Exec): Promise<void> {
+  const bundle = join(state, "io.containerd.runtime.v2.task", NAMESPACE, id);
+  await exec(["umount", "--lazy", join(bundle, "rootfs")]);
+  try {
+    // Never through a mount that is still there: below it is a container's file system.
+    rmdirSync(join(bundle, "rootfs"));
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code !== "ENOENT") return;
+  }
+  rmSync(bundle, { recursive: true, force: true });
+  rmSync(join(root, "io.containerd.runtime.v2.task", NAMESPACE, id), { recursive: true, force: true });
+}
+
+/** A lease keeps snapshots and content from being collected for a day; the call that took it has died with the former containerd. */
+async function removeLeases({ socket }: ContainerdPaths, before: number, exec: Exec): Promise<number> {
+  const ctr = (...args: string[]): ReturnType<Exec> => exec(["ctr", "--address", socket, "--namespace", NAMESPACE, "leases", ...args], { timeoutMs: CTR_TIMEOUT_MS });
+  const lines = (await ctr("list")).stdout.split("\n").slice(1).map((line) => line.trim().split(/\s+/));
+  const old = lines.filter(([id, createdAt = "", labels = ""]) => id && Date.parse(createdAt) < before && labels.includes("containerd.io/gc.expire")).map(([id]) => id as string);
+  if (old.length > 0) await ctr("delete", "--sync", ...old);
+  return old.length;
+}
+
+function argumentAfter(flag: string, pid: number): string | undefined {
+  try {
+    const words = readFileSync(`/proc/${pid}/cmdline`, "utf8").split("\0");
+    const at = words.indexOf(flag);
+    return at < 0 ? undefined : words[at + 1];
+  } catch {
+    return undefined;
+  }
+}
