@@ -18,7 +18,7 @@ import { createJoinToken } from "./jointoken.ts";
 import { kubeconfigText, writeAdminKubeconfig } from "./kubeconfig.ts";
 import { preflightControl } from "./preflight.ts";
 import { claimPidFile } from "./processes.ts";
-import { requestTimes } from "./requests.ts";
+import { auditor, requestTimes } from "./requests.ts";
 import { untilSignal } from "./signals.ts";
 
 const log = logger("control");
@@ -29,6 +29,7 @@ export async function runControl({ values: given }: Invocation): Promise<number>
   if (!given["init"] && !given["join"]) throw new UsageError("control: say --init for a new cluster (or to go on with the one in --data-dir), or --join URL");
   const values = await joinControlPlane(given);
   schedulerConfig(values);
+  auditor(values);
   const dataDir = values["data-dir"] as string;
   const port = Number(values["port"]);
   await preflightControl({ dataDir, bindAddress: values["bind-address"] as string, port, usesDisk: values["datastore"] !== "memory" });

@@ -12,4 +12,9 @@ export const REQUEST_FLAGS: readonly Flag[] = [
   { name: "min-request-timeout", value: "SECONDS", default: "1800", help: "watches that do not say otherwise last this long to twice this long", check: isCount },
   { name: "shutdown-delay-duration", value: "DURATION", default: "0s", help: "how long everything is still served at the end while /readyz fails already", check: isDuration },
   { name: "shutdown-grace-period", value: "DURATION", default: "15s", help: "how long requests under way may take at the end", check: isDuration },
+  { name: "audit-policy-file", value: "FILE", help: "Policy of audit.k8s.io/v1: what is recorded of which requests" },
+  { name: "audit-log-path", value: "FILE", help: "where audit events go, a JSON line each; - for standard output" },
+  { name: "audit-log-maxsize", value: "MB", default: "100", help: "a log this large is put aside", check: isCount },
+  { name: "audit-log-maxage", value: "DAYS", default: "0", help: "how long logs put aside are kept; 0 for ever", check: isCount },
+  { name: "audit-log-maxbackup", value: "N", default: "0", help: "how many logs put aside are kept; 0 for all", check: isCount },
 ];

@@ -26,4 +26,6 @@ export interface ResourceRequest {
   readonly fieldManager: string;
   /** Warnings to send back as `Warning` headers; stages append. */
   readonly warnings: string[];
+  /** What plugins note for the audit log, where there is one. */
+  readonly auditAnnotations?: Map<string, string> | undefined;
 }

@@ -3,6 +3,7 @@ import type { Client } from "../../api/client/client.ts";
 import { KindRegistry } from "../../api/registry.ts";
 import { systemClock, type Clock } from "../../lib/clock.ts";
 import type { Store } from "../store/store.ts";
+import type { Auditor } from "./audit/auditor.ts";
 import type { AdmissionPlugin } from "./admission/plugin.ts";
 import type { Authenticator, Authorizer } from "./auth/auth.ts";
 import { Caches } from "./cache/caches.ts";
@@ -62,6 +63,7 @@ export interface HttpOptions {
   /** Who is served before whom, and how many at once. */
   readonly limits?: Limits;
   readonly timeouts?: Timeouts;
+  readonly audit?: Auditor;
   readonly shutdown?: ShutdownOptions;
   /** `host:port` clients are told to use. */
   readonly advertise?: string;
@@ -116,6 +118,7 @@ export function createApiServer(deps: ApiServerDeps): ApiServer {
 
   async function stop(): Promise<void> {
     await http?.stop();
+    await deps.http?.audit?.close();
     running.abort();
   }
 
@@ -137,7 +140,7 @@ function httpServer(engine: Engine, options: HttpOptions): HttpServer {
   const { host, port, version = VERSION, openapi = engine.codec.openapi?.(engine.kinds), openid, own, checks = [], connect, aggregator, advertise = `${host}:${port}` } = options;
   const basic: HealthCheck[] = [{ name: "ping", check: () => {} }, { name: "log", check: () => {} }, { name: "etcd", check: async () => void (await engine.store.get("/health")) }];
   return new HttpServer({
-    engine, authenticators: options.authenticators, authorizer: options.authorizer, certificate: options.certificate, connect, aggregator, limits: options.limits, timeouts: options.timeouts, shutdown: options.shutdown,
+    engine, authenticators: options.authenticators, authorizer: options.authorizer, certificate: options.certificate, connect, aggregator, limits: options.limits, timeouts: options.timeouts, audit: options.audit, shutdown: options.shutdown,
     documents: { discovery: new Discovery(engine.kinds, () => advertise, aggregator?.kinds), version, checks: [...basic, ...checks], metrics: new Metrics(() => engine.caches, options.metrics), openapi, openid, own, debug: debugTables(options.limits) },
   });
 }

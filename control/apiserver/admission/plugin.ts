@@ -12,8 +12,6 @@ export interface Attributes extends ResourceRequest {
   readonly object?: AnyObject | undefined;
   readonly oldObject?: AnyObject | undefined;
   readonly options?: AnyObject | undefined;
-  /** What plugins note for the audit log, where there is one. */
-  readonly auditAnnotations?: Map<string, string> | undefined;
 }
 
 /** One plugin, under upstream's name. Throws `ApiError` (usually `forbidden`) to refuse. */

@@ -1,6 +1,6 @@
 // The handler chain: who is asking, may they, and then the resource or document they asked for.
 import { ApiError, forbidden, unauthorized } from "../../../api/errors.ts";
-import type { AccessRequest, Authenticator, Authorizer, Credentials } from "../auth/auth.ts";
+import type { AccessRequest, Authenticator, Authorizer, Credentials, Decision } from "../auth/auth.ts";
 import type { UserInfo } from "../request.ts";
 import type { Request } from "./exchange.ts";
 import { impersonate, isImpersonating } from "./impersonate.ts";
@@ -33,10 +33,11 @@ export async function actingUser(authorizer: Authorizer, user: UserInfo, request
 }
 
 /** Throws 403 unless the user may do this. */
-export async function authorize(authorizer: Authorizer, user: UserInfo, { target, method }: { target: Target; method: string }): Promise<void> {
+export async function authorize(authorizer: Authorizer, user: UserInfo, { target, method, note }: { target: Target; method: string; note?: ((decision: Decision) => void) | undefined }): Promise<void> {
   const request = accessRequestOf(user, target, method);
   const pending = authorizer.authorize(request);
   const decision = pending instanceof Promise ? await pending : pending;
+  note?.(decision);
   if (!decision.allowed) throw refusal(request, decision.reason ?? "");
 }
 

@@ -33,6 +33,12 @@ export class Connection {
     this.#activeMs = this.#windowMs = nowMs;
   }
 
+  /** Where it comes from; empty when that is not known any more. */
+  get remoteAddress(): string {
+    const socket = ("socket" in this.end ? this.end.socket : this.end) as { remoteAddress?: string } | undefined;
+    return socket?.remoteAddress ?? "";
+  }
+
   begin(): void {
     this.#open++;
     this.#hasServed = true;

@@ -46,6 +46,17 @@ export interface Exchange {
   readonly request: Request;
   readonly response: Response;
   readonly warnings: string[];
+  /** What is recorded of it, where somebody wants to know. */
+  readonly audit?: AuditTrail | undefined;
+}
+
+/** What is told the audit while a request is served. */
+export interface AuditTrail {
+  readonly annotations: Map<string, string>;
+  /** Whether replies are to be kept whole. */
+  readonly wantsResponse: boolean;
+  requested(object: unknown): void;
+  responded(code: number, body?: Buffer): void;
 }
 
 const GZIP_FROM_BYTES = 128 * 1024;
@@ -54,8 +65,9 @@ const CHUNK_BYTES = 1024 * 1024;
 const compress = promisify(gzip);
 
 /** Writes a whole reply. */
-export function reply({ request, response, warnings }: Exchange, status: number, body: Buffer, headers: Readonly<Record<string, string>>): void {
+export function reply({ request, response, warnings, audit }: Exchange, status: number, body: Buffer, headers: Readonly<Record<string, string>>): void {
   if (response.headersSent || response.destroyed) return;
+  audit?.responded(status, body);
   const all = replyHeaders({ warnings }, headers);
   if (body.length >= GZIP_FROM_BYTES && wantsGzip(request) && !headers["content-encoding"]) return void replyCompressed({ request, response, warnings }, status, body, all);
   response.writeHead(status, { ...all, "content-length": String(body.length) });

@@ -11,21 +11,27 @@ const CHUNK_BYTES = 128 * 1024;
 
 /** Answers 200 with the pieces put together. Breaks the reply off when making a piece throws, and throws the same. */
 export async function replyInPieces(exchange: Exchange, pieces: Iterable<Piece>, headers: Readonly<Record<string, string>>): Promise<void> {
-  const { request, response } = exchange;
+  const { request, response, audit } = exchange;
   if (response.headersSent || response.destroyed) return;
+  const all = audit?.wantsResponse ? [...pieces] : pieces;
+  audit?.responded(200, Array.isArray(all) ? wholeOf(all) : undefined);
   const isCompressed = wantsGzip(request);
   response.writeHead(200, { ...replyHeaders(exchange, headers), ...(isCompressed && { "content-encoding": "gzip", vary: "Accept-Encoding" }) });
   if (request.method === "HEAD") return void response.end();
   const plain = new PlainOutlet(response);
   const outlet = isCompressed ? new GzipOutlet(plain) : plain;
   try {
-    await writeAll(pieces, outlet, response);
+    await writeAll(all, outlet, response);
     await outlet.end();
   } catch (error) {
     // The client must not take what it has for the whole.
     response.destroy();
     throw error;
   }
+}
+
+function wholeOf(pieces: readonly Piece[]): Buffer {
+  return Buffer.concat(pieces.map((piece) => (typeof piece === "string" ? Buffer.from(piece) : piece)));
 }
 
 interface Outlet {

@@ -134,6 +134,7 @@ async function servePatch({ engine, exchange, call, request, view, sub }: Step):
   if (call.query.get("force") !== null && type !== "apply") throw invalid({ group: "meta.k8s.io", kind: "PatchOptions" }, "", [field.forbidden("force", "may not be specified for non-apply patch")]);
   const raw = await readBody(exchange.request);
   const { raw: body, repeated }: Parsed = type === "apply" ? await parseYaml(raw.toString()) : { raw: parseJson(raw) };
+  exchange.audit?.requested(body);
   if (sub?.name === "scale") {
     const patched = await updateScale(engine, request, (current) => (type === "json" ? jsonPatch({ ...current }, body) : mergePatch({ ...current }, body)) as unknown as Scale);
     return replyObject(exchange, 200, patched, view.output);
@@ -168,6 +169,7 @@ function requestOf(exchange: Exchange, { target, query, user }: Call, kind: Kind
   return {
     verb: target.verb, kind, namespace: target.namespace, name: target.name, subresource: target.subresource, user,
     dryRun: isDryRun(query.getAll("dryRun")), fieldManager: manager || managerOf(agent), warnings: exchange.warnings,
+    ...(exchange.audit && { auditAnnotations: exchange.audit.annotations }),
   };
 }
 
@@ -209,6 +211,7 @@ async function bodyObject({ engine, exchange, call, request, sub }: Step): Promi
   object.metadata ??= {};
   object.kind ??= gvk.kind;
   object.apiVersion ??= apiVersionOf(gvk);
+  exchange.audit?.requested(object);
   return object;
 }
 
@@ -250,7 +253,9 @@ async function deleteOptions(engine: Engine, exchange: Exchange, query: Query): 
     const raw = (format === "protobuf" ? protobufObject(engine, body, DELETE_OPTIONS) : (await parseBody(body, format)).raw) as AnyObject | null;
     if (raw?.kind && raw.kind !== "DeleteOptions") throw badRequest(`decoded object cannot be converted to DeleteOptions: ${raw.kind}`);
     // Every group version has DeleteOptions of its own; all are the same.
-    return engine.codec.decode(DELETE_OPTIONS, { ...raw, kind: "DeleteOptions", apiVersion: "meta.k8s.io/v1" }, "Ignore").object as unknown as DeleteOptions;
+    const { object } = engine.codec.decode(DELETE_OPTIONS, { ...raw, kind: "DeleteOptions", apiVersion: "meta.k8s.io/v1" }, "Ignore");
+    exchange.audit?.requested(object);
+    return object as unknown as DeleteOptions;
   }
   const grace = query.get("gracePeriodSeconds");
   const propagationPolicy = query.get("propagationPolicy");

@@ -1,9 +1,10 @@
 // One request on its way: who asks, may they, is there room, and then the resource or document they asked for.
 // Order as upstream: authentication, impersonation, priority and fairness, authorization.
 import type { Duplex } from "node:stream";
-import { ApiError } from "../../../api/errors.ts";
+import { ApiError, internalError } from "../../../api/errors.ts";
 import type { KindRegistry } from "../../../api/registry.ts";
 import { logger } from "../../../lib/log.ts";
+import type { Auditor, Trail } from "../audit/auditor.ts";
 import type { Authenticator, Authorizer } from "../auth/auth.ts";
 import { admitConnection } from "../connect/admit.ts";
 import type { Engine } from "../engine.ts";
@@ -32,6 +33,8 @@ export interface ServeDeps {
   readonly aggregator?: AggregatedApis | undefined;
   readonly limits?: Limits | undefined;
   readonly timeouts?: Timeouts | undefined;
+  /** Records what is asked and answered. */
+  readonly audit?: Auditor | undefined;
 }
 
 /** How long requests may take. */
@@ -62,13 +65,26 @@ export interface ConnectCall {
   readonly user: UserInfo;
 }
 
+/** What is known of a request before it is known who asks. */
+interface Asking {
+  readonly request: Request;
+  readonly response?: Response;
+  readonly connection: Connection;
+  readonly method: string;
+  readonly target: Target;
+  readonly startedMs: number;
+  audit: Trail | undefined;
+}
+
 /** A request on its way, with what it holds. */
 interface Passing extends Exchange, Expiring {
+  readonly startedMs: number;
   readonly method: string;
   readonly path: string;
   readonly query: Query;
   readonly target: Target;
   readonly connection: Connection;
+  audit: Trail | undefined;
   seat: Held | undefined;
   /** Takes it off the list of what ends by itself. */
   onTime: (() => void) | undefined;
@@ -76,6 +92,7 @@ interface Passing extends Exchange, Expiring {
 
 const log = logger("apiserver");
 const NO_LIMITS: Limits = {};
+const SWITCHING_PROTOCOLS = 101;
 export const DEFAULT_TIMEOUTS: Timeouts = { requestMs: 60_000, minRequestSeconds: 1800 };
 
 /** Serves requests until told to stop. */
@@ -114,7 +131,7 @@ export class RequestHandler {
     const { path, query } = splitUrl(request.url ?? "/");
     const target = targetOf(method, path, query);
     const connection = this.connections.of(request);
-    const passing: Passing = { request, response, warnings: [], method, path, query, target, connection, seat: undefined, onTime: undefined, expire: () => expire(passing) };
+    const passing: Passing = { request, response, warnings: [], startedMs, method, path, query, target, connection, audit: undefined, seat: undefined, onTime: undefined, expire: () => expire(passing) };
     const isBounded = !isLongRunning(target);
     metrics.begin();
     connection.begin();
@@ -123,6 +140,7 @@ export class RequestHandler {
       const now = performance.now();
       passing.seat?.release();
       passing.onTime?.();
+      passing.audit?.complete(response.statusCode);
       connection.finish(now);
       if (response.isReset) connection.reset(now);
       if (isBounded && --this.#underWay === 0) this.#whenIdle?.();
@@ -143,12 +161,13 @@ export class RequestHandler {
   async #answer(passing: Passing, timeoutMs: number): Promise<void> {
     const { engine, authorizer, documents, connect, aggregator, limits = NO_LIMITS } = this.#deps;
     const { method, path, query, target } = passing;
-    const user = await this.#userOf(passing.request, passing.connection);
+    const user = await this.#userOf(passing);
     const seat = takeSeat(limits, passing, { engine, target, method, query, user, timeoutMs });
     passing.seat = seat instanceof Promise ? await seat : seat;
     // Whoever left before it was their turn has nobody to give the seat back.
     if (passing.response.destroyed) return passing.seat?.release();
-    await authorize(authorizer, user, { target, method });
+    const { audit } = passing;
+    await authorize(authorizer, user, { target, method, ...(audit && { note: (decision) => audit.decided(decision) }) });
     const remote = aggregator?.find(path);
     if (aggregator && remote) return aggregator.request(passing, { service: remote, user });
     if (target.type === "path") return serveDocument(passing, documents, { path, query });
@@ -161,34 +180,63 @@ export class RequestHandler {
     if (target.verb === "watch") releaseWatchSeat(passing, passing.seat);
   }
 
-  async #userOf(request: Request, connection: Connection): Promise<UserInfo> {
-    const { authenticators, authorizer } = this.#deps;
-    return actingUser(authorizer, await authenticate(authenticators, { peerCertificate: certificateOf(connection, request), bearerToken: bearerTokenOf(request) }), request);
+  /** Who asks, and as whom; from here on the request is recorded. */
+  async #userOf(asked: Asking): Promise<UserInfo> {
+    const { authenticators, authorizer, audit } = this.#deps;
+    const { request, connection } = asked;
+    if (!audit) return actingUser(authorizer, await authenticate(authenticators, { peerCertificate: certificateOf(connection, request), bearerToken: bearerTokenOf(request) }), request);
+    const user = await this.#auditedUser(audit, asked);
+    const acting = await actingUser(authorizer, user, request);
+    if (acting !== user) asked.audit?.impersonated(acting);
+    return acting;
+  }
+
+  async #auditedUser(audit: Auditor, asked: Asking): Promise<UserInfo> {
+    const { request, connection, response, method, target, startedMs } = asked;
+    const id = audit.idOf(request);
+    response?.setHeader("audit-id", id);
+    const arrived = { exchange: { request }, method, target, remoteAddress: connection.remoteAddress, receivedMs: startedMs };
+    const credentials = { peerCertificate: certificateOf(connection, request), bearerToken: bearerTokenOf(request) };
+    try {
+      const user = await authenticate(this.#deps.authenticators, credentials);
+      asked.audit = audit.begin(id, { ...arrived, user });
+      return user;
+    } catch (error) {
+      const attempted = [credentials.peerCertificate && "x509", credentials.bearerToken !== undefined && "bearer"].filter(Boolean).join(", ");
+      audit.begin(id, { ...arrived, user: undefined })?.unauthenticated(401, `Authentication failed, attempted: ${attempted}`);
+      throw error;
+    }
   }
 
   /** Answers a request to speak another protocol from here on. */
   async upgrade(request: Request, socket: Duplex, head: Buffer): Promise<void> {
     const { authorizer, connect } = this.#deps;
     const connection = this.connections.of(request);
+    const { path, query } = splitUrl(request.url ?? "/");
+    const method = request.method ?? "GET";
+    const target = targetOf(method, path, query);
+    const asking: Asking = { request, connection, method, target, startedMs: performance.now(), audit: undefined };
     connection.begin();
-    socket.on("close", () => connection.finish(performance.now()));
+    socket.on("close", () => {
+      connection.finish(performance.now());
+      asking.audit?.complete(SWITCHING_PROTOCOLS);
+    });
     try {
-      const { path, query } = splitUrl(request.url ?? "/");
-      const method = request.method ?? "GET";
-      const target = targetOf(method, path, query);
-      const user = await this.#userOf(request, connection);
-      await authorize(authorizer, user, { target, method });
+      const user = await this.#userOf(asking);
+      await authorize(authorizer, user, { target, method, note: (decision) => asking.audit?.decided(decision) });
       if (target.type === "path" || !connect?.handles(target)) throw new ApiError(400, "BadRequest", "Upgrade request required");
       await admitConnection(this.#deps.engine, { target, query, user });
+      asking.audit?.responded(SWITCHING_PROTOCOLS);
       await connect.upgrade(request, socket, { target, query, user, head });
     } catch (error) {
-      refuseUpgrade(socket, error);
+      const known = error instanceof ApiError ? error : internalError(error);
+      asking.audit?.responded(known.code, Buffer.from(JSON.stringify(known.toStatus())));
+      refuseUpgrade(socket, known);
     }
   }
 }
 
-function refuseUpgrade(socket: Duplex, error: unknown): void {
-  const known = error instanceof ApiError ? error : new ApiError(500, "InternalError", `Internal error occurred: ${(error as Error).message}`);
+function refuseUpgrade(socket: Duplex, known: ApiError): void {
   const body = JSON.stringify(known.toStatus());
   socket.end(`HTTP/1.1 ${known.code} ${known.reason || "Error"}\r\nContent-Type: application/json\r\nContent-Length: ${Buffer.byteLength(body)}\r\nConnection: close\r\n\r\n${body}`);
 }

@@ -18,7 +18,7 @@ const LONGEST_SECONDS = 2 ** 31 / 1000 - 1;
 /** Serves one watch until the client leaves, the timeout passes or the server stops. */
 export function serveWatch(engine: Engine, exchange: Exchange, { request, query, view, stopping, seconds }: { request: ResourceRequest; query: Query; view: View; stopping: AbortSignal; seconds: number }): void {
   const ending = new AbortController();
-  const { response } = exchange;
+  const { response, audit } = exchange;
   const sink = new StreamSink(response, view, ending);
   const endsInMs = Math.max(0, Math.min(seconds, LONGEST_SECONDS)) * 1000;
   const timer = setTimeout(() => ending.abort(), endsInMs);
@@ -41,6 +41,7 @@ export function serveWatch(engine: Engine, exchange: Exchange, { request, query,
   }, { once: true });
   watch(engine, request, { ...watchOptions(query), endsInMs, signal: ending.signal }, sink);
   sink.open();
+  audit?.responded(200);
   if (stopping.aborted) stop();
 }
 
