@@ -3,6 +3,7 @@
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
 import { mkdtempSync, rmSync } from "node:fs";
 import { join } from "node:path";
+import { describeClients } from "./clients.suite.ts";
 import { application, BINARY, eventually, Kubectl, kubectls, must, sampleImage } from "./support.ts";
 
 /** Where the suite's cluster runs its containers. */
@@ -102,6 +103,8 @@ export function describeCluster({ runtime, startRuntime, stopRuntime }: ClusterU
       await eventually("its pods are gone", async () => (await admin.run("get", "pods", "-l", `app=${name}`, "-o", "name")) === "");
     }, 90_000);
   });
+
+  describeClients(kubeconfig);
 
   test("server-side apply records its manager, and diff shows what would change", async () => {
     const manifest = "apiVersion: v1\nkind: ConfigMap\nmetadata: { name: applied }\ndata: { key: one }\n";

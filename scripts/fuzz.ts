@@ -29,9 +29,11 @@ const MAX_TOLD = 200;
 const PULSE_EVERY_MS = 250;
 /** A server that does not answer a health check for so long is as good as hung, even on a busy machine. */
 const PULSE_LIMIT_MS = 10_000;
-const SETTLED_MS = 120_000;
-/** What memory may grow between the second minute and the end, with everything deleted. */
-const GROWTH = { share: 1.3, megabytes: 60 };
+/** Memory comes and goes with the collector's rounds: the least of some is compared. */
+const EARLY_MS = [60_000, 180_000] as const;
+const LATE_MS = 120_000;
+/** What it may grow between the second minute and the end, with everything deleted. */
+const GROWTH = { share: 1.3, megabytes: 40 };
 
 class Run {
   readonly #sender: Sender;
@@ -43,7 +45,8 @@ class Run {
   #next = 0;
   #failures = 0;
   #slowestMs = 0;
-  #settledMB: number | undefined;
+  /** After each round's sweep. */
+  readonly #memory: { readonly atMs: number; readonly megabytes: number }[] = [];
 
   constructor(private readonly target: Target, private readonly options: { seed: number; untilMs: number; requests: number; failures: string }) {
     this.#sender = new Sender(target);
@@ -70,7 +73,7 @@ class Run {
     }));
     await sweep(this.#sender, surface.resources);
     const memory = this.target.memoryMB();
-    if (this.#settledMB === undefined && Date.now() - this.#begin > SETTLED_MS) this.#settledMB = memory;
+    if (memory !== undefined) this.#memory.push({ atMs: Date.now() - this.#begin, megabytes: memory });
     process.stdout.write(`${((Date.now() - this.#begin) / 1000).toFixed(0).padStart(5)} s  ${this.#next} requests  ${[...this.#codes].toSorted().map(([code, count]) => `${code}:${count}`).join(" ")}  ${memory?.toFixed(0) ?? "?"} MB  slowest health check ${this.#slowestMs.toFixed(0)} ms  ${this.#failures} failed\n`);
   }
 
@@ -126,14 +129,19 @@ class Run {
       this.#failures++;
       process.stdout.write(`FAIL the server ended by itself:\n${this.target.log().slice(-4000)}\n`);
     }
-    const memory = this.target.memoryMB();
-    if (memory !== undefined && this.#settledMB !== undefined) {
-      const isFlat = memory <= this.#settledMB * GROWTH.share + GROWTH.megabytes;
-      process.stdout.write(`${isFlat ? "" : "FAIL "}memory: ${this.#settledMB.toFixed(0)} MB after two minutes, ${memory.toFixed(0)} MB at the end\n`);
-      if (!isFlat) this.#failures++;
-    }
+    this.#judgeMemory();
     this.#sender.close();
     this.#pulse.close();
+  }
+
+  #judgeMemory(): void {
+    const endMs = Date.now() - this.#begin;
+    const least = (from: number, to: number): number => Math.min(...this.#memory.filter(({ atMs }) => atMs >= from && atMs <= to).map(({ megabytes }) => megabytes));
+    const [early, late] = [least(...EARLY_MS), least(endMs - LATE_MS, endMs)];
+    if (endMs < EARLY_MS[1] + LATE_MS || !Number.isFinite(early) || !Number.isFinite(late)) return;
+    const isFlat = late <= early * GROWTH.share + GROWTH.megabytes;
+    process.stdout.write(`${isFlat ? "" : "FAIL "}memory: ${early.toFixed(0)} MB after two minutes, ${late.toFixed(0)} MB at the end\n`);
+    if (!isFlat) this.#failures++;
   }
 }
 

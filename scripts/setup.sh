@@ -66,6 +66,7 @@ need_test_tools() {
   need_command ps procps
   need_command etcd etcd-server
   need_command docker-registry docker-registry
+  install_packages python3-kubernetes
   need_debian_kubectl
 }
 

@@ -14,8 +14,10 @@ export function complaintAbout(shot: Shot, reply: Reply): string | undefined {
   const text = reply.contentType.includes("json") || reply.status >= 400 ? reply.body.toString() : "";
   if (reply.status >= 500 && !UNREACHABLE.has(reply.status) && !OTHERS_FAULT.test(text) && reply.status !== 501) return `${reply.status}`;
   if (reply.status >= 400 && ACCIDENT.test(text)) return `the message tells of an accident`;
-  if (shot.method === "HEAD" || reply.status === 304 || reply.status === 101 || !reply.contentType.startsWith("application/json")) return undefined;
-  return isStream(shot) && reply.status === 200 ? complaintAboutStream(text) : complaintAboutJson(shot, reply.status, text);
+  // Compressed bodies are not looked into.
+  if (reply.body[0] === 0x1f || shot.method === "HEAD" || reply.status === 304 || reply.status === 101 || !reply.contentType.startsWith("application/json")) return undefined;
+  const complaint = complaintAboutJson(shot, reply.status, text);
+  return complaint && mayStream(shot) && reply.status === 200 ? complaintAboutStream(text) : complaint;
 }
 
 /** Bytes that client libraries or the protocol itself refuse before the server has a say. */
@@ -28,9 +30,8 @@ function isCutOff({ body }: Shot, error: string): boolean {
   return (body?.length ?? 0) > 64 * 1024 && /ECONNRESET|EPIPE|hang up/.test(error);
 }
 
-function isStream({ path, method }: Shot): boolean {
-  if (method !== "GET" || !path.startsWith("/api") || path.includes("metrics.k8s.io")) return false;
-  return /[?&]watch=(true|1|yes)/.test(path) || path.includes("/watch/");
+function mayStream({ path, method }: Shot): boolean {
+  return method === "GET" && /[?&]watch=|\/watch\//.test(path);
 }
 
 function complaintAboutJson(shot: Shot, status: number, text: string): string | undefined {

@@ -23,8 +23,8 @@ export interface Server {
   readonly token: string | undefined;
 }
 
-/** Longer than any honest reply takes, even on a busy machine. */
-export const PATIENCE_MS = 30_000;
+/** Longer than any honest reply takes: a webhook may be waited for for half a minute, a request lasts a minute at most. */
+export const PATIENCE_MS = 65_000;
 const WATCH_MS = 1500;
 const MAX_READ_BYTES = 64 * 1024 * 1024;
 

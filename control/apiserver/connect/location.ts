@@ -4,7 +4,7 @@ import { ApiError, badRequest, notFound, serviceUnavailable } from "../../../api
 import { builtinKind } from "../../../api/registry.ts";
 import type { Endpoint, EndpointSlice, Node, Pod, Service } from "../../../api/types.ts";
 import { cacheOf, type Engine } from "../engine.ts";
-import type { ResourceTarget } from "../http/target.ts";
+import { isTrue, type ResourceTarget } from "../http/target.ts";
 
 /** One place to connect to. `path` carries its query. */
 export interface Location {
@@ -22,7 +22,8 @@ const SERVICE = builtinKind("", "v1", "Service");
 const SLICE = builtinKind("discovery.k8s.io", "v1", "EndpointSlice");
 const NODE_PORT = 10250;
 const NODE_PATHS: Readonly<Record<string, string>> = { exec: "exec", attach: "attach" };
-const LOG_PARAMETERS = ["follow", "previous", "timestamps", "sinceSeconds", "sinceTime", "tailLines", "limitBytes", "stream"];
+const LOG_PARAMETERS = ["sinceSeconds", "sinceTime", "tailLines", "limitBytes", "stream"];
+const LOG_SWITCHES = ["follow", "previous", "timestamps"];
 const STREAM_PARAMETERS: Readonly<Record<string, string>> = { stdin: "input", stdout: "output", stderr: "error", tty: "tty" };
 
 /** The place that serves this target; undefined for the log of a pod that runs nowhere yet. Throws ApiError. */
@@ -50,7 +51,7 @@ function logLocation(engine: Engine, pod: Pod, query: URLSearchParams): Location
   const container = containerOf(pod, query.get("container") ?? "");
   const nodeName = pod.spec?.nodeName;
   if (!nodeName) return undefined;
-  return onNode(engine, nodeName, { path: `/containerLogs/${pod.metadata.namespace}/${pod.metadata.name}/${container}`, query: only(query, LOG_PARAMETERS) });
+  return onNode(engine, nodeName, { path: `/containerLogs/${pod.metadata.namespace}/${pod.metadata.name}/${container}`, query: logQuery(query) });
 }
 
 function requireLogOptions(pod: Pod, query: URLSearchParams): void {
@@ -110,14 +111,15 @@ function addressOf(nodeName: string, status: Node["status"]): string {
   throw new ApiError(503, "ServiceUnavailable", `no preferred addresses found; known addresses: []; node ${nodeName}`);
 }
 
-function only(query: URLSearchParams, names: readonly string[]): URLSearchParams {
-  return new URLSearchParams([...query].filter(([name]) => names.includes(name)));
+function logQuery(query: URLSearchParams): URLSearchParams {
+  const switches = LOG_SWITCHES.filter((name) => isTrue(query.get(name))).map((name): [string, string] => [name, "true"]);
+  return new URLSearchParams([...[...query].filter(([name]) => LOG_PARAMETERS.includes(name)), ...switches]);
 }
 
 /** Nodes know the streams under names of their own. */
 function streamQuery(query: URLSearchParams): URLSearchParams {
   const out = new URLSearchParams();
-  for (const [name, ours] of Object.entries(STREAM_PARAMETERS)) if (["true", "1"].includes(query.get(name) ?? "")) out.set(ours, "1");
+  for (const [name, ours] of Object.entries(STREAM_PARAMETERS)) if (isTrue(query.get(name))) out.set(ours, "1");
   for (const word of query.getAll("command")) out.append("command", word);
   return out;
 }

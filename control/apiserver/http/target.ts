@@ -95,7 +95,7 @@ function nameFrom(query: Query): string {
 
 /** Booleans as the API reads them in queries: present and neither false nor 0. */
 export function isTrue(value: string | null): boolean {
-  return value !== null && value !== "false" && value !== "0";
+  return value !== null && value.toLowerCase() !== "false" && value !== "0";
 }
 
 function decode(segment: string): string {
