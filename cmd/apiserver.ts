@@ -52,6 +52,8 @@ export interface Api {
   readonly issueLegacyToken: (account: Stored<ServiceAccount>, secretName: string) => string;
   /** What nodes and pods use, measured when asked. */
   readonly metrics: MetricsSource;
+  /** What is served by others behind this API server. */
+  readonly aggregator: Pick<Aggregator, "availableVersion" | "read">;
   /** Makes what every cluster contains, where it is missing. */
   bootstrap(): Promise<void>;
 }
@@ -129,7 +131,7 @@ export function buildApiServer({ values, store, pki, signal, advertise, own }: A
   });
   parts.server = server;
   return {
-    server, informers, kinds, metrics, figures, issueLegacyToken: (account, secretName) => auth.tokens.issueLegacy(account, secretName),
+    server, informers, kinds, metrics, figures, aggregator, issueLegacyToken: (account, secretName) => auth.tokens.issueLegacy(account, secretName),
     bootstrap: async () => {
       informers.start(signal);
       await bootstrapObjects({ values, client: server.localClient(), pki, signal, advertise });

@@ -8,6 +8,8 @@ import { workQueueFigures } from "../api/client/workers.ts";
 import { BackgroundEventRecorder } from "../api/client/recorder.ts";
 import { createControllers, runControllers } from "../control/controllers/index.ts";
 import { aborted, type ControllerDeps } from "../control/controllers/controller.ts";
+import { servedMetrics } from "../control/controllers/hpa/custommetrics.ts";
+import type { UserInfo } from "../control/apiserver/request.ts";
 import { signRequest, type Usage } from "../control/pki/certificates.ts";
 import type { SchedulerConfig } from "../control/scheduler/config.ts";
 import { readSchedulerConfig } from "../control/scheduler/configfile.ts";
@@ -74,16 +76,24 @@ function recorderFor(api: Api, component: string): BackgroundEventRecorder {
   return new BackgroundEventRecorder({ client: api.server.localClient(), component, clock: systemClock });
 }
 
+/** A controller as upstream's runs: with a ServiceAccount of its name. */
+function controllerAccount(name: string): UserInfo {
+  return { name: `system:serviceaccount:kube-system:${name}`, groups: ["system:serviceaccounts", "system:serviceaccounts:kube-system", "system:authenticated"] };
+}
+
 function controllerDeps({ values, api, pki }: ControllersOptions, informers: Informers): ControllerDeps {
+  const autoscaler = controllerAccount("horizontal-pod-autoscaler");
+  const elsewhere = { availableVersion: (group: string, versions: readonly string[]) => api.aggregator.availableVersion(group, versions), read: (path: string) => api.aggregator.read(path, autoscaler) };
   return {
     informers,
     // It reads and writes every Secret, which upstream lets no ServiceAccount do.
-    clientFor: (name) => api.server.localClient(name === "serviceaccount-token-controller" ? controlUser("system:kube-controller-manager") : { name: `system:serviceaccount:kube-system:${name}`, groups: ["system:serviceaccounts", "system:serviceaccounts:kube-system", "system:authenticated"] }),
+    clientFor: (name) => api.server.localClient(name === "serviceaccount-token-controller" ? controlUser("system:kube-controller-manager") : controllerAccount(name)),
     recorderFor: (component) => recorderFor(api, component),
     clock: systemClock,
     kinds: api.kinds,
     settings: {
       metrics: api.metrics,
+      customMetrics: servedMetrics({ elsewhere, kinds: api.kinds }),
       issueLegacyToken: api.issueLegacyToken,
       clusterCaPem: pki.roots.authority.certPem,
       clusterCidrs: (values["cluster-cidr"] as string).split(","),

@@ -54,7 +54,7 @@ export interface ControllerSettings {
   readonly issueLegacyToken?: (account: Stored<ServiceAccount>, secretName: string) => string;
   /** What pods use; absent: autoscalers by resource do nothing. */
   readonly metrics?: MetricsSource;
-  /** Metrics others serve; absent: autoscalers by them do nothing. */
+  /** Metrics others serve; absent: autoscalers by them say that there are none. */
   readonly customMetrics?: CustomMetrics;
 }
 

@@ -108,20 +108,23 @@ async function pods({ pods: spec }: MetricSpec, situation: Situation): Promise<E
 async function object({ object: spec }: MetricSpec, situation: Situation): Promise<Evaluation> {
   const { describedObject, metric, target } = spec as NonNullable<MetricSpec["object"]>;
   const { namespace } = situation;
-  const used = await prefixed(`unable to get metric ${metric.name}`, () => customOf(situation).object({ namespace, metric: metric.name, object: describedObject, selector: metric.selector }));
+  const { kind, name: objectName } = describedObject;
+  const isAverage = target.averageValue !== undefined;
+  const used = await prefixed(isAverage ? `failed to get ${metric.name} object metric` : "", () => suffixed({ before: `unable to get metric ${metric.name}: `, after: ` on ${kind} ${namespace}/${objectName}` }, () => customOf(situation).object({ namespace, metric: metric.name, object: describedObject, selector: metric.selector })));
   const { replicas, current } = forTotal(used, target, situation);
-  return { replicas, name: `${describedObject.kind} metric ${metric.name}`, status: { type: "Object", object: { describedObject, metric: identifier(metric), current } } };
+  // Upstream calls an average of an object's an external metric, too.
+  return { replicas, name: isAverage ? externalName(metric) : `${kind} metric ${metric.name}`, status: { type: "Object", object: { describedObject, metric: identifier(metric), current } } };
 }
 
 async function external({ external: spec }: MetricSpec, situation: Situation): Promise<Evaluation> {
   const { metric, target } = spec as NonNullable<MetricSpec["external"]>;
   const { namespace, custom } = situation;
-  const values = await prefixed(`unable to get external metric ${namespace}/${metric.name}`, () => {
+  const values = await prefixed(target.averageValue === undefined ? `failed to get external metric ${metric.name}` : `failed to get ${metric.name} external metric`, () => prefixed(`unable to get external metric ${namespace}/${metric.name}/${goText(metric.selector)}`, () => {
     if (!custom) throw new Error(`unable to fetch metrics from external metrics API: the server could not find the requested resource (get ${metric.name}.external.metrics.k8s.io)`);
     return custom.external({ namespace, metric: metric.name, selector: metric.selector });
-  });
+  }));
   const { replicas, current } = forTotal(values.reduce((sum, value) => sum + value, 0), target, situation);
-  return { replicas, name: `external metric ${metric.name}`, status: { type: "External", external: { metric: identifier(metric), current } } };
+  return { replicas, name: externalName(metric), status: { type: "External", external: { metric: identifier(metric), current } } };
 }
 
 /** Pods for one figure of the whole: as many times as many as it is above its target, or each its share. */
@@ -149,8 +152,26 @@ async function prefixed<T>(context: string, work: () => Promise<T> | T): Promise
   try {
     return await work();
   } catch (error) {
-    throw new Error(`${context}: ${(error as Error).message}`, { cause: error });
+    throw context === "" ? error : new Error(`${context}: ${(error as Error).message}`, { cause: error });
   }
+}
+
+async function suffixed<T>({ before, after }: { before: string; after: string }, work: () => Promise<T> | T): Promise<T> {
+  try {
+    return await work();
+  } catch (error) {
+    throw new Error(`${before}${(error as Error).message}${after}`, { cause: error });
+  }
+}
+
+const externalName = ({ name, selector }: Identifier): string => `external metric ${name}(${goText(selector)})`;
+
+/** A selector as upstream's messages print it. */
+function goText(selector: LabelSelector | undefined): string {
+  if (!selector) return "nil";
+  const labels = Object.entries(selector.matchLabels ?? {}).sort(([a], [b]) => (a < b ? -1 : 1)).map(([key, value]) => `${key}: ${value},`).join("");
+  const expressions = (selector.matchExpressions ?? []).map(({ key, operator, values = [] }) => `LabelSelectorRequirement{Key:${key},Operator:${operator},Values:[${values.join(" ")}],},`).join("");
+  return `&LabelSelector{MatchLabels:map[string]string{${labels}},MatchExpressions:[]LabelSelectorRequirement{${expressions}},}`;
 }
 
 function identifier({ name, selector }: Identifier): Identifier {

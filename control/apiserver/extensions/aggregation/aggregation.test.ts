@@ -12,6 +12,7 @@ import { Aggregator } from "./aggregator.ts";
 const SERVICES = "/apis/apiregistration.k8s.io/v1/apiservices";
 let server: TestServer;
 let remote: Server;
+let aggregator: Aggregator;
 let seen: IncomingHttpHeaders = {};
 
 beforeAll(async () => {
@@ -20,11 +21,13 @@ beforeAll(async () => {
     seen = request.headers;
     if (request.url?.startsWith("/apis/wardle.example.com/v1alpha1?") || request.url === "/apis/wardle.example.com/v1alpha1") return void response.end(JSON.stringify({ kind: "APIResourceList", groupVersion: "wardle.example.com/v1alpha1", resources: [{ name: "flunders", singularName: "flunder", namespaced: true, kind: "Flunder", verbs: ["get", "list"] }] }));
     response.setHeader("content-type", "application/json");
+    if (request.url?.endsWith("/missing")) response.statusCode = 404;
+    if (request.url?.endsWith("/missing")) return void response.end(JSON.stringify({ kind: "Status", message: "no such flunder", reason: "NotFound", code: 404 }));
     response.end(JSON.stringify({ kind: "Flunder", path: request.url, method: request.method }));
   });
   await new Promise<void>((resolve) => remote.listen(0, "127.0.0.1", resolve));
   const kinds = new KindRegistry();
-  const aggregator = new Aggregator({ kinds, frontProxy: () => certificate });
+  aggregator = new Aggregator({ kinds, frontProxy: () => certificate });
   server = await startTestServer({ kinds, extensions: [aggregator], strategies: anywhere(createStrategies({ serviceCidrs: ["10.96.0.0/16"] })), http: { aggregator } });
 });
 
@@ -74,6 +77,12 @@ test("a group-version behind a Service is checked, discovered, and proxied as it
   const answer = await call(server, "GET", "/apis/wardle.example.com/v1alpha1/namespaces/default/flunders/x?a=b", { headers: { "x-remote-user": "mallory" } });
   expect(answer.body).toMatchObject({ kind: "Flunder", path: "/apis/wardle.example.com/v1alpha1/namespaces/default/flunders/x?a=b" });
   expect([seen["x-remote-user"], seen["x-remote-group"], seen.authorization]).toEqual(["admin", "system:masters, system:authenticated", undefined]);
+
+  const account = { name: "system:serviceaccount:kube-system:reader", groups: ["system:authenticated"] };
+  expect(aggregator.availableVersion("wardle.example.com", ["v1", "v1alpha1"])).toBe("v1alpha1");
+  expect(await aggregator.read("/apis/wardle.example.com/v1alpha1/namespaces/default/flunders/y?c=d", account)).toMatchObject({ path: "/apis/wardle.example.com/v1alpha1/namespaces/default/flunders/y?c=d" });
+  expect(seen["x-remote-user"]).toBe(account.name);
+  expect(await aggregator.read("/apis/wardle.example.com/v1alpha1/flunders/missing", account).catch((error: Error) => error.message)).toBe("no such flunder");
 
   const groups = await call(server, "GET", "/apis");
   expect(groups.body["groups"].map(({ name }: AnyObject) => name)).toContain("wardle.example.com");

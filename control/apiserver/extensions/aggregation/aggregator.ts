@@ -1,7 +1,7 @@
 // API aggregation: an APIService for every group-version served here, and group-versions served elsewhere found, checked and proxied.
 // Conditions: k8s.io/kube-aggregator/pkg/controllers/status/remote.
 import type { Readable } from "node:stream";
-import { isConflict, isNotFound, serviceUnavailable } from "../../../../api/errors.ts";
+import { ApiError, isConflict, isNotFound, serviceUnavailable } from "../../../../api/errors.ts";
 import { apiVersionOf, row, type KindInfo, type Verb } from "../../../../api/kinds.ts";
 import { builtinKind, KindRegistry } from "../../../../api/registry.ts";
 import type { AnyObject, EndpointSlice, Service } from "../../../../api/types.ts";
@@ -22,6 +22,7 @@ const SLICE = builtinKind("discovery.k8s.io", "v1", "EndpointSlice");
 const CHECK_EVERY_MS = 5_000;
 const RETRY_MS = 1_000;
 const CHECK_TIMEOUT_MS = 5_000;
+const READ_TIMEOUT_MS = 30_000;
 const AUTOMANAGED = "kube-aggregator.kubernetes.io/automanaged";
 
 export interface AggregatorDeps {
@@ -81,6 +82,25 @@ export class Aggregator implements Extension {
     if (this.#remote.size === 0) return undefined;
     const [, root, group, version] = path.split("/");
     return root === "apis" && version ? this.#remote.get(`${group}/${version}`) : undefined;
+  }
+
+  /** The first of these versions of a group that is served elsewhere and can be asked now. */
+  availableVersion(group: string, versions: readonly string[]): string | undefined {
+    return versions.find((version) => {
+      const service = this.#remote.get(`${group}/${version}`);
+      return service !== undefined && availability(service)?.status === "True";
+    });
+  }
+
+  /** GETs a path that is served elsewhere, as `user`; throws what the other end answers. */
+  async read(path: string, user: UserInfo): Promise<unknown> {
+    const service = this.find(path.split("?")[0] as string);
+    if (!service || availability(service)?.status !== "True") throw serviceUnavailable("service unavailable");
+    const answer = await askRemote(this.#engine as Engine, this.#deps.frontProxy(), { spec: service.spec, user, method: "GET", path, headers: { accept: "application/json" }, timeoutMs: READ_TIMEOUT_MS });
+    const text = await textOf(answer);
+    const body = parsed(text);
+    if ((answer.statusCode ?? 500) >= 300) throw ApiError.fromStatus(answer.statusCode ?? 500, body);
+    return body;
   }
 
   /** Hands a request on; throws 503 while the other end is not available. */
@@ -221,6 +241,14 @@ export class Aggregator implements Extension {
     if (JSON.stringify(known) === JSON.stringify(kinds)) return;
     this.#forget(spec);
     for (const kind of kinds) this.kinds.add(kind);
+  }
+}
+
+function parsed(text: string): unknown {
+  try {
+    return JSON.parse(text);
+  } catch {
+    return text;
   }
 }
 
