@@ -227,5 +227,6 @@ function runningContainers({ cache }: NodeServices): ContainerRecord[] {
 function imagesInUse({ cache }: NodeServices, pods: Pods): Set<string> {
   const records = cache.uids().flatMap((uid) => cache.get(uid)?.containers ?? []);
   const wanted = pods.list().flatMap(({ spec }) => [...(spec?.initContainers ?? []), ...(spec?.containers ?? [])].map(({ image = "" }) => image));
-  return new Set([...records.flatMap(({ image, imageId }) => [image, imageId]), ...wanted]);
+  const mounted = pods.list().flatMap(({ spec }) => (spec?.volumes ?? []).flatMap(({ image }) => image?.reference ?? []));
+  return new Set([...records.flatMap(({ image, imageId }) => [image, imageId]), ...wanted, ...mounted]);
 }

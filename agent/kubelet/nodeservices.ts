@@ -78,7 +78,7 @@ export function nodeServices(deps: KubeletDeps, sources: Sources): NodeServices 
     writer: new StatusWriter(deps.client, clock, sources.signal),
     probes: sources.prober,
     volumes: createVolumes({
-      mounter, podsDir: paths.pods, resolve: (pod, volume) => resolveClaim(deps.client, pod, volume),
+      mounter, images: runtime.images, podsDir: paths.pods, resolve: (pod, volume) => resolveClaim(deps.client, pod, volume),
       kinds: [emptyDir(mounter, () => machine.memoryBytes), hostPath(), ...fileVolumes(mounter, files), local(mounter), nfs(mounter, deps.exec ?? hostExec), imageVolume()],
     }),
     objects: sources.objects,

@@ -1,12 +1,13 @@
 // Images from a real registry, with and without a password, on both runtimes: needs root, leaves nothing behind.
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
-import { chmodSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { chmodSync, existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { builtinKind } from "../../api/registry.ts";
 import type { Container, Pod, PodSpec } from "../../api/types.ts";
 import { systemClock } from "../../lib/clock.ts";
 import { hostExec } from "../../lib/exec.ts";
 import { busyboxSource } from "../runtime/busybox-image.ts";
+import { containerdPaths } from "../runtime/containerd/private.ts";
 import { removePrivateContainerd } from "../runtime/containerd/remove.ts";
 import { createRuntime } from "../runtime/create.ts";
 import { DockerRuntime } from "../runtime/docker/runtime.ts";
@@ -62,6 +63,12 @@ async function onDocker(): Promise<Host> {
     await runtime.close();
     await engine.stop();
   } };
+}
+
+/** Views and copies of images that nobody uses any more. */
+async function leftFiles({ runtime, dataDir }: Host): Promise<string> {
+  const command = runtime.name === "docker" ? `ls ${dataDir}/docker/image-files 2>/dev/null` : `ctr -a ${containerdPaths(dataDir).socket} -n k8s.io snapshots list | grep image-volume`;
+  return (await hostExec(["sh", "-c", command])).stdout.trim();
 }
 
 describe.each([["containerd", onContainerd], ["docker", onDocker]] as const)("on %s", (name, make) => {
@@ -165,4 +172,27 @@ printf '{"kind":"CredentialProviderResponse","apiVersion":"credentialprovider.ku
     const requests = readFileSync(join(host.dataDir, "plugins/requests"), "utf8");
     expect(JSON.parse(requests)).toEqual({ kind: "CredentialProviderRequest", apiVersion: "credentialprovider.kubelet.k8s.io/v1", image: `${closed.host}/private/plugin` });
   }, 60_000);
+
+  test("an image is mounted as a volume, whole and by sub-path, read only, and let go with its pod", async () => {
+    const source = busyboxSource("x:data");
+    await open.push("team/data", { ...source, files: [{ path: "top.txt", content: "top" }, { path: "sub/inner.txt", content: "inner" }, { path: "link", target: "/etc" }] });
+    const image = `${open.host}/team/app:1`;
+    const volume = { name: "data", image: { reference: `${open.host}/team/data:data`, pullPolicy: "Always" } };
+    const script = "cat /all/top.txt /part/inner.txt; echo x > /all/new || echo refused; ls /all";
+    await run("mounted", { image, command: ["/bin/sh", "-c", `(${script}) > /dev/termination-log 2>/dev/null`], volumeMounts: [{ name: "data", mountPath: "/all" }, { name: "data", mountPath: "/part", subPath: "sub" }] }, { volumes: [volume] });
+    const { status } = await succeeded("mounted");
+    expect(status?.containerStatuses?.[0]?.state?.terminated?.message).toBe("topinnerrefused\nlink\nsub\ntop.txt\n");
+    const absent = await run("absent", { image, volumeMounts: [{ name: "data", mountPath: "/part", subPath: "none" }] }, { volumes: [volume] });
+    expect(messageOf(await waiting("absent", "CreateContainerConfigError"))).toContain("does not exist in the volume");
+    await run("out", { image, volumeMounts: [{ name: "data", mountPath: "/part", subPath: "link" }] }, { volumes: [volume] });
+    expect(messageOf(await waiting("out", "CreateContainerConfigError"))).toContain("outside of the volume");
+    const podDir = rig.kubelet.node.paths.pod(absent.metadata.uid ?? "");
+    expect((await hostMounter.below(podDir)).some((point) => point.includes("kubernetes.io~image/data"))).toBe(true);
+    for (const podName of ["mounted", "absent", "out"]) await rig.delete(podName, 1);
+    for (const podName of ["mounted", "absent", "out"]) await rig.until((pod) => pod === undefined, podName, 20_000);
+    await rig.settled();
+    expect(await hostMounter.below(podDir)).toEqual([]);
+    expect(existsSync(podDir)).toBe(false);
+    expect(await leftFiles(host)).toBe("");
+  }, 90_000);
 });

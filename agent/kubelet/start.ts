@@ -53,6 +53,7 @@ export async function startContainer(node: NodeServices, input: StartInput): Pro
     throw new StartError(reason, message, undefined, { cause: error });
   };
   const failImage = (error: unknown): never => {
+    if (error instanceof StartError) return fail(error.reason, error);
     if (!(error instanceof ImageError)) return fail("ErrImagePull", error);
     node.recorder.event(about, "Warning", "Failed", `Error: ${error.reason}`);
     throw new StartError(error.reason, error.message, error.retryAt, { cause: error });
@@ -75,7 +76,7 @@ export async function startContainer(node: NodeServices, input: StartInput): Pro
   if (record && container.lifecycle?.postStart) await runPostStart(node, input, record);
 }
 
-/** The volumes, those that are images by the id of the pulled image. */
+/** The volumes, those that are images mounted, or by the id of the pulled image where the runtime mounts it. */
 async function withImages(node: NodeServices, { pod, container, volumes, signal }: StartInput): Promise<ReadonlyMap<string, MountedVolume>> {
   const result = new Map(volumes);
   for (const { name } of container.volumeMounts ?? []) {
@@ -84,7 +85,10 @@ async function withImages(node: NodeServices, { pod, container, volumes, signal 
     const policy = pod.spec?.volumes?.find((candidate) => candidate.name === name)?.image?.pullPolicy ?? "IfNotPresent";
     const reference = volume.image;
     const image = await node.images.ensure({ pod, about: containerRef(pod, container.name), reference, policy, credentials: () => node.credentials(pod, reference), signal });
-    result.set(name, { ...volume, image: image.id });
+    const hostPath = await node.volumes.mountImage(pod, name, image.id).catch((error: unknown) => {
+      throw new StartError("CreateContainerError", `failed to mount image volume "${name}": ${(error as Error).message}`, undefined, { cause: error });
+    });
+    result.set(name, hostPath === undefined ? { ...volume, image: image.id } : { hostPath, readOnly: true });
   }
   return result;
 }

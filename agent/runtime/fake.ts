@@ -160,6 +160,8 @@ export class FakeRuntime implements Runtime {
         if (image) this.#images.delete(image.id);
       },
       load: async (tarPath) => void this.addImage(tarPath.split("/").at(-1)?.replace(/\.tar$/, "") ?? tarPath),
+      files: () => Promise.resolve(undefined),
+      releaseFiles: () => Promise.resolve(),
       usage: () => Promise.resolve({ usedBytes: [...this.#images.values()].reduce((sum, image) => sum + image.sizeBytes, 0), inodesUsed: this.#images.size, path: "/" }),
     };
   }

@@ -233,6 +233,13 @@ export interface PodRuntime {
   events(signal: AbortSignal): AsyncIterable<RuntimeEvent>;
 }
 
+/** A mount that shows an image's files, read only. */
+export interface ImageFiles {
+  readonly type: "bind" | "overlay" | "native";
+  readonly source: string;
+  readonly options: readonly string[];
+}
+
 /** Images. References are as the user wrote them; implementations normalise. */
 export interface ImageService {
   pull(reference: string, auth: RegistryAuth | undefined, signal: AbortSignal): Promise<string>;
@@ -243,6 +250,9 @@ export interface ImageService {
   /** Imports a `docker save` or OCI layout tar; how the sandbox image and air-gapped images get in. */
   load(tarPath: string): Promise<void>;
   usage(): Promise<{ readonly usedBytes: number; readonly inodesUsed: number; readonly path: string }>;
+  /** Makes the files of a present image mountable on this machine until `releaseFiles` of the same key; undefined where the runtime mounts images into containers itself. */
+  files(id: string, key: string): Promise<ImageFiles | undefined>;
+  releaseFiles(key: string): Promise<void>;
 }
 
 /** Live connections into containers. */

@@ -3,11 +3,14 @@
 import { dlopen, FFIType, read } from "bun:ffi";
 import { readFile } from "node:fs/promises";
 import { systemClock } from "../../lib/clock.ts";
+import type { ImageFiles } from "../runtime/runtime.ts";
 
 /** Mounting on this machine. Unmounting succeeds on absence. */
 export interface Mounter {
   tmpfs(target: string, options: string): Promise<void>;
   bind(source: string, target: string): Promise<void>;
+  /** The files of an image; nobody can write there. */
+  image(files: ImageFiles, target: string): Promise<void>;
   unmount(target: string): Promise<void>;
   isMountPoint(path: string): Promise<boolean>;
   /** Mount points at or below a directory, deepest first. */
@@ -22,8 +25,12 @@ export class MountError extends Error {
   }
 }
 
+const MS_RDONLY = 1n;
+const MS_REMOUNT = 32n;
 const MS_BIND = 4096n;
 const MS_REC = 16384n;
+/** The kernel reads one page of options. */
+const PAGE_BYTES = 4096;
 const MNT_DETACH = 2;
 /** File systems whose server may be gone: the kernel waits for it, and with it whoever asked. */
 const REMOTE = /^(nfs|fuse|cifs|smb|ceph|9p|glusterfs)/;
@@ -74,6 +81,17 @@ export const hostMounter: Mounter = {
 
   async bind(source, target) {
     mount({ source, target, type: "", flags: MS_BIND | MS_REC, data: "" });
+  },
+
+  async image({ type, source, options }, target) {
+    if (type === "bind") {
+      mount({ source, target, type: "", flags: MS_BIND, data: "" });
+      mount({ source: "", target, type: "", flags: MS_BIND | MS_REMOUNT | MS_RDONLY, data: "" });
+    } else {
+      const data = options.filter((option) => option !== "ro").join(",");
+      if (Buffer.byteLength(data) >= PAGE_BYTES) throw new Error(`an image of so many layers cannot be mounted: the kernel takes ${PAGE_BYTES} bytes of options, and this would be ${Buffer.byteLength(data)}`);
+      mount({ source, target, type, flags: MS_RDONLY, data });
+    }
   },
 
   async unmount(target) {

@@ -42,7 +42,9 @@ async function makeMissing(base: string, path: string): Promise<void> {
     const parentMode = (await stat(current)).mode & 0o7777;
     const next = join(current, part);
     if (!(await lstat(next).catch(() => undefined))) {
-      await mkdir(next, { mode: parentMode });
+      await mkdir(next, { mode: parentMode }).catch((error: NodeJS.ErrnoException) => {
+        throw error.code === "EROFS" ? new Error(`subPath "${path}" does not exist in the volume, which is read only`, { cause: error }) : error;
+      });
       await chmod(next, parentMode);
     }
     current = await realpath(next);

@@ -8,7 +8,7 @@ export interface MountedVolume {
   readonly hostPath: string;
   /** The kind itself allows no writing. */
   readonly readOnly: boolean;
-  /** Image volumes have no path; the runtime mounts them. */
+  /** An image volume has no path until its image is pulled, and none at all where the runtime mounts images. */
   readonly image?: string;
 }
 
@@ -61,6 +61,8 @@ export interface SubPathRequest {
 export interface Volumes {
   /** A host path to mount for the sub-path, made when absent, that no symbolic link can lead out of the volume. */
   subPath(request: SubPathRequest): Promise<string>;
+  /** Mounts a pulled image for a pod's volume; undefined where the runtime mounts images itself. */
+  mountImage(pod: Pod, volume: string, imageId: string): Promise<string | undefined>;
   /** Sets up every volume a container mounts; rejects with the first VolumeError once all have been tried. */
   setup(pod: Pod, signal: AbortSignal): Promise<ReadonlyMap<string, MountedVolume>>;
   /** Brings live volumes (config maps, secrets, tokens) of a running pod up to date; errors are the next round's. */

@@ -4,6 +4,8 @@ import { mkdtempSync, readFileSync, readlinkSync, rmSync, statSync, symlinkSync,
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import type { Pod, Volume } from "../../api/types.ts";
+import { FakeClock } from "../../lib/clock.ts";
+import { FakeRuntime } from "../runtime/fake.ts";
 import { writeAtomically } from "./atomicwriter.ts";
 import { emptyDir } from "./emptydir.ts";
 import { fileVolumes } from "./filevolume.ts";
@@ -16,7 +18,7 @@ import type { Volumes } from "./volume.ts";
 
 let dir: string;
 const signal = new AbortController().signal;
-const mounter: Mounter = { tmpfs: async () => undefined, bind: async () => undefined, unmount: async () => undefined, isMountPoint: async () => false, below: async () => [] };
+const mounter: Mounter = { tmpfs: async () => undefined, bind: async () => undefined, image: async () => undefined, unmount: async () => undefined, isMountPoint: async () => false, below: async () => [] };
 const configMaps: Record<string, { data?: Record<string, string>; binaryData?: Record<string, string> }> = {};
 const sources: PayloadSources = {
   configMap: async (_namespace, name) => configMaps[name],
@@ -29,7 +31,7 @@ let volumes: Volumes;
 
 beforeEach(() => {
   dir = mkdtempSync(join(tmpdir(), "kubelet-volumes-"));
-  volumes = createVolumes({ kinds: [emptyDir(mounter, () => 1 << 20), hostPath(), ...fileVolumes(mounter, sources)], mounter, resolve: async (_pod, volume) => volume, podsDir: dir });
+  volumes = createVolumes({ kinds: [emptyDir(mounter, () => 1 << 20), hostPath(), ...fileVolumes(mounter, sources)], mounter, images: new FakeRuntime({ clock: new FakeClock(0) }).images, resolve: async (_pod, volume) => volume, podsDir: dir });
   for (const name of Object.keys(configMaps)) delete configMaps[name];
 });
 afterEach(() => rmSync(dir, { recursive: true, force: true }));

@@ -4,6 +4,8 @@ import { mkdir, readdir, rm } from "node:fs/promises";
 import { join } from "node:path";
 import type { Pod, Volume } from "../../api/types.ts";
 import { logger } from "../../lib/log.ts";
+import type { ImageService } from "../runtime/runtime.ts";
+import { mountImage, releaseImages } from "./imagevolume.ts";
 import type { Mounter } from "./mount.ts";
 import { safeSubPath } from "./subpath.ts";
 import { VolumeError, type MountedVolume, type ResolvedVolume, type SubPathRequest, type VolumeContext, type VolumeKind, type Volumes } from "./volume.ts";
@@ -13,6 +15,7 @@ const log = logger("volumes");
 export interface VolumesOptions {
   readonly kinds: readonly VolumeKind[];
   readonly mounter: Mounter;
+  readonly images: ImageService;
   /** Finds what stands behind a claim; a volume without one comes back as it is. */
   readonly resolve: (pod: Pod, volume: Volume) => Promise<ResolvedVolume>;
   /** The directory that holds a directory per pod uid. */
@@ -26,6 +29,7 @@ export function createVolumes(options: VolumesOptions): Volumes {
     refresh: (pod, signal) => refreshAll(options, pod, signal),
     teardown: (uid) => teardownAll(options, uid),
     subPath: (request) => subPath(options, request),
+    mountImage: (pod, volume, imageId) => mountImage({ ...options, uid: pod.metadata.uid ?? "", podDir: join(options.podsDir, pod.metadata.uid ?? "") }, volume, imageId),
   };
 }
 
@@ -69,12 +73,13 @@ function kindOf(options: VolumesOptions, volume: ResolvedVolume): VolumeKind | u
   return options.kinds.find((kind) => kind.handles(Object.keys(volume).length === 1 ? { ...volume, emptyDir: {} } : volume));
 }
 
-async function teardownAll({ mounter, podsDir }: VolumesOptions, uid: string): Promise<void> {
+async function teardownAll({ mounter, images, podsDir }: VolumesOptions, uid: string): Promise<void> {
   const podDir = join(podsDir, uid);
   for (const point of await mounter.below(podDir)) await mounter.unmount(point);
   const left = await mounter.below(podDir);
   // What is still mounted is somebody's data; removing the directory would remove that.
   if (left.length > 0) throw new Error(`volumes of pod ${uid} are still mounted: ${left.join(", ")}`);
+  await releaseImages({ images, podDir, uid });
   await rm(join(podDir, "volumes"), { recursive: true, force: true });
   await rm(join(podDir, "volume-subpaths"), { recursive: true, force: true });
 }

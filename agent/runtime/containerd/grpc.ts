@@ -56,12 +56,14 @@ export class GrpcConnection {
   }
 
   /** Resolves with the response; rejects with grpc-js's ServiceError, also when `timeoutMs` is over or the signal aborts. */
-  call<T>(types: MessageTypes, method: Method, request: object, options: { readonly timeoutMs: number; readonly signal?: AbortSignal }): Promise<T> {
+  call<T>(types: MessageTypes, method: Method, request: object, options: { readonly timeoutMs: number; readonly signal?: AbortSignal; readonly headers?: Readonly<Record<string, string>> }): Promise<T> {
     return new Promise((resolve, reject) => {
       const encode = (value: object): Buffer => types.encode(method.request, value);
       const decode = (bytes: Buffer): T => types.decode<T>(method.response, bytes);
       const cancel = (): void => call.cancel();
-      const call = this.#client.makeUnaryRequest(method.path, encode, decode, request, new Metadata(), { deadline: Date.now() + options.timeoutMs }, (error, response) => {
+      const metadata = new Metadata();
+      for (const [name, value] of Object.entries(options.headers ?? {})) metadata.set(name, value);
+      const call = this.#client.makeUnaryRequest(method.path, encode, decode, request, metadata, { deadline: Date.now() + options.timeoutMs }, (error, response) => {
         options.signal?.removeEventListener("abort", cancel);
         if (error) reject(error);
         else resolve(response as T);

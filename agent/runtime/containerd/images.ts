@@ -1,10 +1,11 @@
 // Images over CRI; archives are imported with containerd's `ctr`, because CRI has no call for that.
 // Pull policies and back-off are the kubelet's.
 import { type Exec, run } from "../../../lib/exec.ts";
-import { type ImageRecord, type ImageService, type RegistryAuth, RuntimeError } from "../runtime.ts";
+import { type ImageFiles, type ImageRecord, type ImageService, type RegistryAuth, RuntimeError } from "../runtime.ts";
 import { toImage } from "./convert.ts";
 import type { CriClient } from "./cri.ts";
 import type { WireFilesystemUsage, WireImage } from "./messages.ts";
+import { Snapshots } from "./snapshots.ts";
 
 const PULL_TIMEOUT_MS = 60 * 60_000;
 const IMPORT_TIMEOUT_MS = 10 * 60_000;
@@ -17,14 +18,18 @@ export interface CriImagesOptions {
   readonly exec: Exec;
   /** The snapshotter images are unpacked for. */
   readonly snapshotter: string;
+  /** Whether the server is containerd, whose snapshots can be had on the same socket. */
+  readonly isContainerd: boolean;
 }
 
 /** ImageService on CRI. */
 export class CriImages implements ImageService {
   readonly #options: CriImagesOptions;
+  readonly #snapshots: Snapshots;
 
   constructor(options: CriImagesOptions) {
     this.#options = options;
+    this.#snapshots = new Snapshots(options);
   }
 
   async pull(reference: string, auth: RegistryAuth | undefined, signal: AbortSignal): Promise<string> {
@@ -61,6 +66,18 @@ export class CriImages implements ImageService {
     const { imageFilesystems } = await this.#options.cri.call<{ imageFilesystems: WireFilesystemUsage[] }>("imageFsInfo");
     const sum = (pick: (usage: WireFilesystemUsage) => number | undefined): number => imageFilesystems.reduce((total, usage) => total + (pick(usage) ?? 0), 0);
     return { usedBytes: sum((usage) => usage.usedBytes?.value), inodesUsed: sum((usage) => usage.inodesUsed?.value), path: imageFilesystems[0]?.fsId?.mountpoint ?? "/" };
+  }
+
+  async files(id: string, key: string): Promise<ImageFiles | undefined> {
+    if (!this.#options.isContainerd) return undefined;
+    const { info } = await this.#options.cri.call<{ info: Record<string, string> }>("imageStatus", { image: { image: id }, verbose: true });
+    const { chainID } = JSON.parse(info["info"] ?? "{}") as { chainID?: string };
+    if (!chainID) throw new RuntimeError("ImageNotFound", `image ${id} is not present`);
+    return this.#snapshots.view(key, chainID);
+  }
+
+  async releaseFiles(key: string): Promise<void> {
+    if (this.#options.isContainerd) await this.#snapshots.remove(key);
   }
 
   async #ctr(args: readonly string[]): Promise<void> {

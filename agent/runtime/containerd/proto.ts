@@ -117,8 +117,8 @@ message Image {
 }
 message ImageFilter { ImageSpec image = 1; }
 message ListImagesResponse { repeated Image images = 1; }
-message ImageRequest { ImageSpec image = 1; }
-message ImageStatusResponse { Image image = 1; }
+message ImageRequest { ImageSpec image = 1; bool verbose = 2; }
+message ImageStatusResponse { Image image = 1; map<string, string> info = 2; }
 message AuthConfig { string username = 1; string password = 2; string auth = 3; string server_address = 4; string identity_token = 5; string registry_token = 6; }
 message PullImageRequest { ImageSpec image = 1; AuthConfig auth = 2; PodSandboxConfig sandbox_config = 3; }
 message PullImageResponse { string image_ref = 1; }
@@ -147,4 +147,16 @@ message Envelope { string namespace = 2; string topic = 3; Any event = 4; }
 message TaskEvent { string container_id = 1; }
 message TaskExit { string container_id = 1; string id = 2; uint32 pid = 3; uint32 exit_status = 4; }
 message ContainerEvent { string id = 1; }
+`;
+
+/** Protobuf source of containerd's snapshots API. */
+export const CONTAINERD_SNAPSHOTS_PROTO = `
+syntax = "proto3";
+package containerd;
+
+message Empty {}
+message Mount { string type = 1; string source = 2; string target = 3; repeated string options = 4; }
+message ViewRequest { string snapshotter = 1; string key = 2; string parent = 3; map<string, string> labels = 4; }
+message KeyRequest { string snapshotter = 1; string key = 2; }
+message MountsResponse { repeated Mount mounts = 1; }
 `;

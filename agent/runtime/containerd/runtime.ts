@@ -45,7 +45,7 @@ export class CriRuntime implements Runtime {
     this.name = version.runtimeName === "containerd" ? "containerd" : "cri-o";
     const events = new CriEvents({ cri, ownership, clock, isContainerd: this.name === "containerd" });
     this.pods = new CriPods({ cri, ownership, events: (signal) => events.subscribe(signal) });
-    this.images = new CriImages({ cri, exec: options.exec ?? hostExec, snapshotter: options.snapshotter ?? "overlayfs" });
+    this.images = new CriImages({ cri, exec: options.exec ?? hostExec, snapshotter: options.snapshotter ?? "overlayfs", isContainerd: this.name === "containerd" });
     this.streaming = new CriStreaming(cri);
     void events.run(this.#stop.signal);
   }

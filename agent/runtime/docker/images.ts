@@ -1,21 +1,29 @@
 // Images on a Docker engine.
 // Pull policies and back-off are the kubelet's.
 import { createReadStream } from "node:fs";
+import { mkdir, rename, rm, stat } from "node:fs/promises";
+import { join } from "node:path";
+import { pipeline } from "node:stream/promises";
 import type Docker from "dockerode";
 import type { ImageInspectInfo } from "dockerode";
-import { type ImageRecord, type ImageService, type RegistryAuth, RuntimeError } from "../runtime.ts";
+import { type ImageFiles, type ImageRecord, type ImageService, type RegistryAuth, RuntimeError } from "../runtime.ts";
 import { ask, askIfPresent, messageOf } from "./engine.ts";
 
 const UNREACHABLE = /connection refused|no such host|i\/o timeout|TLS handshake|network is unreachable|Client\.Timeout|server misbehaving/;
+
+/** The kernel takes a page of mount options; more layers than fit there are copied. */
+const MAX_LOWER_BYTES = 3_500;
 
 /** ImageService on the Docker Engine's API. `pinned` images are never listed as garbage. */
 export class DockerImages implements ImageService {
   readonly #docker: Docker;
   readonly #pinned: string;
+  readonly #filesDir: string;
 
-  constructor(docker: Docker, pinned: string) {
+  constructor(docker: Docker, options: { readonly pinned: string; readonly filesDir: string }) {
     this.#docker = docker;
-    this.#pinned = pinned;
+    this.#pinned = options.pinned;
+    this.#filesDir = options.filesDir;
   }
 
   async pull(reference: string, auth: RegistryAuth | undefined, signal: AbortSignal): Promise<string> {
@@ -56,6 +64,44 @@ export class DockerImages implements ImageService {
   async usage(): Promise<{ usedBytes: number; inodesUsed: number; path: string }> {
     const [disk, info] = await Promise.all([ask("Unavailable", () => this.#docker.df()), ask("Unavailable", () => this.#docker.info())]);
     return { usedBytes: (disk as { LayersSize?: number }).LayersSize ?? 0, inodesUsed: 0, path: (info as { DockerRootDir: string }).DockerRootDir };
+  }
+
+  /** The engine's own layers where it keeps them as directories, else a copy. */
+  async files(id: string, key: string): Promise<ImageFiles> {
+    const info = await ask("CreateContainerError", () => this.#docker.getImage(id).inspect());
+    const { Name: driver, Data: data } = (info.GraphDriver ?? {}) as { Name?: string; Data?: { UpperDir?: string; LowerDir?: string } | null };
+    const isMountable = driver === "overlay2" && data?.UpperDir !== undefined && Buffer.byteLength(data.LowerDir ?? "") < MAX_LOWER_BYTES;
+    if (!isMountable || !data?.UpperDir) return { type: "bind", source: await this.#copy(id, key), options: ["ro"] };
+    if (!data.LowerDir) return { type: "bind", source: data.UpperDir, options: ["ro"] };
+    return { type: "overlay", source: "overlay", options: ["ro", `lowerdir=${data.UpperDir}:${data.LowerDir}`] };
+  }
+
+  async releaseFiles(key: string): Promise<void> {
+    await rm(join(this.#filesDir, key), { recursive: true, force: true });
+  }
+
+  async #copy(id: string, key: string): Promise<string> {
+    const target = join(this.#filesDir, key);
+    if (await stat(target).catch(() => undefined)) return target;
+    const draft = `${target}.new`;
+    await rm(draft, { recursive: true, force: true });
+    await mkdir(draft, { recursive: true });
+    const container = await ask("CreateContainerError", () => this.#docker.createContainer({ Image: id, Cmd: ["none"], NetworkDisabled: true }));
+    try {
+      const child = Bun.spawn(["tar", "-x", "-p", "--numeric-owner", "-C", draft], { stdin: "pipe", stdout: "ignore", stderr: "pipe" });
+      await pipeline(await container.export(), async (chunks: AsyncIterable<Uint8Array>) => {
+        for await (const chunk of chunks) {
+          child.stdin.write(chunk);
+          await child.stdin.flush();
+        }
+        await child.stdin.end();
+      });
+      if ((await child.exited) !== 0) throw new RuntimeError("CreateContainerError", `cannot unpack image ${id}: ${(await new Response(child.stderr).text()).trim()}`);
+    } finally {
+      await askIfPresent("Unavailable", () => container.remove({ force: true }));
+    }
+    await rename(draft, target);
+    return target;
   }
 
   #record(info: ImageInspectInfo): ImageRecord {

@@ -90,8 +90,6 @@ export class DockerPods implements PodRuntime {
   }
 
   async createContainer(sandboxId: string, config: ContainerConfig, sandbox: SandboxConfig): Promise<string> {
-    const imageMount = config.mounts.find(({ image }) => image !== undefined);
-    if (imageMount) throw new RuntimeError("CreateContainerError", `image volume at ${imageMount.containerPath}: Docker cannot mount images; use the containerd runtime`);
     return this.#create("CreateContainerError", containerOptions(sandboxId, config, sandbox, this.#facts));
   }
 

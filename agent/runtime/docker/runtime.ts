@@ -73,7 +73,7 @@ export class DockerRuntime implements Runtime {
       minOomScoreAdj: canLowerOomScore() ? MIN_OOM_SCORE : Number(readFileSync("/proc/self/oom_score_adj", "utf8")),
       events: (signal) => events.subscribe(signal),
     });
-    this.images = new DockerImages(docker, pauseImageName());
+    this.images = new DockerImages(docker, { pinned: pauseImageName(), filesDir: join(dataDir, "docker", "image-files") });
     this.streaming = new DockerStreaming(docker);
     void events.run(this.#stop.signal);
   }
