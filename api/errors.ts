@@ -148,6 +148,11 @@ export async function orAbsent<T>(call: Promise<T>): Promise<T | undefined> {
 export const isExpired = (error: unknown): boolean => isApiError(error, 410);
 
 /** The server refuses everything new in a namespace being deleted; retrying is pointless. */
+/** Whether a write that failed like this may have been carried out all the same: only its answer is known to be missing. */
+export function mayHaveLanded(error: unknown): boolean {
+  return !(error instanceof ApiError) || error.code >= 500;
+}
+
 export function isNamespaceTerminating(error: unknown): boolean {
   return error instanceof ApiError && (error.details?.causes ?? []).some((cause) => cause.reason === "NamespaceTerminating");
 }

@@ -3,6 +3,8 @@
 /** The clock everything long-lived is given; times are milliseconds since the epoch. */
 export interface Clock {
   now(): number;
+  /** Milliseconds that only ever go forward, whatever somebody does to the date: for measuring how long something takes. */
+  monotonic(): number;
   /** Resolves after `ms`, or at once when the signal aborts. */
   sleep(ms: number, signal?: AbortSignal): Promise<void>;
 }
@@ -10,6 +12,7 @@ export interface Clock {
 /** The system's clock. */
 export const systemClock: Clock = {
   now: () => Date.now(),
+  monotonic: () => performance.now(),
   sleep: (ms, signal) =>
     new Promise((resolve) => {
       if (signal?.aborted) return resolve();
@@ -25,37 +28,59 @@ export const systemClock: Clock = {
 
 /** A clock that stands still until `advance` is called. */
 export class FakeClock implements Clock {
-  #now: number;
-  #sleepers: { at: number; wake: () => void }[] = [];
+  #elapsed = 0;
+  #begin: number;
+  readonly #sleepers = new Set<{ readonly at: number; readonly wake: () => void }>();
 
   constructor(now = 0) {
-    this.#now = now;
+    this.#begin = now;
   }
 
   now(): number {
-    return this.#now;
+    return this.#begin + this.#elapsed;
+  }
+
+  monotonic(): number {
+    return this.#elapsed;
   }
 
   sleep(ms: number, signal?: AbortSignal): Promise<void> {
     return new Promise((resolve) => {
       if (signal?.aborted) return resolve();
-      this.#sleepers.push({ at: this.#now + ms, wake: resolve });
-      signal?.addEventListener("abort", () => resolve(), { once: true });
+      const done = (): void => {
+        this.#sleepers.delete(sleeper);
+        signal?.removeEventListener("abort", done);
+        resolve();
+      };
+      const sleeper = { at: this.#elapsed + ms, wake: done };
+      this.#sleepers.add(sleeper);
+      signal?.addEventListener("abort", done, { once: true });
     });
+  }
+
+  /** Milliseconds until somebody who sleeps now wakes; undefined when nobody sleeps. */
+  get untilNext(): number | undefined {
+    let soonest: number | undefined;
+    for (const { at } of this.#sleepers) soonest = Math.min(soonest ?? Infinity, at);
+    return soonest === undefined ? undefined : soonest - this.#elapsed;
+  }
+
+  /** Sets the date forward or back, as an administrator does: nobody wakes by it. */
+  jump(ms: number): void {
+    this.#begin += ms;
   }
 
   /** Moves time forward, waking sleepers in order, and lets their continuations run. */
   async advance(ms: number): Promise<void> {
-    const until = this.#now + ms;
+    const until = this.#elapsed + ms;
     for (;;) {
-      const next = this.#sleepers.filter((s) => s.at <= until).sort((a, b) => a.at - b.at)[0];
+      const next = [...this.#sleepers].filter((sleeper) => sleeper.at <= until).sort((a, b) => a.at - b.at)[0];
       if (!next) break;
-      this.#sleepers.splice(this.#sleepers.indexOf(next), 1);
-      this.#now = next.at;
+      this.#elapsed = next.at;
       next.wake();
       await settle();
     }
-    this.#now = until;
+    this.#elapsed = until;
     await settle();
   }
 }

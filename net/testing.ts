@@ -11,6 +11,7 @@ configureLogging({ level: "silent", human: false });
 /** One kind's objects; `put` and `remove` call handlers as a watch would. */
 export class FakeInformer implements Informer<KubeObject> {
   readonly synced = true;
+  readonly firstSync = Promise.resolve();
   readonly #objects = new Map<Key, Stored<KubeObject>>();
   readonly #handlers: Handler<KubeObject>[] = [];
   readonly #indexes = new Map<string, IndexFunction<KubeObject>>();

@@ -123,7 +123,7 @@ export function fakeInformers(api: FakeApi): Informers {
       const items = (): Stored<T>[] => api.select(kind, scope) as unknown as Stored<T>[];
       return {
         kind,
-        synced: true,
+        synced: true, firstSync: Promise.resolve(),
         lister: { revision: 0, list: items, get: (key) => items().find((item) => keyOf(item) === key), inNamespace: (namespace) => items().filter((item) => item.metadata.namespace === namespace), byIndex: () => [] },
         addIndex: () => undefined,
         addHandler(handler: Handler<T>) {

@@ -65,7 +65,7 @@ export class LeaderElector {
     while (!signal.aborted) {
       await clock.sleep(retryMs, signal);
       if (signal.aborted || (await this.#tryAcquire())) continue;
-      if (clock.now() - this.#renewedAt < renewDeadlineMs) continue;
+      if (clock.monotonic() - this.#renewedAt < renewDeadlineMs) continue;
       log.warn({ lease: this.#options.lease.name }, "lost the lease");
       return;
     }
@@ -74,7 +74,7 @@ export class LeaderElector {
   /** Takes or renews the lease; false when another holds it or the server is out of reach. */
   async #tryAcquire(): Promise<boolean> {
     const { clock } = this.#options;
-    const begin = clock.now();
+    const begin = clock.monotonic();
     try {
       if (!(await this.#write())) return false;
       this.#renewedAt = begin;
@@ -115,7 +115,7 @@ export class LeaderElector {
   }
 
   #isHeld(lease: Stored<Lease>): boolean {
-    const now = this.#options.clock.now();
+    const now = this.#options.clock.monotonic();
     if (this.#seen?.lease.metadata.resourceVersion !== lease.metadata.resourceVersion) this.#seen = { lease, at: now };
     return now < this.#seen.at + (lease.spec?.leaseDurationSeconds ?? 0) * 1000;
   }

@@ -43,7 +43,7 @@ export class EventCorrelator {
 
   #accepts(event: Event): boolean {
     const key = sourceKey(event);
-    const now = this.clock.now();
+    const now = this.clock.monotonic();
     const bucket = this.#buckets.get(key) ?? { tokens: SPAM_BURST, refilledAt: now };
     bucket.tokens = Math.min(SPAM_BURST, bucket.tokens + (now - bucket.refilledAt) / SPAM_REFILL_MS);
     bucket.refilledAt = now;
@@ -56,7 +56,7 @@ export class EventCorrelator {
   /** More than ten different messages for one reason within ten minutes become one event. */
   #combine(event: Event): { event: Event; key: string } {
     const key = combinedKey(event);
-    const now = this.clock.now();
+    const now = this.clock.monotonic();
     const known = this.#similar.get(key);
     const similar = known && now - known.lastAt <= SIMILAR_WINDOW_MS ? known : { messages: new Set<string>(), lastAt: now };
     similar.lastAt = now;

@@ -32,6 +32,8 @@ export interface Informer<T extends KubeObject> {
   readonly kind: KindInfo;
   readonly lister: Lister<T>;
   readonly synced: boolean;
+  /** Resolves when the first full list is there. */
+  readonly firstSync: Promise<void>;
   addIndex(name: string, index: IndexFunction<T>): void;
   addHandler(handler: Handler<T>): void;
 }

@@ -62,9 +62,9 @@ export class Reflector<T extends KubeObject> {
   async #runOnce(signal: AbortSignal): Promise<void> {
     const { clock } = this.#options;
     if (this.#revision === undefined && !this.#canStreamLists) await this.#list();
-    const begin = clock.now();
+    const begin = clock.monotonic();
     const heard = this.#revision === undefined ? await this.#watchList(signal) : await this.#watch(signal, {});
-    if (heard > 0 || clock.now() - begin >= SHORTEST_USEFUL_WATCH_MS) this.#backoff.reset();
+    if (heard > 0 || clock.monotonic() - begin >= SHORTEST_USEFUL_WATCH_MS) this.#backoff.reset();
     else if (!signal.aborted) await clock.sleep(this.#backoff.next(), signal);
   }
 

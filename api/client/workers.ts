@@ -34,6 +34,11 @@ export async function runWorkers(options: WorkersOptions): Promise<void> {
   running.delete(options);
 }
 
+/** Has everything looked at again that waits for its time: the date was set, and what a date says may be due by now. */
+export function wakeDelayed(): void {
+  for (const { queue } of running) queue.wakeDelayed();
+}
+
 /** The queues' numbers as Prometheus reads them, under upstream's names; `reconcile_poisoned` names objects that keep failing. */
 export function workQueueFigures(): string {
   const queues = [...running];

@@ -78,12 +78,20 @@ export class WorkQueue {
   addAfter(key: string, ms: number): void {
     if (this.#isShutDown) return;
     if (ms <= 0) return this.add(key);
-    const at = this.#clock.now() + ms;
+    const at = this.#clock.monotonic() + ms;
     const known = this.#due.get(key);
     if (known !== undefined && known <= at) return;
     this.#due.set(key, at);
     this.#delayed.push({ key, at });
     if (at < this.#timerAt) this.#arm(at);
+  }
+
+  /** Adds every delayed key now. */
+  wakeDelayed(): void {
+    const keys = [...this.#due.keys()];
+    this.#due.clear();
+    this.#delayed.clear();
+    keys.forEach((key) => this.add(key));
   }
 
   /** Adds after this key's back-off, which grows until `forget`. */
@@ -134,7 +142,7 @@ export class WorkQueue {
     const timer = new AbortController();
     this.#timer = timer;
     this.#timerAt = at;
-    const ms = Math.max(0, Math.min(at - this.#clock.now(), LONGEST_SLEEP_MS));
+    const ms = Math.max(0, Math.min(at - this.#clock.monotonic(), LONGEST_SLEEP_MS));
     void this.#ringAfter(ms, timer.signal);
   }
 
@@ -144,7 +152,7 @@ export class WorkQueue {
   }
 
   #ring(): void {
-    const now = this.#clock.now();
+    const now = this.#clock.monotonic();
     this.#timerAt = Infinity;
     for (let next = this.#delayed.peek(); next; next = this.#delayed.peek()) {
       if (next.at > now) return this.#arm(next.at);

@@ -2,6 +2,8 @@
 // Adding one: a file with a `(deps) => Controller` function, and a line here.
 import type { Informer, Informers } from "../../api/client/informer.ts";
 import type { KubeObject } from "../../api/types.ts";
+import { wakeDelayed } from "../../api/client/workers.ts";
+import type { Clock } from "../../lib/clock.ts";
 import { logger } from "../../lib/log.ts";
 import { bootstrapSignerController, tokenCleanerController } from "./bootstraptokens.ts";
 import { certificateController } from "./certificates.ts";
@@ -81,6 +83,8 @@ export const CONTROLLERS: Readonly<Record<string, ControllerFactory>> = {
 };
 
 const log = logger("controllers");
+const DATE_CHECK_MS = 30_000;
+const DATE_TOLERANCE_MS = 1000;
 
 /** Makes the enabled controllers: `*` is all, `-name` leaves one out, a bare name picks it. Throws for an unknown name. */
 export function createControllers(deps: ControllerDeps, enabled: readonly string[] = ["*"]): Controller[] {
@@ -104,20 +108,28 @@ function waitingForOwn(shared: Informers): Informers {
       return informer as never;
     },
     waitForSync: async (signal) => {
-      for (const informer of asked) await synced(informer, signal);
+      const all = Promise.all([...asked].map(({ firstSync }) => firstSync));
+      await (signal ? Promise.race([all, aborted(signal)]) : all);
     },
   };
-}
-
-async function synced(informer: Informer<KubeObject>, signal: AbortSignal | undefined): Promise<void> {
-  const isDone = (): boolean => informer.synced || signal?.aborted === true;
-  while (!isDone()) await Bun.sleep(2);
 }
 
 /** Starts the caches and every controller; resolves when the signal aborted and all have ended. One that fails is started again. */
 export async function runControllers(deps: ControllerDeps, controllers: readonly Controller[], signal: AbortSignal): Promise<void> {
   deps.informers.start(signal);
-  await Promise.all(controllers.map((controller) => keepRunning(deps, controller, signal)));
+  await Promise.all([watchDate(deps.clock, signal), ...controllers.map((controller) => keepRunning(deps, controller, signal))]);
+}
+
+/** Delays are counted without regard to the date. When somebody sets it, what waits for a date has to look again. */
+async function watchDate(clock: Clock, signal: AbortSignal): Promise<void> {
+  for (let offset = clock.now() - clock.monotonic(); !signal.aborted; ) {
+    await clock.sleep(DATE_CHECK_MS, signal);
+    const current = clock.now() - clock.monotonic();
+    if (Math.abs(current - offset) < DATE_TOLERANCE_MS) continue;
+    log.info({ byMs: Math.round(current - offset) }, "the date was set; everything that waits for one is looked at again");
+    offset = current;
+    wakeDelayed();
+  }
 }
 
 async function keepRunning({ clock }: ControllerDeps, controller: Controller, signal: AbortSignal): Promise<void> {

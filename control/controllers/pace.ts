@@ -10,7 +10,7 @@ export class Pace {
 
   /** Whether the key has to wait; it comes back by itself. */
   mustWait(key: string): boolean {
-    const left = (this.#notBefore.get(key) ?? 0) - this.clock.now();
+    const left = (this.#notBefore.get(key) ?? 0) - this.clock.monotonic();
     if (left > 0) this.queue.addAfter(key, left);
     else this.#notBefore.delete(key);
     return left > 0;
@@ -18,7 +18,7 @@ export class Pace {
 
   /** The key was written; the next write comes no sooner than `ms` from now. */
   wrote(key: string, ms: number): void {
-    if (ms >= 1) this.#notBefore.set(key, this.clock.now() + ms);
+    if (ms >= 1) this.#notBefore.set(key, this.clock.monotonic() + ms);
   }
 
   forget(key: string): void {

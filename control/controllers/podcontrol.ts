@@ -1,7 +1,7 @@
 // Makes and deletes pods on behalf of an owner, saying so in events on that owner.
 import type { Client } from "../../api/client/client.ts";
 import type { EventRecorder } from "../../api/client/recorder.ts";
-import { isNamespaceTerminating, isNotFound } from "../../api/errors.ts";
+import { isNamespaceTerminating, isNotFound, mayHaveLanded } from "../../api/errors.ts";
 import type { KindInfo } from "../../api/kinds.ts";
 import type { KubeObject, Pod, PodTemplateSpec, Stored } from "../../api/types.ts";
 import { newControllerRef } from "./owners.ts";
@@ -44,11 +44,15 @@ export async function createPod({ client, recorder, owner }: PodOwner, pod: Pod)
   }
 }
 
-/** Deletes a pod; one that is gone already counts as deleted. */
+/** Deletes a pod; one that is gone already counts as deleted. An answer that got lost is asked for again. */
 export async function deletePod({ client, recorder, owner }: PodOwner, pod: Stored<Pod>): Promise<void> {
   const { name, namespace, uid } = pod.metadata;
+  const attempt = (): Promise<void> => client.delete(POD, { name, namespace }, { preconditions: { uid } });
   try {
-    await client.delete(POD, { name, namespace }, { preconditions: { uid } });
+    await attempt().catch((error: unknown) => {
+      if (!mayHaveLanded(error)) throw error;
+      return attempt();
+    });
     recorder.event(owner, "Normal", "SuccessfulDelete", `Deleted pod: ${name}`);
   } catch (error) {
     if (isNotFound(error)) return;

@@ -74,11 +74,12 @@ class ReplicaController extends KindController<Replicated> {
     if (isBehind) this.queue.addAfter(key, 1000);
     const matcher = this.#flavor.selectorOf(owner);
     const all = ownedAndOrphans(this.#pods, owner);
-    const active = await claim({ client: this.client, owner, ownerKind: this.#flavor.kind, kind: POD, matcher, candidates: all.filter(isActive) });
+    const active = await claim({ client: this.client, owner, ownerKind: this.#flavor.kind, kind: POD, matcher, candidates: all.filter((pod) => isActive(pod) && !this.#pending.isDeleted(key, pod)) });
     const terminating = all.filter((pod) => isTerminating(pod) && isControlledBy(pod, owner) && matcher.matches(pod.metadata.labels));
     const failure = !isBehind && !owner.metadata.deletionTimestamp ? await this.#scale(key, owner, active) : undefined;
     this.#pace.wrote(key, all.length * MS_PER_POD);
-    await this.#writeStatus(key, owner, { active, terminating, failure });
+    // Who reads the status decides by it how many more may go.
+    await this.#writeStatus(key, owner, { active: active.filter((pod) => !this.#pending.isDeleted(key, pod)), terminating, failure });
     if (failure !== undefined) throw failure;
   }
 
@@ -107,10 +108,7 @@ class ReplicaController extends KindController<Replicated> {
 
   async #deletePods(key: Key, owner: Stored<Replicated>, pods: readonly Stored<Pod>[]): Promise<unknown> {
     const by = this.#by(owner);
-    const results = await Promise.allSettled(pods.map(async (pod) => {
-      await deletePod(by, pod);
-      this.#pending.deleted(key, pod);
-    }));
+    const results = await Promise.allSettled(pods.map((pod) => this.#pending.deleting(key, pod, () => deletePod(by, pod))));
     return results.find((result) => result.status === "rejected")?.reason;
   }
 

@@ -1,5 +1,6 @@
 // Own writes a cache has not shown yet: acting on such a cache would do things twice.
 import { keyOf, type Key, type Lister } from "../../api/client/informer.ts";
+import { mayHaveLanded } from "../../api/errors.ts";
 import type { KubeObject } from "../../api/types.ts";
 import type { Clock } from "../../lib/clock.ts";
 import { LruMap } from "../../lib/lru.ts";
@@ -29,16 +30,29 @@ export class PendingWrites {
     pending.revision = Math.max(pending.revision, Number(object.metadata.resourceVersion ?? 0));
   }
 
-  /** Call with what a delete was answered for. */
-  deleted(key: Key, object: KubeObject): void {
-    this.#pendingOf(key).deleted.set(keyOf(object), object.metadata.uid ?? "");
+  /** Deletes by `act`, and notes it; one that may have been carried out without an answer is waited for as well. */
+  async deleting(key: Key, object: KubeObject, act: () => Promise<unknown>): Promise<void> {
+    let isDone = true;
+    try {
+      await act();
+    } catch (error) {
+      isDone = mayHaveLanded(error);
+      throw error;
+    } finally {
+      if (isDone) this.#pendingOf(key).deleted.set(keyOf(object), object.metadata.uid ?? "");
+    }
+  }
+
+  /** Whether the object was deleted for this key, though the cache may still show it alive. */
+  isDeleted(key: Key, object: KubeObject): boolean {
+    return this.#byKey.get(key)?.deleted.get(keyOf(object)) === object.metadata.uid;
   }
 
   /** Whether the cache may be behind for this key; a delete is seen as soon as it has begun. */
   isBehind(key: Key): boolean {
     const pending = this.#byKey.get(key);
     if (!pending) return false;
-    if (!this.#isSeen(pending) && Math.abs(this.clock.now() - pending.since) < EXPIRY_MS) return true;
+    if (!this.#isSeen(pending) && this.clock.monotonic() - pending.since < EXPIRY_MS) return true;
     this.#byKey.delete(key);
     return false;
   }
@@ -61,7 +75,7 @@ export class PendingWrites {
 
   #pendingOf(key: Key): Pending {
     const pending = this.#byKey.get(key) ?? { revision: 0, deleted: new Map<Key, string>(), since: 0 };
-    pending.since = this.clock.now();
+    pending.since = this.clock.monotonic();
     this.#byKey.set(key, pending);
     return pending;
   }

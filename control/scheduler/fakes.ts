@@ -100,6 +100,7 @@ class FakeInformer {
   readonly objects = new Map<string, Stored<AnyObject>>();
   readonly handlers: Handler<AnyObject>[] = [];
   readonly synced = true;
+  readonly firstSync = Promise.resolve();
 
   constructor(readonly kind: KindInfo) {}
 

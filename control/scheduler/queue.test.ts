@@ -16,7 +16,7 @@ const info = (name: string, priority = 0): PodInfo => {
 /** A queue at a time the test sets. */
 function aQueue(plugins: readonly Plugin[] = []) {
   const time = { now: 1_000_000 };
-  const clock: Clock = { now: () => time.now, sleep: () => new Promise(() => {}) };
+  const clock: Clock = { now: () => time.now, monotonic: () => time.now, sleep: () => new Promise(() => {}) };
   const queue = new SchedulingQueue({ clock, cluster: new Cluster(), pluginsOf: () => plugins, initialBackoffMs: 1_000, maxBackoffMs: 10_000, onReady: () => {} });
   const next = (): string | undefined => queue.pop()?.info.uid;
   return { queue, time, next };

@@ -92,7 +92,8 @@ class DaemonSetController extends KindController<DaemonSet> {
   }
 
   /** Failed pods are replaced ever more slowly, node by node. */
-  #mayReplace(key: Key, { set, now }: ByNode, pod: Stored<Pod>): boolean {
+  #mayReplace(key: Key, { set }: ByNode, pod: Stored<Pod>): boolean {
+    const now = this.clock.monotonic();
     const { name, namespace } = pod.metadata;
     const node = targetNode(pod);
     if (pod.status?.phase === "Succeeded") {
@@ -117,10 +118,7 @@ class DaemonSetController extends KindController<DaemonSet> {
     const { error } = await slowStart(Math.min(plan.create.length, BURST), async (index) => {
       this.#pending.wrote(key, await createPod(by, podFromTemplate(DAEMON_SET, set, templateFor(set, plan.create[index] as string, hash))));
     });
-    const deletions = await Promise.allSettled(plan.delete.slice(0, BURST).map(async (pod) => {
-      await deletePod(by, pod);
-      this.#pending.deleted(key, pod);
-    }));
+    const deletions = await Promise.allSettled(plan.delete.slice(0, BURST).map((pod) => this.#pending.deleting(key, pod, () => deletePod(by, pod))));
     if (plan.create.length > BURST || plan.delete.length > BURST) this.queue.add(key);
     if (error !== undefined && !isNamespaceTerminating(error)) return error;
     return deletions.find((result) => result.status === "rejected")?.reason;

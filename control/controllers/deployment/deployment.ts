@@ -60,7 +60,9 @@ class DeploymentController extends KindController<Deployment> {
     if (deployment.metadata.deletionTimestamp) return this.#writeCounts({ deployment, ...divide(deployment, sets) });
     const current = await this.#markPaused(deployment);
     const pass = await this.#syncRevision({ deployment: current, ...divide(current, sets) });
-    if (current.spec?.paused || isScalingEvent(current, pass)) return this.#resize(pass);
+    // Recreate knows no proportions: of several sets in use all but one go first, whatever the size.
+    const isToBeSpread = isScalingEvent(current, pass) && (isRollingUpdate(current) || allOf(pass).filter(isInUse).length <= 1);
+    if (current.spec?.paused || isToBeSpread) return this.#resize(pass);
     return isRollingUpdate(current) ? this.#rollingUpdate(pass) : this.#recreate(pass);
   }
 

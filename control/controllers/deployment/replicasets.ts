@@ -90,7 +90,7 @@ export function newSetSize(deployment: Deployment, sets: readonly ReplicaSet[], 
  */
 export function rollDown(deployment: Deployment, { newSet, oldSets }: Sets): Scaling[] {
   const inUse = oldestFirst(oldSets.filter(isInUse));
-  if (inUse.length === 0 || !newSet) return [];
+  if (inUse.length === 0 || !newSet || ![...inUse, newSet].every(isObserved)) return [];
   const minAvailable = replicasOf(deployment) - fenceposts(deployment).maxUnavailable;
   const newUnavailable = replicasOf(newSet) - (newSet.status?.availableReplicas ?? 0);
   const all = [...oldSets, newSet];
@@ -101,6 +101,11 @@ export function rollDown(deployment: Deployment, { newSet, oldSets }: Sets): Sca
   let budget = sum([...inUse, newSet], certainlyAvailable) - minAvailable;
   for (const set of inUse) budget -= shrink(sizes, set, Math.min(budget, sizes.get(set) ?? 0));
   return [...sizes].filter(([set, replicas]) => replicas !== replicasOf(set)).map(([set, replicas]) => ({ set, replicas }));
+}
+
+/** A set made smaller and larger again since it last told has lost pods that it still counts. */
+function isObserved({ metadata, status }: ReplicaSet): boolean {
+  return (status?.observedGeneration ?? 0) >= (metadata.generation ?? 0);
 }
 
 /** A set made smaller a moment ago still reports pods it is about to delete; counting those would take too many down. */

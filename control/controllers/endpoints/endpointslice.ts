@@ -98,10 +98,7 @@ class EndpointSliceController {
   async #apply(key: Key, plan: SlicePlan): Promise<void> {
     for (const slice of plan.create) this.#pending.wrote(key, await this.#client.create<EndpointSlice>(ENDPOINT_SLICE, slice));
     for (const slice of plan.update) this.#pending.wrote(key, await this.#client.update<EndpointSlice>(ENDPOINT_SLICE, slice));
-    for (const slice of plan.delete) {
-      await orAbsent(this.#client.delete(ENDPOINT_SLICE, slice.metadata));
-      this.#pending.deleted(key, slice);
-    }
+    for (const slice of plan.delete) await this.#pending.deleting(key, slice, () => orAbsent(this.#client.delete(ENDPOINT_SLICE, slice.metadata)));
   }
 }
 

@@ -70,8 +70,8 @@ class Mirroring {
 
   async #apply(key: Key, slice: Stored<EndpointSlice>, mirror: EndpointSlice | undefined): Promise<void> {
     if (!mirror) {
-      await orAbsent(this.#client.delete(ENDPOINT_SLICE, slice.metadata));
-      return this.#pending.deleted(key, slice);
+      await this.#pending.deleting(key, slice, () => orAbsent(this.#client.delete(ENDPOINT_SLICE, slice.metadata)));
+      return;
     }
     const { labels, annotations, ownerReferences } = mirror.metadata;
     const metadata = { ...slice.metadata, labels, annotations, ownerReferences };

@@ -108,8 +108,7 @@ class JobController extends KindController<Job> {
   // Whose pod, and whether its end is to be counted.
   async #delete(key: Key, job: Stored<Job>, pod: Stored<Pod>, forgets: boolean): Promise<void> {
     const released = forgets ? ((await this.#release(key, pod, true)) ?? pod) : pod;
-    await deletePod({ client: this.client, recorder: this.recorder, kind: JOB, owner: job }, released);
-    this.#pendingPods.deleted(key, released);
+    await this.#pendingPods.deleting(key, released, () => deletePod({ client: this.client, recorder: this.recorder, kind: JOB, owner: job }, released));
   }
 
   /** Note, release, count, conclude: in this order, so that a crash at any point loses and doubles nothing. */

@@ -34,7 +34,7 @@ class NodeLifecycle {
   readonly #pods: Informer<Pod>;
   readonly #queue: WorkQueue;
   readonly #zones = new Zones();
-  /** When each node was last heard of, by this process's clock: nodes' own clocks may be wrong. */
+  /** When each node was last heard of, by this process's own count: nodes' clocks may be wrong, and dates may be set. */
   readonly #heardAt = new Map<string, number>();
 
   constructor(deps: ControllerDeps) {
@@ -73,19 +73,19 @@ class NodeLifecycle {
 
   /** Only notes the time: with thousands of nodes a heartbeat must cost nothing. */
   #heard(name: string): void {
-    this.#heardAt.set(name, this.#clock.now());
+    this.#heardAt.set(name, this.#clock.monotonic());
   }
 
   #nodeChanged(node: Stored<Node>): void {
     this.#queue.add(node.metadata.name);
-    if (this.#zones.set(node, readiness(node) === "True", this.#clock.now())) this.#enqueueUnhealthy();
+    if (this.#zones.set(node, readiness(node) === "True", this.#clock.monotonic())) this.#enqueueUnhealthy();
   }
 
   #nodeGone(node: Stored<Node>): void {
     const { name } = node.metadata;
     this.#recorder.event(reference(node), "Normal", "RemovingNode", `Node ${name} event: Removing Node ${name} from Controller`);
     this.#heardAt.delete(name);
-    if (this.#zones.remove(name, this.#clock.now())) this.#enqueueUnhealthy();
+    if (this.#zones.remove(name, this.#clock.monotonic())) this.#enqueueUnhealthy();
   }
 
   #podPlaced(pod: Stored<Pod>): void {
@@ -102,7 +102,7 @@ class NodeLifecycle {
     let node = this.#nodes.lister.get(name);
     if (!node) return;
     const silentAt = this.#silentAt(node);
-    const now = this.#clock.now();
+    const now = this.#clock.monotonic();
     if (now >= silentAt) node = await this.#markUnknown(node);
     else this.#queue.addAfter(name, silentAt - now);
     await this.#updateTaints(node);
@@ -110,7 +110,7 @@ class NodeLifecycle {
   }
 
   #silentAt(node: Stored<Node>): number {
-    const heardAt = this.#heardAt.get(node.metadata.name) ?? this.#clock.now();
+    const heardAt = this.#heardAt.get(node.metadata.name) ?? this.#clock.monotonic();
     return heardAt + (readiness(node) === undefined ? STARTUP_GRACE_MS : this.#graceMs);
   }
 
@@ -135,7 +135,7 @@ class NodeLifecycle {
     if (!taint || this.#zones.isAllDown) return undefined;
     const isEvicting = hasTaint(node, "node.kubernetes.io/not-ready", "NoExecute") || hasTaint(node, "node.kubernetes.io/unreachable", "NoExecute");
     if (isEvicting) return taint;
-    const wait = this.#zones.tryEvict(node, this.#clock.now());
+    const wait = this.#zones.tryEvict(node, this.#clock.monotonic());
     if (wait === 0) return taint;
     if (wait !== undefined) this.#queue.addAfter(node.metadata.name, wait);
     return undefined;

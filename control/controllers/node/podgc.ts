@@ -84,7 +84,7 @@ class PodCollector {
 
   async #collectOrphans(all: readonly Stored<Pod>[]): Promise<number | undefined> {
     const { clock, nodes } = this.options;
-    const now = clock.now();
+    const now = clock.monotonic();
     const orphans = Map.groupBy(all.filter((pod) => pod.spec?.nodeName && !nodes.lister.get(pod.spec.nodeName)), (pod) => pod.spec?.nodeName ?? "");
     for (const name of this.#missingSince.keys()) if (!orphans.has(name)) this.#missingSince.delete(name);
     let wait: number | undefined;
@@ -93,7 +93,7 @@ class PodCollector {
       this.#missingSince.set(name, since);
       const left = since + QUARANTINE_MS - now;
       if (left > 0) wait = Math.min(wait ?? Infinity, left);
-      else if (await this.#isGone(name)) await this.#removeAll(pods, { type: "DisruptionTarget", status: "True", reason: "DeletionByPodGC", message: "PodGC: node no longer exists", lastTransitionTime: timestamp(now) });
+      else if (await this.#isGone(name)) await this.#removeAll(pods, { type: "DisruptionTarget", status: "True", reason: "DeletionByPodGC", message: "PodGC: node no longer exists", lastTransitionTime: timestamp(clock.now()) });
     }
     return wait;
   }

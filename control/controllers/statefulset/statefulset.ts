@@ -34,6 +34,14 @@ class StatefulSetController extends KindController<StatefulSet> {
     this.#pending = new PendingWrites(deps.clock, this.#pods.lister);
     indexByController(this.#revisions);
     this.follow(this.#pods, (set, pod) => ordinalOf(set, pod) >= 0 && matcherOf(set.spec?.selector).matches(pod.metadata.labels));
+    // A pod waits for the stale claim of its forerunner to be collected, and for one that was taken from under it to be made again.
+    this.#claims.addHandler({ delete: (claim) => this.#claimGone(claim) });
+  }
+
+  #claimGone({ metadata: { name, namespace = "" } }: Stored<PersistentVolumeClaim>): void {
+    for (const set of this.objects.lister.inNamespace(namespace)) {
+      if (set.spec?.volumeClaimTemplates?.some(({ metadata }) => name.startsWith(`${metadata?.name}-${set.metadata.name}-`))) this.queue.add(keyOf(set));
+    }
   }
 
   protected async reconcile(key: Key): Promise<void> {
@@ -125,8 +133,7 @@ class StatefulSetController extends KindController<StatefulSet> {
   async #delete(key: Key, set: Stored<StatefulSet>, pod: Stored<Pod>): Promise<void> {
     const { name, namespace, uid } = pod.metadata;
     try {
-      await this.client.delete(POD, { name, namespace }, { preconditions: { uid } });
-      this.#pending.deleted(key, pod);
+      await this.#pending.deleting(key, pod, () => this.client.delete(POD, { name, namespace }, { preconditions: { uid } }));
       this.#say(set, "Delete", pod);
     } catch (error) {
       if (isNotFound(error)) return;
