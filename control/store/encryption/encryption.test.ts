@@ -17,7 +17,7 @@ afterAll(() => rmSync(root, { recursive: true, force: true }));
 /** History ends at once, so that what is compacted goes without waiting. */
 const NO_HISTORY = { window: { maxChanges: 0, maxAgeMs: 0 } };
 /** Waits for nothing longer than a moment. */
-const HASTY: Clock = { now: () => systemClock.now(), sleep: (ms, signal) => systemClock.sleep(Math.min(ms, 5), signal) };
+const HASTY: Clock = { now: () => systemClock.now(), monotonic: () => systemClock.monotonic(), sleep: (ms, signal) => systemClock.sleep(Math.min(ms, 5), signal) };
 const PASSWORD = "correct-horse-battery-staple";
 const bytes = (text: string): Uint8Array => Buffer.from(text);
 const text = (value: Uint8Array | undefined): string | undefined => value && Buffer.from(value).toString();

@@ -6,7 +6,7 @@ import { openEncryption, type Encryption } from "./open.ts";
 import { PLAIN } from "./sealing.ts";
 import { SharedKeys } from "./sharedkeys.ts";
 
-const HASTY: Clock = { now: () => systemClock.now(), sleep: (ms, signal) => systemClock.sleep(Math.min(ms, 5), signal) };
+const HASTY: Clock = { now: () => systemClock.now(), monotonic: () => systemClock.monotonic(), sleep: (ms, signal) => systemClock.sleep(Math.min(ms, 5), signal) };
 const running = new AbortController();
 const { signal } = running;
 

@@ -6,7 +6,7 @@ import { KeyFile } from "./keyfile.ts";
 import { openEncryption } from "./open.ts";
 
 const [directory = "", round = ""] = process.argv.slice(2);
-const hasty: Clock = { now: () => systemClock.now(), sleep: (ms, signal) => systemClock.sleep(Math.min(ms, 2), signal) };
+const hasty: Clock = { now: () => systemClock.now(), monotonic: () => systemClock.monotonic(), sleep: (ms, signal) => systemClock.sleep(Math.min(ms, 2), signal) };
 const { signal } = new AbortController();
 const below = await openLevelStore(join(directory, "store"), { window: { maxChanges: 0, maxAgeMs: 0 } });
 const { store, rotation } = await openEncryption(below, { storage: new KeyFile(join(directory, "keys.json")), prefixes: ["/secrets/"], turnOn: true, signal, clock: hasty, onUnreadable: (error) => { throw error; } });
