@@ -29,8 +29,15 @@ export interface KindInfo extends GroupVersionKind {
   readonly subresources: Readonly<Record<string, SubresourceInfo>>;
   /** Where objects are stored when it is not this row: the same object served under two group-versions. */
   readonly storedAs?: { readonly group: string; readonly version: string };
+  /** What a list of these calls itself, where it is not the kind and `List`. */
+  readonly listKind?: string;
   /** Added at run time: what is stored may be of another version or older than the schema, and is made what is served when read. */
   readonly isCustom?: boolean;
+}
+
+/** The kind of a list of these. */
+export function listKindOf({ kind, listKind }: Pick<KindInfo, "kind" | "listKind">): string {
+  return listKind ?? `${kind}List`;
 }
 
 /** What a row may say beyond its name; everything left out is derived. */

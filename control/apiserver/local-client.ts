@@ -2,7 +2,7 @@
 // Same admission, validation and optimistic concurrency as over the wire; objects are shared with the cache.
 import { ApiError, badRequest, methodNotSupported } from "../../api/errors.ts";
 import type { Client, DeleteCallOptions, ListOptions, ObjectName, PatchOptions, WatchOptions, WriteOptions } from "../../api/client/client.ts";
-import { apiVersionOf, type KindInfo } from "../../api/kinds.ts";
+import { apiVersionOf, type KindInfo, listKindOf } from "../../api/kinds.ts";
 import type { AnyObject, DeleteOptions, KubeList, KubeObject, Scale, Stored, WatchEvent } from "../../api/types.ts";
 import type { Entry } from "./cache/entry.ts";
 import type { Delivery } from "./cache/event.ts";
@@ -30,7 +30,7 @@ export class LocalClient implements Client {
   async list<T extends KubeObject>(kind: KindInfo, options: ListOptions = {}): Promise<KubeList<Stored<T>>> {
     const found = await list(this.engine(), this.#request("list", kind, { name: "", namespace: options.namespace }), options);
     return {
-      apiVersion: apiVersionOf(kind), kind: `${kind.kind}List`,
+      apiVersion: apiVersionOf(kind), kind: listKindOf(kind),
       metadata: { resourceVersion: String(found.revision), ...(found.continue && { continue: found.continue }), ...(found.remaining !== undefined && { remainingItemCount: found.remaining }) },
       items: found.entries.map((entry) => entry.object as unknown as Stored<T>),
     };

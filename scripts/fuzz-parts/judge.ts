@@ -42,7 +42,7 @@ function complaintAboutJson(shot: Shot, status: number, text: string): string | 
     return "the body is not JSON";
   }
   if (status >= 400) return complaintAboutStatus(status, object);
-  if (object["kind"] === "APIResourceList") return undefined;
+  if (object["kind"] === "APIResourceList" || object["kind"] === "APIVersions") return undefined;
   if (!/^\/apis?\//.test(shot.path) || shot.path.includes("/proxy")) return undefined;
   if (typeof object["kind"] !== "string" || typeof object["apiVersion"] !== "string") return "neither kind nor apiVersion";
   if (object["kind"] === "Table") return complaintAboutTable(object);

@@ -1,6 +1,6 @@
 // Writes definitions as OpenAPI publishes them, in version 2 and in version 3, from the build product.
 // Which definitions a document holds is decided by what its requests refer to.
-import { KINDS, type GroupVersionKind, type KindInfo } from "../../kinds.ts";
+import { KINDS, type GroupVersionKind, type KindInfo, listKindOf } from "../../kinds.ts";
 import type { DefinitionData, FieldData } from "../data.ts";
 import { definitionName, type Definitions } from "../node.ts";
 import { customSchema } from "./custom.ts";
@@ -167,7 +167,7 @@ function unionOf({ discriminator, fields }: NonNullable<DefinitionData["union"]>
 function kindsByDefinition(kinds: readonly KindInfo[]): Map<string, GroupVersionKind> {
   const found = new Map<string, GroupVersionKind>();
   for (const kind of kinds) {
-    const list = { group: kind.group, version: kind.version, kind: `${kind.kind}List` };
+    const list = { group: kind.group, version: kind.version, kind: listKindOf(kind) };
     for (const gvk of [kind, list, ...Object.values(kind.subresources).map((sub) => sub.gvk)]) found.set(definitionName(gvk), gvk);
   }
   for (const kind of META_KINDS) found.set(`${META}.${kind}`, { group: "", version: "v1", kind });

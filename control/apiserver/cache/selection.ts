@@ -47,7 +47,8 @@ export function isSelected(selection: Selection, entry: Entry): boolean {
   return selection.fields.length === 0 || fieldsHold(selection, entry);
 }
 
-function fieldsHold({ fields, reader }: Selection, entry: Entry): boolean {
+/** Whether an entry has the fields that are asked for. */
+export function fieldsHold({ fields, reader }: Selection, entry: Entry): boolean {
   const values = reader.read(entry);
   return fields.every(({ field, operator, value }) => ((values[field] ?? "") === value) === (operator === "="));
 }

@@ -1,5 +1,5 @@
 // Tables and metadata-only views: what `kubectl get` and metadata clients ask for instead of objects.
-import { apiVersionOf, type KindInfo } from "../../../api/kinds.ts";
+import { apiVersionOf, type KindInfo, listKindOf } from "../../../api/kinds.ts";
 import type { AnyObject } from "../../../api/types.ts";
 import type { Printer, TableColumn } from "../kinds/strategy.ts";
 
@@ -50,7 +50,7 @@ export function partialOf({ metadata }: AnyObject, version: string): Record<stri
 
 /** The kind of a list of `kind`. */
 export function listHead(kind: KindInfo, metadata: Record<string, unknown>): Record<string, unknown> {
-  return { kind: `${kind.kind}List`, apiVersion: apiVersionOf(kind), metadata };
+  return { kind: listKindOf(kind), apiVersion: apiVersionOf(kind), metadata };
 }
 
 function columnDefinition({ name, type, format, description, priority }: TableColumn): Record<string, unknown> {

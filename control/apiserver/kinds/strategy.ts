@@ -98,6 +98,8 @@ export interface Strategy<T = AnyObject> extends UpdateRules<T> {
 export interface Conversion {
   /** Another one whenever the outcome for the same object could be another. */
   readonly key: string;
+  /** What is not stored in this form has to be asked for, which takes its time. */
+  readonly isAsynchronous?: boolean;
   fromStored(objects: readonly AnyObject[]): readonly AnyObject[] | Promise<readonly AnyObject[]>;
   toStored(object: AnyObject): AnyObject | Promise<AnyObject>;
 }

@@ -4,10 +4,13 @@ import { ApiError, badRequest, field, gone, invalid, isExpired, notFound, type F
 import type { KindInfo } from "../../../api/kinds.ts";
 import { inPieces } from "../../../lib/turns.ts";
 import type { Entry } from "../cache/entry.ts";
+import type { Place } from "../cache/ordered.ts";
+import type { Selection } from "../cache/selection.ts";
 import { cacheOf, type Engine } from "../engine.ts";
 import type { ResourceRequest } from "../request.ts";
 import { decodeContinue, encodeContinue } from "./continue.ts";
 import { isConverted, makeReady, represent } from "./convert.ts";
+import { lateSelection, latePage, type Matches } from "./late-selection.ts";
 import { parseSelection } from "./selection.ts";
 
 export interface ListRequest {
@@ -56,6 +59,8 @@ export async function list(engine: Engine, request: ResourceRequest, options: Li
   try {
     // Without the store's history nobody could tell this state from a changed one after a restart.
     if (at !== undefined && at < engine.store.compactRevision) throw gone("The resourceVersion for the provided list is too old.");
+    const late = lateSelection(engine, kind, selection);
+    if (late) return await listLate(engine, kind, { ...late, revision, limit, after: token?.after });
     const page = await inPieces(cache.pages({ selection, limit, after: token?.after, at: at === engine.caches.revision ? undefined : at }));
     const next = page.next && encodeContinue({ revision, after: page.next }, selection.namespace);
     await makeReady(engine, kind, page.entries);
@@ -65,6 +70,14 @@ export async function list(engine: Engine, request: ResourceRequest, options: Li
     if (token && isExpired(error)) throw expiredToken(encodeContinue({ revision: -1, after: token.after }, selection.namespace));
     throw error;
   }
+}
+
+/** A page of what matches once it is converted. */
+async function listLate(engine: Engine, kind: KindInfo, { wide, matches, revision, limit, after }: { wide: Selection; matches: Matches; revision: number; limit: number | undefined; after: Place | undefined }): Promise<ListResult> {
+  const { entries: all } = await inPieces(cacheOf(engine, kind).pages({ selection: wide, at: revision === engine.caches.revision ? undefined : revision }));
+  await makeReady(engine, kind, all);
+  const { entries, next } = latePage(await inPieces(representAll(engine, kind, all)), matches, { limit, after });
+  return { entries, revision, continue: next && encodeContinue({ revision, after: next }, wide.namespace) };
 }
 
 function* representAll(engine: Engine, kind: KindInfo, entries: readonly Entry[]): Generator<void, readonly Entry[]> {

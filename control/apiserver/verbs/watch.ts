@@ -7,6 +7,7 @@ import type { Sink } from "../cache/watchers.ts";
 import { cacheOf, type Engine } from "../engine.ts";
 import type { ResourceRequest } from "../request.ts";
 import { isConverted, makeReady, represent } from "./convert.ts";
+import { LateFilter, lateSelection } from "./late-selection.ts";
 import { parseVersion } from "./read.ts";
 import { replay } from "./replay.ts";
 import { parseSelection } from "./selection.ts";
@@ -43,9 +44,20 @@ export function watch(engine: Engine, request: ResourceRequest, options: WatchRe
   const selection = parseSelection(engine, kind, { namespace, name: request.name, ...options });
   const version = options.resourceVersion ?? "";
   const after = version === "" ? 0 : parseVersion(version);
-  const represented = representing(engine, request, sink);
-  if (after === 0 || options.sendInitialEvents) startWithState(engine, request, { selection, options, sink: represented, skipState: options.sendInitialEvents === false });
-  else startAfter(engine, request, { selection, options, sink: represented, after });
+  const late = lateSelection(engine, kind, selection);
+  const filter = late && new LateFilter(late.matches, sink);
+  const start = { selection: late?.wide ?? selection, options, sink: representing(engine, request, filter ?? sink) };
+  if (after === 0 || options.sendInitialEvents) return startWithState(engine, request, { ...start, skipState: options.sendInitialEvents === false });
+  if (filter) tellKnown(engine, request, { ...start, after, filter });
+  startAfter(engine, request, { ...start, after });
+}
+
+/** What matched at the version a client watches from: without that nobody could tell what stops matching. */
+function tellKnown(engine: Engine, { kind }: ResourceRequest, { selection, sink, after, filter }: Start & { after: number; filter: LateFilter }): void {
+  const cache = cacheOf(engine, kind);
+  if (after < cache.oldestRevision || after > engine.caches.revision) return;
+  filter.learnNext();
+  sink.events(cache.list({ selection, at: after === engine.caches.revision ? undefined : after }).entries.map((entry): Delivery => ({ type: "ADDED", entry, revision: entry.revision })));
 }
 
 interface Start {

@@ -27,6 +27,7 @@ export function customConversion({ crd, version, kind, storageVersion, schema, c
   const stored = `${group}/${storageVersion}`;
   const today = (object: AnyObject): AnyObject => asOfToday(schema, kind, object);
   return {
+    isAsynchronous: converter !== undefined,
     key: `${crd.metadata.uid} ${crd.metadata.generation} ${version.name}`,
     fromStored(objects) {
       if (!converter || objects.every(({ apiVersion }) => apiVersion === served)) return objects.map((object) => today(renamed(object, served)));

@@ -141,6 +141,30 @@ describe("a custom resource", () => {
     expect((await call(server, "GET", `${path}?fieldSelector=spec.other%3D2`)).body["message"]).toBe("field label not supported: spec.other");
   });
 
+  test("is selected by the fields of a version that a webhook makes, in lists, pages and watches", async () => {
+    const schema = { openAPIV3Schema: { type: "object", "x-kubernetes-preserve-unknown-fields": true, properties: { host: { type: "string" }, place: { type: "string" } } } };
+    const versions = ["v1", "v2"].map((name) => ({ name, served: true, storage: name === "v1", schema, selectableFields: [{ jsonPath: name === "v1" ? ".host" : ".place" }] }));
+    const conversion = { strategy: "Webhook", webhook: { conversionReviewVersions: ["v1"], clientConfig: { url: "https://example.com/convert" } } };
+    const path = await define(aCrd("lates", {}, { versions, conversion }));
+    const path2 = path.replace("/v1/", "/v2/");
+    for (const [name, host] of [["a", "here"], ["b", "there"], ["c", "here"]] as const) await call(server, "POST", path, { body: anObject("Late", { host }, name) });
+    const names = (body: AnyObject): string[] => body["items"].map(({ metadata }: AnyObject) => metadata.name);
+    const { body } = await call(server, "GET", `${path2}?fieldSelector=place%3Dhere`);
+    expect(names(body)).toEqual(["a", "c"]);
+    const first = await call(server, "GET", `${path2}?fieldSelector=place%3Dhere&limit=1`);
+    expect(names(first.body)).toEqual(["a"]);
+    expect(names((await call(server, "GET", `${path2}?fieldSelector=place%3Dhere&limit=1&continue=${(first.body.metadata as Record<string, unknown>)["continue"]}`)).body)).toEqual(["c"]);
+    const watching = fetch(`${server.url}${path2}?watch=1&timeoutSeconds=1&fieldSelector=place%3Dhere&resourceVersion=${body.metadata.resourceVersion}`, { headers: { authorization: "Bearer admin" }, tls: { rejectUnauthorized: false } } as RequestInit).then((response) => response.text());
+    await Bun.sleep(50);
+    for (const [name, host] of [["a", "gone"], ["b", "here"], ["c", "here"]] as const) await call(server, "PATCH", `${path}/${name}`, { body: { host, touched: true }, headers: { "content-type": "application/merge-patch+json" } });
+    expect((await watching).trim().split("\n").map((line) => JSON.parse(line) as { type: string; object: AnyObject }).map(({ type, object }) => `${type} ${object.metadata.name}`)).toEqual(["DELETED a", "ADDED b", "MODIFIED c"]);
+  });
+
+  test("lists itself under the kind its definition names", async () => {
+    const path = await define(aCrd("oxen", {}, { names: { plural: "oxen", kind: "Ox", listKind: "Herd" } }));
+    expect((await call(server, "GET", path)).body["kind"]).toBe("Herd");
+  });
+
   test("is patched in every way but strategically", async () => {
     const path = await define(aCrd("pats"));
     await call(server, "POST", path, { body: anObject("Pat", { spec: { replicas: 1 } }) });

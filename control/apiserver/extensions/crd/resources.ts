@@ -20,7 +20,7 @@ export function kindOf({ spec }: Crd, version: CrdVersion): KindInfo {
     singular: names.singular || names.kind.toLowerCase(), shortNames: names.shortNames ?? [], categories: names.categories ?? [],
     subresources: { ...(scale && { scale: { as: ["autoscaling", "v1", "Scale"] as const } }), ...(status && { status: {} }) },
   });
-  return { ...kind, isCustom: true };
+  return { ...kind, isCustom: true, ...(names.listKind && names.listKind !== `${names.kind}List` && { listKind: names.listKind }) };
 }
 
 /** How objects of one version behave. */
