@@ -64,16 +64,19 @@ const GZIP_FROM_BYTES = 128 * 1024;
 const CHUNK_BYTES = 1024 * 1024;
 const compress = promisify(gzip);
 
-/** Writes a whole reply. */
-export function reply({ request, response, warnings, audit }: Exchange, status: number, body: Buffer, headers: Readonly<Record<string, string>>): void {
+/** Writes a whole reply, whose body may come in parts: large ones are never copied into one. */
+export function reply({ request, response, warnings, audit }: Exchange, status: number, body: Buffer | readonly Buffer[], headers: Readonly<Record<string, string>>): void {
   if (response.headersSent || response.destroyed) return;
-  audit?.responded(status, body);
+  const parts = Buffer.isBuffer(body) ? [body] : body;
+  audit?.responded(status, parts.length === 1 ? parts[0] : audit.wantsResponse ? Buffer.concat(parts) : undefined);
   const all = replyHeaders({ warnings }, headers);
-  if (body.length >= GZIP_FROM_BYTES && wantsGzip(request) && !headers["content-encoding"]) return void replyCompressed({ request, response, warnings }, status, body, all);
-  response.writeHead(status, { ...all, "content-length": String(body.length) });
+  let length = 0;
+  for (const part of parts) length += part.length;
+  if (length >= GZIP_FROM_BYTES && wantsGzip(request) && !headers["content-encoding"]) return void replyCompressed({ request, response, warnings }, status, Buffer.concat(parts), all);
+  response.writeHead(status, { ...all, "content-length": String(length) });
   if (request.method === "HEAD") response.end();
-  else if (body.length <= CHUNK_BYTES) response.end(body);
-  else endInChunks(response, body);
+  else if (length <= CHUNK_BYTES) response.end(parts.length === 1 ? parts[0] : Buffer.concat(parts, length));
+  else endInChunks(response, parts);
 }
 
 /** The headers of a reply, those that all have included. */
@@ -93,16 +96,19 @@ async function replyCompressed({ response }: Exchange, status: number, body: Buf
   response.end(small);
 }
 
-function endInChunks(response: Response, body: Buffer): void {
-  let at = 0;
+function endInChunks(response: Response, parts: readonly Buffer[]): void {
+  const chunks = chunksOf(parts);
   const next = (): void => {
-    while (at < body.length && !response.destroyed) {
-      const chunk = body.subarray(at, (at += CHUNK_BYTES));
-      if (at >= body.length) return void response.end(chunk);
-      if (!response.write(chunk)) return void response.once("drain", next);
+    for (let chunk = chunks.next(); !response.destroyed; chunk = chunks.next()) {
+      if (chunk.done) return void response.end();
+      if (!response.write(chunk.value)) return void response.once("drain", next);
     }
   };
   next();
+}
+
+function* chunksOf(parts: readonly Buffer[]): Generator<Buffer, void> {
+  for (const part of parts) for (let at = 0; at < part.length; at += CHUNK_BYTES) yield part.subarray(at, at + CHUNK_BYTES);
 }
 
 /** Writes an object in the asked-for format. */

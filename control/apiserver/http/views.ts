@@ -126,8 +126,8 @@ function isJoinable(entries: readonly Entry[]): boolean {
   return bytes <= JOINED_UP_TO_BYTES;
 }
 
-function listBytes(kind: KindInfo, result: ListResult): Buffer {
-  return Buffer.concat([listStart(kind, result), itemsBytes(result.entries), LIST_END]);
+function listBytes(kind: KindInfo, result: ListResult): Buffer[] {
+  return [listStart(kind, result), itemsBytes(result.entries), LIST_END];
 }
 
 function* plainPieces(kind: KindInfo, result: ListResult): Generator<Buffer> {
