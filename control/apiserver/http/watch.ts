@@ -80,8 +80,17 @@ class StreamSink implements WatchSink {
   #isFirst = true;
   #isOpen = false;
   #early: Buffer[] = [];
+  #isFull = false;
+  #whenTaken: (() => void) | undefined;
 
-  constructor(private readonly response: Response, private readonly view: View, private readonly ending: AbortController) {}
+  constructor(private readonly response: Response, private readonly view: View, private readonly ending: AbortController) {
+    const taken = (): void => {
+      this.#isFull = false;
+      this.#whenTaken?.();
+    };
+    response.on("drain", taken);
+    response.on("close", taken);
+  }
 
   /** Sends the headers and what came before them. */
   open(): void {
@@ -112,6 +121,14 @@ class StreamSink implements WatchSink {
     this.ending.abort();
   }
 
+  sizeOf({ entry }: Delivery): number {
+    return entry.bytes.length;
+  }
+
+  ready(): Promise<void> | undefined {
+    return this.#isFull ? new Promise((resolve) => (this.#whenTaken = resolve)) : undefined;
+  }
+
   #viewed({ type, entry }: Delivery): Buffer {
     const object = viewedEntry(entry, this.view, !this.#isFirst);
     this.#isFirst = false;
@@ -122,7 +139,7 @@ class StreamSink implements WatchSink {
     if (!this.#isOpen) return void this.#early.push(...chunks);
     const { response } = this;
     if (response.writableEnded || response.destroyed) return;
-    response.write(chunks.length === 1 ? (chunks[0] as Buffer) : Buffer.concat(chunks));
+    this.#isFull = !response.write(chunks.length === 1 ? (chunks[0] as Buffer) : Buffer.concat(chunks));
     if ((response.writableLength ?? 0) > MAX_BUFFERED_BYTES) this.ending.abort();
   }
 }

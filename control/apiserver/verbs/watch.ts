@@ -1,11 +1,14 @@
 // WATCH: the current state or the past first, then every change as it happens, then a bookmark now and then.
 // Transports give a sink; what they do with events (bytes, objects) is theirs.
 import { field, gone, internalError, invalid, type ApiError, type FieldError } from "../../../api/errors.ts";
+import { atOnce, inPieces } from "../../../lib/turns.ts";
 import type { Delivery } from "../cache/event.ts";
+import type { Page, ResourceCache } from "../cache/resource-cache.ts";
 import type { Selection } from "../cache/selection.ts";
 import type { Sink } from "../cache/watchers.ts";
 import { cacheOf, type Engine } from "../engine.ts";
 import type { ResourceRequest } from "../request.ts";
+import { Beginning } from "./beginning.ts";
 import { isConverted, makeReady, represent } from "./convert.ts";
 import { LateFilter, lateSelection } from "./late-selection.ts";
 import { parseVersion } from "./read.ts";
@@ -32,10 +35,15 @@ export interface WatchSink {
   bookmark(revision: number, initial: boolean): void;
   /** The watch cannot go on; nothing follows. */
   fail(error: ApiError): void;
+  /** Resolves when the reader has taken enough of what was sent for more to be welcome. */
+  ready?(): Promise<void> | undefined;
+  /** How much of a reader's patience an event takes, where that differs: its bytes. */
+  sizeOf?(delivery: Delivery): number;
 }
 
 const BOOKMARK_EVERY_MS = 60_000;
 const LAST_BOOKMARK_MS = 2_000;
+const LOOKED_AT_ONCE = 1000;
 
 /** Starts a watch that ends with the signal; throws for malformed options, everything later goes to the sink. */
 export function watch(engine: Engine, request: ResourceRequest, options: WatchRequest, sink: WatchSink): void {
@@ -69,19 +77,32 @@ interface Start {
 function startWithState(engine: Engine, { kind }: ResourceRequest, { selection, options, sink, skipState }: Start & { skipState: boolean }): void {
   const cache = cacheOf(engine, kind);
   const revision = engine.caches.revision;
-  const state = skipState ? [] : cache.list({ selection }).entries.map((entry): Delivery => ({ type: "ADDED", entry, revision: entry.revision }));
-  begin(engine, options, sink, cache.watchFromNow(selection, toSink(sink), revision));
-  if (state.length > 0) sink.events(state);
-  if (options.sendInitialEvents && options.allowWatchBookmarks) sink.bookmark(revision, true);
+  const beginning = new Beginning(sink, options.signal);
+  // The state and its revision are taken before anything can change, however long telling them takes.
+  const state = skipState ? [] : stateOf(cache, selection);
+  begin(engine, options, beginning, cache.watchFromNow(selection, toSink(beginning), revision));
+  beginning.tell(state, () => {
+    if (options.sendInitialEvents && options.allowWatchBookmarks) beginning.bookmark(revision, true);
+  });
+}
+
+/** Everything selected right now; where there is much to look at, it is looked at in pieces. */
+function stateOf(cache: ResourceCache, selection: Selection): readonly Delivery[] | Promise<readonly Delivery[]> {
+  const pages = cache.pages({ selection });
+  return cache.size <= LOOKED_AT_ONCE ? added(atOnce(pages)) : inPieces(pages).then(added);
+}
+
+function added({ entries }: Page): Delivery[] {
+  return entries.map((entry) => ({ type: "ADDED", entry, revision: entry.revision }));
 }
 
 function startAfter(engine: Engine, { kind }: ResourceRequest, { selection, options, sink, after }: Start & { after: number }): void {
   const cache = cacheOf(engine, kind);
   if (after >= cache.oldestRevision) {
-    const { backlog, stop } = cache.watch(selection, after, toSink(sink));
-    begin(engine, options, sink, stop);
-    if (backlog.length > 0) sink.events(backlog);
-    return;
+    const beginning = new Beginning(sink, options.signal);
+    const { backlog, stop } = cache.watch(selection, after, toSink(beginning));
+    begin(engine, options, beginning, stop);
+    return beginning.tell(backlog, () => undefined);
   }
   if (after < engine.store.compactRevision) return sink.fail(gone(`too old resource version: ${after} (${cache.oldestRevision})`));
   const stop = replay({ store: engine.store, cache, selection, after, upTo: engine.caches.revision, signal: options.signal, sink });
@@ -126,6 +147,8 @@ function representing(engine: Engine, { kind }: ResourceRequest, sink: WatchSink
     ),
     bookmark: (revision, initial) => inOrder(() => sink.bookmark(revision, initial)),
     fail: (error) => inOrder(() => sink.fail(error)),
+    ready: () => sink.ready?.(),
+    sizeOf: (delivery) => sink.sizeOf?.(delivery) ?? 0,
   };
 }
 
