@@ -12,6 +12,7 @@ import { clusterRoleAggregationController } from "./clusterroleaggregation.ts";
 import { cronJobController } from "./cronjob/cronjob.ts";
 import { daemonSetController } from "./daemonset/daemonset.ts";
 import { deploymentController } from "./deployment/deployment.ts";
+import { deviceTaintEvictionController } from "./devicetainteviction.ts";
 import { disruptionController } from "./disruption.ts";
 import { endpointsController } from "./endpoints/endpoints.ts";
 import { endpointSliceController } from "./endpoints/endpointslice.ts";
@@ -32,6 +33,7 @@ import { rootCaPublisher, serviceAccountController } from "./serviceaccount.ts";
 import { serviceCidrController } from "./servicecidr.ts";
 import { statefulSetController } from "./statefulset/statefulset.ts";
 import { ttlAfterFinishedController } from "./ttlafterfinished.ts";
+import { volumeAttributesClassProtectionController } from "./volumes/attributesclass.ts";
 import { persistentVolumeBinder } from "./volumes/binder.ts";
 import { ephemeralVolumeController } from "./volumes/ephemeral.ts";
 import { volumeExpander } from "./volumes/expand.ts";
@@ -57,6 +59,7 @@ export const CONTROLLERS: Readonly<Record<string, ControllerFactory>> = {
   "persistentvolume-expander-controller": volumeExpander,
   "persistentvolumeclaim-protection-controller": pvcProtectionController,
   "persistentvolume-protection-controller": pvProtectionController,
+  "volumeattributesclass-protection-controller": volumeAttributesClassProtectionController,
   "namespace-controller": namespaceController,
   "node-ipam-controller": nodeIpamController,
   "node-lifecycle-controller": nodeLifecycleController,
@@ -78,6 +81,7 @@ export const CONTROLLERS: Readonly<Record<string, ControllerFactory>> = {
   "disruption-controller": disruptionController,
   "horizontal-pod-autoscaler-controller": horizontalPodAutoscalerController,
   "resourceclaim-controller": resourceClaimController,
+  "device-taint-eviction-controller": deviceTaintEvictionController,
   "resourcequota-controller": resourceQuotaController,
   "statefulset-controller": statefulSetController,
 };

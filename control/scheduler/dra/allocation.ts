@@ -1,12 +1,13 @@
 // Allocations: what a claim's status says about the devices found for it, with their configuration and the nodes they bind it to.
 // Also how many points a node gets for alternatives that come early.
+import type { AllocatedDevice } from "../../../api/devicetaints.ts";
 import { formatQuantity } from "../../../api/quantity.ts";
 import type { SelectableNode } from "../nodeaffinity.ts";
 import type { AllocatedDevices } from "./allocated.ts";
 import { constraintsOf } from "./constraints.ts";
 import type { Pool } from "./pools.ts";
 import { search, type Pick } from "./search.ts";
-import { AllocationError, type AllocatedDevice, type Allocation, type Claim, type Class, type NodeSelector } from "./types.ts";
+import { AllocationError, type Allocation, type Claim, type Class, type NodeSelector } from "./types.ts";
 import { keyOf, wishesOf } from "./wishes.ts";
 
 type Config = NonNullable<NonNullable<Allocation["devices"]>["config"]>[number];

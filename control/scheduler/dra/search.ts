@@ -1,11 +1,12 @@
 // Finds devices for the claims of a pod on one node: the first way to meet all requests at once, trying every one if it must.
 // Pure; how its result is written into claims is said elsewhere. Rules: k8s.io/dynamic-resource-allocation/structured.
+import { toleratesDeviceTaint, type DeviceTaint, type DeviceToleration } from "../../../api/devicetaints.ts";
 import type { Quantity } from "../../../api/quantity.ts";
 import type { AllocatedDevices } from "./allocated.ts";
 import { consumption, fits, type Consumed } from "./capacity.ts";
 import type { ClaimConstraint, Taking } from "./constraints.ts";
 import { CounterUse } from "./counters.ts";
-import { AllocationError, deviceId, MAX_RESULTS, type DeviceId, type DeviceTaint, type Toleration } from "./types.ts";
+import { AllocationError, deviceId, MAX_RESULTS, type DeviceId } from "./types.ts";
 import type { Candidate, Wish } from "./wishes.ts";
 import type { Pool } from "./pools.ts";
 
@@ -199,14 +200,6 @@ function addToAll(constraints: readonly ClaimConstraint[], taking: Taking): bool
 }
 
 /** Only effects that are known keep pods away. */
-function isTainted(taints: readonly DeviceTaint[] | undefined, tolerations: readonly Toleration[]): boolean {
-  return (taints ?? []).some((taint) => (taint.effect === "NoSchedule" || taint.effect === "NoExecute") && !tolerations.some((toleration) => tolerates(toleration, taint)));
-}
-
-/** As tolerations of nodes' taints: what is left out matches everything. */
-export function tolerates({ key, operator, value, effect }: Toleration, taint: DeviceTaint): boolean {
-  if (effect && effect !== taint.effect) return false;
-  if (key && key !== taint.key) return false;
-  if (operator === "Exists") return true;
-  return (operator ?? "Equal") === "Equal" && (value ?? "") === (taint.value ?? "");
+function isTainted(taints: readonly DeviceTaint[] | undefined, tolerations: readonly DeviceToleration[]): boolean {
+  return (taints ?? []).some((taint) => (taint.effect === "NoSchedule" || taint.effect === "NoExecute") && !tolerations.some((toleration) => toleratesDeviceTaint(toleration, taint)));
 }

@@ -6,13 +6,10 @@ export type Class = Stored<DeviceClass>;
 export type Slice = Stored<ResourceSlice>;
 export type SliceSpec = NonNullable<Slice["spec"]>;
 export type Device = NonNullable<SliceSpec["devices"]>[number];
-export type DeviceTaint = NonNullable<Device["taints"]>[number];
 export type Capacities = NonNullable<Device["capacity"]>;
 export type Request = NonNullable<NonNullable<NonNullable<Claim["spec"]>["devices"]>["requests"]>[number];
 export type Constraint = NonNullable<NonNullable<NonNullable<Claim["spec"]>["devices"]>["constraints"]>[number];
 export type Allocation = NonNullable<NonNullable<Claim["status"]>["allocation"]>;
-export type AllocatedDevice = NonNullable<NonNullable<Allocation["devices"]>["results"]>[number];
-export type Toleration = NonNullable<AllocatedDevice["tolerations"]>[number];
 export type NodeSelector = NonNullable<Allocation["nodeSelector"]>;
 
 /** What identifies a device in the cluster: `driver/pool/device`. */

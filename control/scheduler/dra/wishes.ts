@@ -1,11 +1,12 @@
 // What claims ask for, made ready for the search: every request with its alternatives, class, selectors and number of devices.
 // Finds requests that can never be met; choosing devices is the search's business.
+import type { DeviceToleration } from "../../../api/devicetaints.ts";
 import { CompileError } from "../../../api/cel/compile.ts";
 import { deviceSelector } from "../../../api/cel/device.ts";
 import type { SelectableNode } from "../nodeaffinity.ts";
 import { consumption } from "./capacity.ts";
 import { isAt, type Pool } from "./pools.ts";
-import { AllocationError, MAX_RESULTS, type Claim, type Class, type Device, type Request, type Slice, type Toleration } from "./types.ts";
+import { AllocationError, MAX_RESULTS, type Claim, type Class, type Device, type Request, type Slice } from "./types.ts";
 
 type Exact = NonNullable<Request["exactly"]>;
 
@@ -25,7 +26,7 @@ export interface Wish {
   /** Set when all devices that match are wanted. */
   readonly all: readonly Candidate[] | undefined;
   readonly hasAdminAccess: boolean;
-  readonly tolerations: readonly Toleration[];
+  readonly tolerations: readonly DeviceToleration[];
   readonly capacity: Readonly<Record<string, string>> | undefined;
   /** Whether a device is of the right kind and at the node; throws AllocationError when a selector cannot say. */
   selects(candidate: Candidate): boolean;
