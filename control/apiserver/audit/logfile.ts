@@ -21,6 +21,7 @@ const log = logger("audit");
 const WRITE_EVERY_MS = 100;
 const RETRY_MS = 1_000;
 const CHUNK_BYTES = 1024 * 1024;
+const NEWLINE = 10;
 const MAX_WAITING_BYTES = 32 * 1024 * 1024;
 
 /** Appends lines to a file. */
@@ -34,6 +35,8 @@ export class LogFile {
   #timer: Timer | undefined;
   #writing: Promise<void> | undefined;
   #isFailing = false;
+  /** What is written next begins in the middle of a line. */
+  #isMidLine = false;
 
   constructor(private readonly options: LogFileOptions) {}
 
@@ -85,6 +88,11 @@ export class LogFile {
       if (this.options.path === "-") return void process.stdout.write(chunk);
       if (this.#file && this.#size + chunk.length > this.options.maxBytes) await this.#rotate();
       const file = (this.#file ??= await this.#open());
+      if (this.#isMidLine && this.#size === 0) {
+        written = chunk.indexOf(NEWLINE) + 1;
+        this.lost++;
+      }
+      this.#isMidLine = false;
       while (written < chunk.length) written += (await file.write(chunk, written)).bytesWritten;
       this.#size += chunk.length;
       written = chunk.length;
@@ -94,6 +102,10 @@ export class LogFile {
       this.#size += written;
       this.#waiting.unshift(rest);
       this.#waitingBytes += rest.length;
+      if (written > 0) this.#isMidLine = chunk[written - 1] !== NEWLINE;
+      // Whoever makes room by taking the file away expects another in its place.
+      await this.#file?.close().catch(() => {});
+      this.#file = undefined;
       throw error;
     }
   }

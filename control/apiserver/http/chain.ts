@@ -5,6 +5,7 @@ import type { UserInfo } from "../request.ts";
 import type { Request } from "./exchange.ts";
 import { impersonate, isImpersonating } from "./impersonate.ts";
 import type { Target } from "./target.ts";
+import { tokenProtocolOf } from "./websocket.ts";
 
 const ANONYMOUS: UserInfo = { name: "system:anonymous", groups: ["system:unauthenticated"] };
 const AUTHENTICATED = "system:authenticated";
@@ -23,6 +24,7 @@ export async function authenticate(authenticators: readonly Authenticator[], cre
 /** The credentials a request carries, apart from its certificate. */
 export function bearerTokenOf(request: Request): string | undefined {
   const header = request.headers["authorization"];
+  if (header === undefined && request.headers["upgrade"] !== undefined) return tokenProtocolOf(request.headers);
   if (header === undefined || header.slice(0, 7).toLowerCase() !== "bearer ") return undefined;
   return header.slice(7).trim();
 }

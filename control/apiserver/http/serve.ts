@@ -21,6 +21,7 @@ import { serveResource } from "./resources.ts";
 import { isLongRunning, releaseWatchSeat, replyRefused, takeSeat, type Held, type Limits } from "./seat.ts";
 import { splitUrl, targetOf, type Query, type Target } from "./target.ts";
 import { expire, timeoutOf } from "./timeout.ts";
+import { isWatchSocket, SocketResponse } from "./websocket.ts";
 
 /** What requests are served with. */
 export interface ServeDeps {
@@ -215,6 +216,7 @@ export class RequestHandler {
     const { path, query } = splitUrl(request.url ?? "/");
     const method = request.method ?? "GET";
     const target = targetOf(method, path, query);
+    if (isWatchSocket(target, request)) return this.serve(request, new SocketResponse(request, socket, head));
     const asking: Asking = { request, connection, method, target, startedMs: performance.now(), audit: undefined };
     connection.begin();
     socket.on("close", () => {
