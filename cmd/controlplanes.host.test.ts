@@ -2,24 +2,22 @@ import { afterAll, beforeAll, describe, expect, test } from "bun:test";
 import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import type { HttpClient } from "../api/client/http.ts";
 import { HttpClient as Connection } from "../api/client/http.ts";
 import { loadKubeconfig } from "../api/client/kubeconfig.ts";
 import { builtinKind } from "../api/registry.ts";
-import type { ConfigMap, Deployment, Lease, ReplicaSet } from "../api/types.ts";
-import { freePort, hasEtcd, TestEtcd } from "../control/store/etcd/testing.ts";
+import type { ConfigMap, Deployment, ReplicaSet } from "../api/types.ts";
+import { hasEtcd, TestEtcd } from "../control/store/etcd/testing.ts";
+import { aDeployment, command, holderOf, Plane, until } from "./planes.testing.ts";
 
 const CONFIG_MAPS = builtinKind("", "v1", "ConfigMap");
-const LEASES = builtinKind("coordination.k8s.io", "v1", "Lease");
 const DEPLOYMENTS = builtinKind("apps", "v1", "Deployment");
 const REPLICA_SETS = builtinKind("apps", "v1", "ReplicaSet");
-const MAIN = join(import.meta.dir, "main.ts");
 
 describe.skipIf(!hasEtcd)("two control planes on one etcd", () => {
   const root = mkdtempSync(join(tmpdir(), "minik8s-planes-"));
   const etcd = new TestEtcd();
-  const first = aPlane("first");
-  const second = aPlane("second");
+  const first = new Plane(join(root, "first"), `etcd://${etcd.endpoint}`);
+  const second = new Plane(join(root, "second"), `etcd://${etcd.endpoint}`);
 
   beforeAll(async () => {
     etcd.start();
@@ -102,53 +100,4 @@ describe.skipIf(!hasEtcd)("two control planes on one etcd", () => {
     await second.ready();
     await one.close();
   }, 60_000);
-
-  /** One control plane process with a data directory and a port of its own. */
-  function aPlane(name: string) {
-    const directory = join(root, name);
-    const port = freePort();
-    let child: Bun.Subprocess | undefined;
-    return {
-      directory, port,
-      start: (flags: readonly string[]): void => {
-        const own = ["--data-dir", directory, "--bind-address", "127.0.0.1", "--port", `${port}`, "--datastore", `etcd://${etcd.endpoint}`];
-        child = Bun.spawn([process.execPath, MAIN, "control", ...flags, ...own], { stdin: "ignore", stdout: "ignore", stderr: process.env["SHOW_LOGS"] ? "inherit" : "ignore" });
-      },
-      ready: () => until(() => fetch(`https://127.0.0.1:${port}/readyz`, { tls: { rejectUnauthorized: false } }).then((reply) => reply.ok, () => false)),
-      connect: async (): Promise<HttpClient> => new Connection(await loadKubeconfig(join(directory, "admin.conf"))),
-      kill: async (): Promise<void> => {
-        child?.kill("SIGKILL");
-        await child?.exited;
-      },
-      stop: async (): Promise<void> => {
-        child?.kill("SIGTERM");
-        await child?.exited;
-      },
-    };
-  }
 });
-
-async function holderOf(client: HttpClient): Promise<string | undefined> {
-  return (await client.get<Lease>(LEASES, { namespace: "kube-system", name: "kube-controller-manager" })).spec?.holderIdentity;
-}
-
-function aDeployment(name: string): Deployment {
-  const labels = { app: name };
-  return { metadata: { name, namespace: "default" }, spec: { replicas: 0, selector: { matchLabels: labels }, template: { metadata: { labels }, spec: { containers: [{ name: "c", image: "none" }] } } } };
-}
-
-async function command(args: readonly string[]): Promise<string> {
-  const child = Bun.spawn([process.execPath, MAIN, ...args], { stdout: "pipe", stderr: "inherit" });
-  const output = await new Response(child.stdout).text();
-  expect(await child.exited).toBe(0);
-  return output;
-}
-
-/** Waits for what other processes bring about; the test's own time limit is the bound. */
-async function until(condition: () => boolean | Promise<boolean>): Promise<void> {
-  for (let turn = 0; turn < 3000; turn++) {
-    if (await condition()) return;
-    await Bun.sleep(20);
-  }
-  throw new Error("it did not happen");
-}

@@ -1,4 +1,4 @@
-// Node certificates: approves the requests a node may make for itself, and signs what is approved.
+// Node certificates: approves the requests a node may make for itself, signs what is approved, and clears away what is old.
 // Which usages and names each signer allows is decided in pure functions below; keys stay with whoever gives `signCertificate`.
 import { WorkQueue } from "../../api/client/workqueue.ts";
 import type { Client } from "../../api/client/client.ts";
@@ -13,25 +13,25 @@ type Csr = Stored<CertificateSigningRequest>;
 
 const CSR = builtinKind("certificates.k8s.io", "v1", "CertificateSigningRequest");
 const NODE = builtinKind("", "v1", "Node");
-const NAME = "certificatesigningrequest-signing-controller";
 const NODE_CLIENT = "kubernetes.io/kube-apiserver-client-kubelet";
 const NODE_SERVING = "kubernetes.io/kubelet-serving";
 const ANY_CLIENT = "kubernetes.io/kube-apiserver-client";
 const YEAR_MS = 365 * 86_400_000;
 /** A node asks for its serving certificate before its addresses are known. */
 const RETRY_MS = 1_000;
-/** Upstream's: decided or issued requests are forgotten after an hour, pending ones after a day. */
+/** Upstream's: requests somebody decided on are forgotten after an hour, pending ones after a day. */
 const KEEP_DECIDED_MS = 3_600_000;
 const KEEP_PENDING_MS = 24 * 3_600_000;
 
 /** Usages each signer allows and issues; `digital signature` and `key encipherment` go with all of them. */
 const USAGES: Readonly<Record<string, readonly string[]>> = { [NODE_CLIENT]: ["client auth"], [NODE_SERVING]: ["server auth"], [ANY_CLIENT]: ["client auth"] };
 
-export function certificateController(deps: ControllerDeps): Controller {
-  return new CertificateController(deps).controller;
-}
+export const certificateApprover = (deps: ControllerDeps): Controller => new Certificates(deps, "certificatesigningrequest-approving-controller", "approve").controller;
+export const certificateSigner = (deps: ControllerDeps): Controller => new Certificates(deps, "certificatesigningrequest-signing-controller", "sign").controller;
+export const certificateCleaner = (deps: ControllerDeps): Controller => new Certificates(deps, "certificatesigningrequest-cleaner-controller", "clean").controller;
 
-class CertificateController {
+/** One of three things done about requests, each of which can be left to others. */
+class Certificates {
   readonly controller: Controller;
   readonly #client: Client;
   readonly #clock: Clock;
@@ -40,7 +40,7 @@ class CertificateController {
   readonly #nodes: Informer<Node>;
   readonly #queue: WorkQueue;
 
-  constructor({ informers, clientFor, clock, settings }: ControllerDeps) {
+  constructor({ informers, clientFor, clock, settings }: ControllerDeps, name: string, private readonly part: "approve" | "sign" | "clean") {
     this.#client = clientFor("certificate-controller");
     this.#clock = clock;
     this.#sign = settings.signCertificate;
@@ -49,20 +49,20 @@ class CertificateController {
     this.#queue = new WorkQueue({ clock });
     const enqueue = (request: Csr): void => this.#queue.add(keyOf(request));
     this.#requests.addHandler({ add: enqueue, update: enqueue });
-    this.controller = controllerOf({ name: NAME, queue: this.#queue, informers, workers: 2, reconcile: (key) => this.#reconcile(key) });
+    this.controller = controllerOf({ name, queue: this.#queue, informers, workers: 2, reconcile: (key) => this.#reconcile(key) });
   }
 
   async #reconcile(key: string): Promise<void> {
     const request = this.#requests.lister.get(key);
-    if (!request || !USAGES[request.spec.signerName]) return;
+    if (!request) return;
     const condition = (type: string): boolean => request.status?.conditions?.some((one) => one.type === type && one.status === "True") ?? false;
     const isDecided = condition("Denied") || condition("Failed") || request.status?.certificate !== undefined;
-    if (isDecided) return this.#forgetLater(key, request, KEEP_DECIDED_MS);
-    if (condition("Approved")) return this.#issue(request);
+    if (this.part === "clean") return this.#forgetLater(key, request, isDecided || condition("Approved") ? KEEP_DECIDED_MS : KEEP_PENDING_MS);
+    if (isDecided || !USAGES[request.spec.signerName] || condition("Approved") !== (this.part === "sign")) return;
+    if (this.part === "sign") return this.#issue(request);
     const verdict = await this.#judge(request);
     if (verdict === "approve") await this.#approve(request);
     else if (verdict === "later") this.#queue.addAfter(key, RETRY_MS);
-    else await this.#forgetLater(key, request, KEEP_PENDING_MS);
   }
 
   /** Only what a node asks for itself is approved without a person. */

@@ -6,7 +6,7 @@ import { wakeDelayed } from "../../api/client/workers.ts";
 import type { Clock } from "../../lib/clock.ts";
 import { logger } from "../../lib/log.ts";
 import { bootstrapSignerController, tokenCleanerController } from "./bootstraptokens.ts";
-import { certificateController } from "./certificates.ts";
+import { certificateApprover, certificateCleaner, certificateSigner } from "./certificates.ts";
 import { aborted, type Controller, type ControllerDeps } from "./controller.ts";
 import { clusterRoleAggregationController } from "./clusterroleaggregation.ts";
 import { cronJobController } from "./cronjob/cronjob.ts";
@@ -48,7 +48,9 @@ export type ControllerFactory = (deps: ControllerDeps) => Controller;
 export const CONTROLLERS: Readonly<Record<string, ControllerFactory>> = {
   "serviceaccount-controller": serviceAccountController,
   "root-ca-certificate-publisher-controller": rootCaPublisher,
-  "certificatesigningrequest-signing-controller": certificateController,
+  "certificatesigningrequest-approving-controller": certificateApprover,
+  "certificatesigningrequest-signing-controller": certificateSigner,
+  "certificatesigningrequest-cleaner-controller": certificateCleaner,
   "clusterrole-aggregation-controller": clusterRoleAggregationController,
   "serviceaccount-token-controller": tokenSecretController,
   "token-cleaner-controller": tokenCleanerController,

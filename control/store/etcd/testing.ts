@@ -13,14 +13,50 @@ export interface ServerTls {
   readonly clientCaPem: string;
 }
 
-/** One member, alone in its cluster; with `tls` it speaks to nobody without a certificate. */
+/** Who else is in the cluster: peer addresses by name, its own included. */
+export interface Membership {
+  readonly name: string;
+  readonly peers: Readonly<Record<string, string>>;
+}
+
+/** Three members, of which one may be lost. */
+export class TestQuorum {
+  readonly members: readonly TestEtcd[];
+
+  constructor() {
+    const ports = [freePort(), freePort(), freePort()];
+    const peers = Object.fromEntries(ports.map((port, index) => [`m${index}`, `http://127.0.0.1:${port}`]));
+    this.members = ports.map((_, index) => new TestEtcd(undefined, { name: `m${index}`, peers }));
+  }
+
+  /** `host:port` of every member, for clients. */
+  get endpoints(): string {
+    return this.members.map(({ endpoint }) => endpoint).join(",");
+  }
+
+  start(): void {
+    for (const member of this.members) member.start();
+  }
+
+  /** The member that leads now; undefined while none does. */
+  async leader(): Promise<TestEtcd | undefined> {
+    for (const member of this.members) if (await member.leads()) return member;
+    return undefined;
+  }
+
+  async remove(): Promise<void> {
+    await Promise.all(this.members.map((member) => member.remove()));
+  }
+}
+
+/** One member, alone in its cluster unless it is told of others; with `tls` it speaks to nobody without a certificate. */
 export class TestEtcd {
   /** Made at the first start, so that a test that is left out leaves nothing behind. */
   #directory: string | undefined;
   readonly #ports = [freePort(), freePort()] as const;
   #process: Bun.Subprocess | undefined;
 
-  constructor(private readonly tls?: ServerTls) {}
+  constructor(private readonly tls?: ServerTls, private readonly membership?: Membership) {}
 
   /** `host:port` for clients. */
   get endpoint(): string {
@@ -30,10 +66,12 @@ export class TestEtcd {
   start(): void {
     this.#directory ??= mkdtempSync(join(tmpdir(), "minik8s-etcd-"));
     const clients = `${this.tls ? "https" : "http"}://127.0.0.1:${this.#ports[0]}`;
-    const peers = `http://127.0.0.1:${this.#ports[1]}`;
+    const { name, peers } = this.membership ?? { name: "t", peers: { t: `http://127.0.0.1:${this.#ports[1]}` } };
+    const own = peers[name] as string;
     this.#process = Bun.spawn([
-      "etcd", "--name", "t", "--data-dir", join(this.#directory, "data"), "--listen-client-urls", clients, "--advertise-client-urls", clients,
-      "--listen-peer-urls", peers, "--initial-advertise-peer-urls", peers, "--initial-cluster", `t=${peers}`, "--log-level", "error", ...this.#tlsFlags(this.#directory),
+      "etcd", "--name", name, "--data-dir", join(this.#directory, "data"), "--listen-client-urls", clients, "--advertise-client-urls", clients,
+      "--listen-peer-urls", own, "--initial-advertise-peer-urls", own, "--initial-cluster", Object.entries(peers).map(([peer, url]) => `${peer}=${url}`).join(","),
+      "--log-level", "error", ...this.#tlsFlags(this.#directory),
     ], { stdin: "ignore", stdout: "ignore", stderr: "ignore", env: { ...process.env, ETCD_UNSUPPORTED_ARCH: process.arch } });
   }
 
@@ -45,6 +83,17 @@ export class TestEtcd {
     };
     const { certPem, keyPem, clientCaPem } = this.tls;
     return ["--cert-file", save("t.crt", certPem), "--key-file", save("t.key", keyPem), "--trusted-ca-file", save("ca.crt", clientCaPem), "--client-cert-auth"];
+  }
+
+  /** Whether it leads its cluster; false when it does not answer. */
+  async leads(): Promise<boolean> {
+    try {
+      const reply = await fetch(`http://${this.endpoint}/v3/maintenance/status`, { method: "POST", body: "{}", signal: AbortSignal.timeout(1_000) });
+      const { header, leader } = (await reply.json()) as { header: { member_id: string }; leader?: string };
+      return leader === header.member_id;
+    } catch {
+      return false;
+    }
   }
 
   /** As a power cut does. */
