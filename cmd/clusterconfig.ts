@@ -1,8 +1,9 @@
 // What a joining node must know of its cluster: published by the control plane, read by every agent with its own identity.
 import { createOrUpdate } from "../api/client/create-or-update.ts";
 import type { Client } from "../api/client/client.ts";
+import { orAbsent } from "../api/errors.ts";
 import { builtinKind } from "../api/registry.ts";
-import type { ClusterRole, ClusterRoleBinding, ConfigMap, Role, RoleBinding } from "../api/types.ts";
+import type { ClusterRoleBinding, ConfigMap, Role, RoleBinding } from "../api/types.ts";
 import { firstAddress, nthAddress } from "../lib/addresses.ts";
 import type { Values } from "./flags.ts";
 
@@ -13,7 +14,8 @@ const CLUSTER_ROLES = builtinKind("rbac.authorization.k8s.io", "v1", "ClusterRol
 const CLUSTER_ROLE_BINDINGS = builtinKind("rbac.authorization.k8s.io", "v1", "ClusterRoleBinding");
 const NAME = "minik8s-cluster";
 const READERS = "minik8s:cluster-readers";
-const LOCAL_PATHS = "minik8s:local-path-node";
+/** What older versions granted. */
+const FORMER_LOCAL_PATHS = "minik8s:local-path-node";
 const NAMESPACE = "kube-system";
 /** The DNS service's place in the service range, by convention. */
 const DNS_INDEX = 10;
@@ -46,9 +48,8 @@ export async function publishClusterConfig(client: Client, config: ClusterConfig
     createOrUpdate<Role>(client, ROLES, { metadata: { name: READERS, namespace: NAMESPACE }, rules: [{ apiGroups: [""], resources: ["configmaps"], resourceNames: [NAME], verbs: ["get"] }] }),
     // Proxy, DNS and routes run as the node: what upstream grants a node proxier.
     createOrUpdate<ClusterRoleBinding>(client, CLUSTER_ROLE_BINDINGS, { metadata: { name: "minik8s:node-proxiers" }, roleRef: { ...rbac, kind: "ClusterRole", name: "system:node-proxier" }, subjects: [{ ...rbac, kind: "Group", name: "system:nodes" }] }),
-    // Nodes make and remove the directories behind local-path volumes; no controller may grant what it does not have.
-    createOrUpdate<ClusterRole>(client, CLUSTER_ROLES, { metadata: { name: LOCAL_PATHS }, rules: [{ apiGroups: [""], resources: ["persistentvolumes"], verbs: ["get", "list", "watch", "patch"] }] }),
-    createOrUpdate<ClusterRoleBinding>(client, CLUSTER_ROLE_BINDINGS, { metadata: { name: LOCAL_PATHS }, roleRef: { ...rbac, kind: "ClusterRole", name: LOCAL_PATHS }, subjects: [{ ...rbac, kind: "Group", name: "system:nodes" }] }),
+    // Every node could change every volume through these; the Node authorizer knows which are its own.
+    ...[CLUSTER_ROLES, CLUSTER_ROLE_BINDINGS].map((kind) => orAbsent(client.delete(kind, { name: FORMER_LOCAL_PATHS }))),
     createOrUpdate<RoleBinding>(client, ROLE_BINDINGS, { metadata: { name: READERS, namespace: NAMESPACE }, roleRef: { ...rbac, kind: "Role", name: READERS }, subjects: [{ ...rbac, kind: "Group", name: "system:nodes" }] }),
   ]);
 }

@@ -1,7 +1,8 @@
 // NodeRestriction: a node writes only about itself, its own pods and what those use.
 import type { Client } from "../../../api/client/client.ts";
+import { LOCAL_PATH_FINALIZER, LOCAL_PATH_NODE, localPathNodeLabel } from "../../../api/localpath.ts";
 import { builtinKind } from "../../../api/registry.ts";
-import type { AnyObject, Node, Pod } from "../../../api/types.ts";
+import type { AnyObject, Node, PersistentVolume, Pod } from "../../../api/types.ts";
 import { isEqual } from "../kinds/validation/values.ts";
 import { refuse } from "./attributes.ts";
 import { restrictNodeRequest } from "./nodecsr.ts";
@@ -38,6 +39,7 @@ const RULES: Readonly<Record<string, Rule>> = {
   "pods.": restrictPods,
   "nodes.": restrictNodes,
   "persistentvolumeclaims.": restrictClaims,
+  "persistentvolumes.": restrictVolumes,
   "serviceaccounts.": restrictTokens,
   "leases.coordination.k8s.io": restrictLeases,
   "csinodes.storage.k8s.io": restrictCsiNodes,
@@ -124,6 +126,21 @@ function restrictClaims(nodeName: string, attributes: Attributes): void {
 function notForNodes({ metadata, spec, status }: AnyObject): unknown {
   const { phase, accessModes } = (status ?? {}) as Record<string, unknown>;
   return { name: metadata.name, labels: metadata.labels, annotations: metadata.annotations, finalizers: metadata.finalizers, spec, phase, accessModes };
+}
+
+/** All a node says of a volume is that its directory on this node is gone. */
+function restrictVolumes(nodeName: string, attributes: Attributes): void {
+  const { operation, subresource, object, oldObject } = attributes;
+  const quoted = JSON.stringify(nodeName);
+  if (operation !== "UPDATE" || subresource !== "") throw refuse(attributes, `unexpected operation "${operation}", node ${quoted} can only update its own local volumes`);
+  const [volume, old] = [object as PersistentVolume, oldObject as PersistentVolume];
+  if (old.metadata.labels?.[LOCAL_PATH_NODE] !== localPathNodeLabel(nodeName)) throw refuse(attributes, `node ${quoted} can only update its own local volumes`);
+  if (!old.metadata.deletionTimestamp || !isEqual(withoutFinalizer(volume), withoutFinalizer(old))) throw refuse(attributes, `node ${quoted} is only allowed to remove finalizer ${LOCAL_PATH_FINALIZER} of a volume that is being deleted`);
+}
+
+function withoutFinalizer({ metadata, spec, status }: PersistentVolume): unknown {
+  const { finalizers = [], managedFields: _fields, resourceVersion: _version, generation: _generation, ...rest } = metadata;
+  return { metadata: rest, finalizers: finalizers.filter((finalizer) => finalizer !== LOCAL_PATH_FINALIZER), spec, status };
 }
 
 async function restrictTokens(nodeName: string, attributes: Attributes, client: Client): Promise<void> {

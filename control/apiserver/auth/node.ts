@@ -1,6 +1,7 @@
 // The Node authorizer: a kubelet may touch its own Node and Lease, its own pods, and what those pods refer to.
 // Rules and reasons: k8s.io/kubernetes/plugin/pkg/auth/authorizer/node; NodeRestriction looks at the contents of writes.
-import { parseFieldSelector } from "../../../api/selectors.ts";
+import { LOCAL_PATH_NODE, localPathNodeLabel } from "../../../api/localpath.ts";
+import { parseFieldSelector, parseLabelSelector } from "../../../api/selectors.ts";
 import type { AccessRequest, Authorizer, Decision } from "./auth.ts";
 import type { NodeGraph, RelatedKind } from "./nodegraph.ts";
 import { NODE_RULES } from "./noderights.ts";
@@ -33,7 +34,7 @@ const RULES: Readonly<Record<string, Rule>> = {
   secrets: readRelated("secrets"),
   configmaps: readRelated("configmaps"),
   persistentvolumeclaims: (node, request, graph) => (request.subresource === "status" ? updateClaimStatus(node, request, graph) : getRelated("persistentvolumeclaims")(node, request, graph)),
-  persistentvolumes: getRelated("persistentvolumes"),
+  persistentvolumes: volumes,
   "resourceclaims.resource.k8s.io": getRelated("resourceclaims"),
   "volumeattachments.storage.k8s.io": getRelated("volumeattachments"),
   serviceaccounts: accounts,
@@ -64,6 +65,16 @@ function getRelated(kind: RelatedKind): Rule {
     if (request.subresource !== "") return because("cannot get subresource");
     return related(kind, node, request, graph);
   };
+}
+
+/** Beside upstream's: a node makes and removes the directories that are its local volumes. NodeRestriction sees what it changes. */
+function volumes(node: string, request: ResourceAccess, graph: NodeGraph): Decision {
+  const { verb, subresource, name, labelSelector } = request;
+  const isOwn = subresource === "" && name !== "" && graph.hasLocalVolume(node, name);
+  if (isOwn && (verb === "get" || verb === "patch")) return ALLOWED;
+  const isForOwn = subresource === "" && name === "" && labelSelector !== undefined && selectsLabel(labelSelector, LOCAL_PATH_NODE, localPathNodeLabel(node));
+  if (isForOwn && (verb === "list" || verb === "watch")) return ALLOWED;
+  return getRelated("persistentvolumes")(node, request, graph);
 }
 
 function updateClaimStatus(node: string, request: ResourceAccess, graph: NodeGraph): Decision {
@@ -141,6 +152,15 @@ function selects({ fieldSelector }: ResourceAccess, field: string, value: string
   if (!fieldSelector) return false;
   try {
     return parseFieldSelector(fieldSelector).some((r) => r.field === field && r.operator === "=" && r.value === value);
+  } catch {
+    return false;
+  }
+}
+
+/** Whether the label selector demands this value. */
+function selectsLabel(labelSelector: string, label: string, value: string): boolean {
+  try {
+    return parseLabelSelector(labelSelector).requirements.some(({ key, operator, values }) => key === label && (operator === "=" || operator === "in") && values.length === 1 && values[0] === value);
   } catch {
     return false;
   }

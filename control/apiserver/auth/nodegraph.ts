@@ -1,6 +1,7 @@
 // What the pods of each node refer to: the objects a kubelet may read because it runs those pods.
 // Kept in step with pods, volumes, attachments and slices; a question is a look into a map.
 import { keyOf, type Informer, type Informers } from "../../../api/client/informer.ts";
+import { LOCAL_PATH_NODE, localPathNodeLabel } from "../../../api/localpath.ts";
 import { builtinKind } from "../../../api/registry.ts";
 import type { Container, PersistentVolume, Pod, ResourceSlice, Stored, Volume, VolumeAttachment } from "../../../api/types.ts";
 
@@ -53,6 +54,11 @@ export class NodeGraph {
       default:
         return this.#refers(node, kind, namespace, name);
     }
+  }
+
+  /** Whether the volume is a directory on the node. */
+  hasLocalVolume(node: string, name: string): boolean {
+    return this.#volumes.lister.get(name)?.metadata.labels?.[LOCAL_PATH_NODE] === localPathNodeLabel(node);
   }
 
   // A reference is these four words.

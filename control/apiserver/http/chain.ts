@@ -45,10 +45,10 @@ export async function authorize(authorizer: Authorizer, user: UserInfo, { target
 
 function accessRequestOf(user: UserInfo, target: Target, method: string): AccessRequest {
   if (target.type === "path") return { user, verb: method.toLowerCase(), path: target.path };
-  const { verb, group, version, plural, subresource, name, fieldSelector } = target;
+  const { verb, group, version, plural, subresource, name, fieldSelector, labelSelector } = target;
   // A namespace is in itself: rights within it include reading it.
   const namespace = group === "" && plural === "namespaces" ? name : target.namespace;
-  return { user, verb, group, version, resource: plural, subresource, namespace, name, ...(fieldSelector && { fieldSelector }) };
+  return { user, verb, group, version, resource: plural, subresource, namespace, name, ...(fieldSelector && { fieldSelector }), ...(labelSelector && { labelSelector }) };
 }
 
 /** What upstream's authorizer answers, word for word. */

@@ -16,6 +16,7 @@ export interface ResourceTarget {
   readonly rest: string;
   /** What a collection is narrowed to, which nodes must do to be allowed to read it. */
   readonly fieldSelector?: string;
+  readonly labelSelector?: string;
 }
 
 export interface PathTarget {
@@ -52,8 +53,8 @@ export function targetOf(method: string, path: string, query: Query): Target {
   if (!place) return { type: "path", path };
   const verb = verbOf(method, place, { query, isLegacyWatch });
   if (verb !== "list" && verb !== "watch" && verb !== "deletecollection") return { type: "resource", verb, group, version, ...place };
-  const fieldSelector = query.get("fieldSelector");
-  return { type: "resource", verb, group, version, ...place, name: place.name === "" ? nameFrom(query) : place.name, ...(fieldSelector && { fieldSelector }) };
+  const [fieldSelector, labelSelector] = [query.get("fieldSelector"), query.get("labelSelector")];
+  return { type: "resource", verb, group, version, ...place, name: place.name === "" ? nameFrom(query) : place.name, ...(fieldSelector && { fieldSelector }), ...(labelSelector && { labelSelector }) };
 }
 
 interface Place {

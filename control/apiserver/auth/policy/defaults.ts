@@ -43,7 +43,7 @@ function clusterRoles(): ClusterRole[] {
   });
   const controllers = Object.entries(CONTROLLER_ROLES).map(([name, lines]): ClusterRole => ({ ...head("ClusterRole", `system:controller:${name}`), rules: lines.map(ruleOf) }));
   const own = Object.entries(NODE_ROLES).map(([name, lines]): ClusterRole => ({ ...head("ClusterRole", name), rules: lines.map(ruleOf) }));
-  return [...plain, ...controllers, ...own, ...aggregatedRoles(plain)];
+  return [...plain, ...controllers, ...own, METRICS_READER, ...aggregatedRoles([...plain, METRICS_READER])];
 }
 
 /** `view` is part of `edit` and `edit` of `admin`, so they are summed in that order. */
@@ -59,6 +59,12 @@ function aggregatedRoles(parts: readonly ClusterRole[]): ClusterRole[] {
   }
   return known.slice(parts.length);
 }
+
+/** Comes with metrics-server elsewhere; here its API is part of the server. */
+const METRICS_READER: ClusterRole = {
+  ...head("ClusterRole", "system:aggregated-metrics-reader", Object.fromEntries(["admin", "edit", "view"].map((name) => [AGGREGATE_TO + name, "true"]))),
+  rules: [ruleOf("read metrics.k8s.io nodes pods")],
+};
 
 /** What a node serves cluster networking with: the proxy, routes to other nodes and cluster DNS run in the agent. */
 const NODE_ROLES: Readonly<Record<string, readonly string[]>> = {
