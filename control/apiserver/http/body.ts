@@ -13,6 +13,8 @@ const MAX_DEPTH = 1000;
 export function readBody(request: Request): Promise<Buffer> {
   return new Promise((resolve, reject) => {
     if (Number(request.headers["content-length"] ?? 0) > MAX_BODY_BYTES) return reject(tooLarge());
+    // A request without a body ends by itself while it waits for its turn, and says so only once.
+    if (request.readableEnded) return resolve(Buffer.alloc(0));
     const chunks: Buffer[] = [];
     let size = 0;
     request.on("data", (chunk: Buffer) => {

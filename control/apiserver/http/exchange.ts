@@ -12,6 +12,8 @@ export type Listener = (...args: any[]) => void;
 
 /** What is used of a request, whichever protocol it came over. */
 export interface Request {
+  /** Whether everything of it has come and gone; a body asked for later than that is empty. */
+  readonly readableEnded: boolean;
   readonly method?: string | undefined;
   readonly url?: string | undefined;
   readonly headers: IncomingHttpHeaders;

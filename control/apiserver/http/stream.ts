@@ -15,6 +15,10 @@ export class StreamRequest implements Request {
     return this.headers[":path"] as string;
   }
 
+  get readableEnded(): boolean {
+    return this.stream.readableEnded;
+  }
+
   on(event: string, listener: Listener): this {
     this.stream.on(event, listener);
     return this;
