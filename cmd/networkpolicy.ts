@@ -5,7 +5,7 @@ import type { Client } from "../api/client/client.ts";
 import { HttpClient } from "../api/client/http.ts";
 import { createInformers } from "../api/client/informers.ts";
 import { builtinKind } from "../api/registry.ts";
-import type { ClusterRole, ClusterRoleBinding, Role, RoleBinding, ServiceAccount } from "../api/types.ts";
+import type { ClusterRole, ClusterRoleBinding, PolicyRule, Role, RoleBinding, ServiceAccount } from "../api/types.ts";
 import type { NodeIdentity } from "../agent/kubelet/join.ts";
 import { systemClock } from "../lib/clock.ts";
 import type { Component } from "../lib/component.ts";
@@ -20,18 +20,24 @@ const ACCOUNT = "minik8s-network-policy";
 const READER = "minik8s:network-policy";
 const ACTORS = "minik8s:network-policy-actors";
 
-/** Lets every node act as the account that reads policies, pods and namespaces. */
+/** All the account can do. Labels and addresses of pods on other nodes are what policies are about, and no list has only those. */
+const READS: readonly PolicyRule[] = [
+  { apiGroups: [""], resources: ["pods", "namespaces"], verbs: ["list", "watch"] },
+  { apiGroups: ["networking.k8s.io"], resources: ["networkpolicies"], verbs: ["list", "watch"] },
+];
+
+/** Lets every node act as the account that reads policies, pods and namespaces, for exactly those reads. */
 export async function publishPolicyAccess(client: Client): Promise<void> {
+  const nodes = { apiGroup: RBAC, kind: "Group", name: "system:nodes" };
   const account = { kind: "ServiceAccount", name: ACCOUNT, namespace: NAMESPACE };
   await Promise.all([
     createOrUpdate<ServiceAccount>(client, builtinKind("", "v1", "ServiceAccount"), { metadata: { name: ACCOUNT, namespace: NAMESPACE } }),
-    createOrUpdate<ClusterRole>(client, builtinKind(RBAC, "v1", "ClusterRole"), { metadata: { name: READER }, rules: [
-      { apiGroups: [""], resources: ["pods", "namespaces"], verbs: ["list", "watch"] },
-      { apiGroups: ["networking.k8s.io"], resources: ["networkpolicies"], verbs: ["list", "watch"] },
-    ] }),
+    createOrUpdate<ClusterRole>(client, builtinKind(RBAC, "v1", "ClusterRole"), { metadata: { name: READER }, rules: [...READS] }),
     createOrUpdate<ClusterRoleBinding>(client, builtinKind(RBAC, "v1", "ClusterRoleBinding"), { metadata: { name: READER }, roleRef: { apiGroup: RBAC, kind: "ClusterRole", name: READER }, subjects: [account] }),
-    createOrUpdate<Role>(client, builtinKind(RBAC, "v1", "Role"), { metadata: { name: ACTORS, namespace: NAMESPACE }, rules: [{ apiGroups: [""], resources: ["serviceaccounts"], resourceNames: [ACCOUNT], verbs: ["impersonate"] }] }),
-    createOrUpdate<RoleBinding>(client, builtinKind(RBAC, "v1", "RoleBinding"), { metadata: { name: ACTORS, namespace: NAMESPACE }, roleRef: { apiGroup: RBAC, kind: "Role", name: ACTORS }, subjects: [{ apiGroup: RBAC, kind: "Group", name: "system:nodes" }] }),
+    createOrUpdate<Role>(client, builtinKind(RBAC, "v1", "Role"), { metadata: { name: ACTORS, namespace: NAMESPACE }, rules: [{ apiGroups: ["authentication.k8s.io"], resources: ["serviceaccounts"], resourceNames: [ACCOUNT], verbs: ["impersonate:serviceaccount"] }] }),
+    createOrUpdate<ClusterRole>(client, builtinKind(RBAC, "v1", "ClusterRole"), { metadata: { name: ACTORS }, rules: READS.map((rule) => ({ ...rule, verbs: rule.verbs.map((verb) => `impersonate-on:serviceaccount:${verb}`) })) }),
+    createOrUpdate<ClusterRoleBinding>(client, builtinKind(RBAC, "v1", "ClusterRoleBinding"), { metadata: { name: ACTORS }, roleRef: { apiGroup: RBAC, kind: "ClusterRole", name: ACTORS }, subjects: [nodes] }),
+    createOrUpdate<RoleBinding>(client, builtinKind(RBAC, "v1", "RoleBinding"), { metadata: { name: ACTORS, namespace: NAMESPACE }, roleRef: { apiGroup: RBAC, kind: "Role", name: ACTORS }, subjects: [nodes] }),
   ]);
 }
 

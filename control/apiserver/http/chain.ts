@@ -30,8 +30,8 @@ export function bearerTokenOf(request: Request): string | undefined {
 }
 
 /** The user a request acts as: itself, or whom its headers name; throws 403 when it may not. */
-export async function actingUser(authorizer: Authorizer, user: UserInfo, request: Request): Promise<UserInfo> {
-  return isImpersonating(request) ? impersonate(authorizer, user, request) : user;
+export async function actingUser(authorizer: Authorizer, user: UserInfo, { request, target, method }: { request: Request; target: Target; method: string }): Promise<UserInfo> {
+  return isImpersonating(request) ? impersonate({ authorizer, user, request, access: accessRequestOf(user, target, method) }) : user;
 }
 
 /** Throws 403 unless the user may do this. */

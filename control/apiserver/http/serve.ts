@@ -185,9 +185,9 @@ export class RequestHandler {
   async #userOf(asked: Asking): Promise<UserInfo> {
     const { authenticators, authorizer, audit } = this.#deps;
     const { request, connection } = asked;
-    if (!audit) return actingUser(authorizer, await authenticate(authenticators, { peerCertificate: certificateOf(connection, request), bearerToken: bearerTokenOf(request) }), request);
+    if (!audit) return actingUser(authorizer, await authenticate(authenticators, { peerCertificate: certificateOf(connection, request), bearerToken: bearerTokenOf(request) }), asked);
     const user = await this.#auditedUser(audit, asked);
-    const acting = await actingUser(authorizer, user, request);
+    const acting = await actingUser(authorizer, user, asked);
     if (acting !== user) asked.audit?.impersonated(acting);
     return acting;
   }

@@ -107,11 +107,11 @@ describe("may they", () => {
 describe("acting as somebody else", () => {
   test("needs the right to, for the user and each group, and then counts as them", async () => {
     const attempt = (): ReturnType<typeof call> => call(server, "GET", MAPS, as("user:bob", { "impersonate-user": "alice", "impersonate-group": "dev" }));
-    expect((await attempt()).body["message"]).toBe('users "alice" is forbidden: User "bob" cannot impersonate resource "users" in API group "" at the cluster scope');
+    expect((await attempt()).body["message"]).toBe('configmaps is forbidden: User "bob" cannot impersonate-on:user-info:list resource "configmaps" in API group "" in the namespace "default"');
     allow = ({ verb, user }) => verb === "impersonate" || (user.name === "alice" && user.groups.includes("dev"));
     asked.length = 0;
     expect((await attempt()).status).toBe(200);
-    expect(asked.map(({ verb, user }) => [verb, user.name])).toEqual([["impersonate", "bob"], ["impersonate", "bob"], ["list", "alice"]]);
+    expect(asked.map(({ verb, user }) => [verb, user.name])).toEqual([["impersonate-on:user-info:list", "bob"], ["impersonate", "bob"], ["impersonate", "bob"], ["list", "alice"]]);
     allow = () => false;
   });
 
