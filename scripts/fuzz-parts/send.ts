@@ -129,8 +129,9 @@ export class Sender {
       socket.on("secureConnect", () => {
         socket.write(text);
         socket.write(Buffer.from([0x81, 0x85, 1, 2, 3, 4, 0, 0, 0, 0, 0]));
-        reading.begin();
       });
+      // The other end may be a node that takes its time not to answer.
+      socket.once("data", reading.begin);
       socket.on("data", reading.data);
       socket.on("close", reading.end);
       socket.on("error", reading.fail);

@@ -24,6 +24,7 @@ const UPGRADES: ReadonlySet<string> = new Set(["exec", "attach", "portforward"])
 /** Headers that belong to one hop, or that must not leave this server. */
 const HOP_HEADERS = new Set(["connection", "keep-alive", "proxy-connection", "transfer-encoding", "upgrade", "te", "trailer", "host", "authorization", "http2-settings", "expect"]);
 const CONNECT_TIMEOUT_MS = 30_000;
+const DIAL_WORDS: Readonly<Record<string, string>> = { ECONNREFUSED: "connect: connection refused", EHOSTUNREACH: "connect: no route to host", ENETUNREACH: "connect: network is unreachable", ETIMEDOUT: "i/o timeout" };
 
 /** Serves what only nodes, pods and services can answer. `credentials` is read for every connection, so rotation needs no restart. */
 export class NodeConnector implements Connector {
@@ -62,7 +63,7 @@ export class NodeConnector implements Connector {
     const location = nodePage(this.engine(), nodeName, path);
     const answer = await this.#send(location, { method: "GET", headers: {} }, (outgoing) => outgoing.end());
     const text = await textOf(answer);
-    if (answer.statusCode !== 200) throw unreachable(location, new Error(`${answer.statusCode}: ${text}`));
+    if (answer.statusCode !== 200) throw unreachable(location, new Error(`${answer.statusCode}: ${text}`), `Get "${path}"`);
     return text;
   }
 
@@ -95,7 +96,7 @@ export class NodeConnector implements Connector {
     const options: RequestOptions = { host, port, path, method, headers: { ...headers, host: `${host}:${port}` }, ...(scheme === "https" && this.#tlsOptions(location)) };
     return new Promise((resolve, reject) => {
       const outgoing = (scheme === "https" ? httpsRequest : httpRequest)(options, resolve);
-      outgoing.on("error", (error) => reject(unreachable(location, error)));
+      outgoing.on("error", (error) => reject(unreachable(location, error, location.isNode ? `Get "${scheme}://${host}:${port}${path}"` : "error trying to reach service")));
       write(outgoing);
     });
   }
@@ -111,7 +112,7 @@ export class NodeConnector implements Connector {
       });
       socket.once("error", (error) => {
         clearTimeout(timer);
-        reject(unreachable(location, error));
+        reject(unreachable(location, error, "error dialing backend"));
       });
     });
   }
@@ -202,6 +203,8 @@ function logError(code: number, text: string, name: string): ApiError {
   return new ApiError(code, "", text);
 }
 
-function unreachable({ scheme, host, port, path }: Location, error: Error): ApiError {
-  return new ApiError(500, "InternalError", `Internal error occurred: Get "${scheme}://${host}:${port}${path}": ${error.message}`, { causes: [{ message: error.message }] }, { cause: error });
+/** Nobody answers at the other end: told as a dialer of upstream's tells it, after what was attempted. */
+function unreachable({ host, port }: Location, error: Error, attempt: string): ApiError {
+  const words = DIAL_WORDS[(error as NodeJS.ErrnoException).code ?? ""];
+  return new ApiError(503, "ServiceUnavailable", `${attempt}: ${words ? `dial tcp ${host}:${port}: ${words}` : error.message}`, { causes: [{ message: error.message }] }, { cause: error });
 }
