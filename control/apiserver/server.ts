@@ -141,6 +141,6 @@ function httpServer(engine: Engine, options: HttpOptions): HttpServer {
   const basic: HealthCheck[] = [{ name: "ping", check: () => {} }, { name: "log", check: () => {} }, { name: "etcd", check: async () => void (await engine.store.get("/health")) }];
   return new HttpServer({
     engine, authenticators: options.authenticators, authorizer: options.authorizer, certificate: options.certificate, connect, aggregator, limits: options.limits, timeouts: options.timeouts, audit: options.audit, shutdown: options.shutdown,
-    documents: { discovery: new Discovery(engine.kinds, () => advertise, aggregator?.kinds), version, checks: [...basic, ...checks], metrics: new Metrics(() => engine.caches, options.metrics), openapi, openid, own, debug: debugTables(options.limits) },
+    documents: { discovery: new Discovery(engine.kinds, () => advertise, aggregator?.kinds), version, checks: [...basic, ...checks], metrics: new Metrics(() => engine.caches, options.metrics), openapi: openapi && (aggregator?.openapi(openapi) ?? openapi), openid, own, debug: debugTables(options.limits) },
   });
 }

@@ -10,6 +10,7 @@ import type { Engine } from "../engine.ts";
 import { reply, type Exchange, type Request } from "../http/exchange.ts";
 import type { ConnectCall, Connector } from "../http/serve.ts";
 import type { Target } from "../http/target.ts";
+import { join } from "./join.ts";
 import { locate, nodePage, type Location } from "./location.ts";
 
 /** How this API server shows itself to nodes, PEM; nodes are not verified when `ca` is left out. */
@@ -164,15 +165,6 @@ function forwardedHeaders(request: Request): Record<string, string | string[]> {
 
 function withoutToken(protocols: string): string {
   return protocols.split(",").map((protocol) => protocol.trim()).filter((protocol) => !protocol.startsWith("base64url.bearer.authorization.k8s.io.")).join(", ");
-}
-
-/** Joins two connections until either ends; an end is passed on, an error ends both. */
-function join(a: Duplex, b: Duplex): void {
-  for (const [from, to] of [[a, b], [b, a]] as const) {
-    from.pipe(to);
-    from.on("error", () => to.destroy());
-    from.on("close", () => to.destroy());
-  }
 }
 
 /** Copies a reply as it comes; whoever goes first takes the other along. */

@@ -14,7 +14,7 @@ import type { UserInfo } from "../request.ts";
 import { actingUser, authenticate, authorize, bearerTokenOf } from "./chain.ts";
 import { certificateOf, type Connection, type Connections } from "./connections.ts";
 import { Deadlines, type Expiring } from "./deadlines.ts";
-import { serveDocument, type DocumentDeps } from "./documents.ts";
+import { serveDocument, type DocumentDeps, type DocumentSource } from "./documents.ts";
 import { replyError, type Exchange, type Request, type Response } from "./exchange.ts";
 import { metricLabels } from "./metrics.ts";
 import { serveResource } from "./resources.ts";
@@ -51,6 +51,9 @@ export interface AggregatedApis {
   readonly kinds: KindRegistry;
   find(path: string): ApiService | undefined;
   request(exchange: Exchange, call: { readonly service: ApiService; readonly user: UserInfo }): Promise<void>;
+  upgrade(request: Request, socket: Duplex, call: { readonly service: ApiService; readonly user: UserInfo; readonly head: Buffer }): Promise<void>;
+  /** Adds what is published elsewhere. */
+  openapi(own: DocumentSource): DocumentSource;
 }
 
 /** Hands requests and upgraded connections on to nodes. */
@@ -211,12 +214,13 @@ export class RequestHandler {
 
   /** Answers a request to speak another protocol from here on. */
   async upgrade(request: Request, socket: Duplex, head: Buffer): Promise<void> {
-    const { authorizer, connect } = this.#deps;
+    const { authorizer, connect, aggregator } = this.#deps;
     const connection = this.connections.of(request);
     const { path, query } = splitUrl(request.url ?? "/");
     const method = request.method ?? "GET";
     const target = targetOf(method, path, query);
-    if (isWatchSocket(target, request)) return this.serve(request, new SocketResponse(request, socket, head));
+    const remote = aggregator?.find(path);
+    if (!remote && isWatchSocket(target, request)) return this.serve(request, new SocketResponse(request, socket, head));
     const asking: Asking = { request, connection, method, target, startedMs: performance.now(), audit: undefined };
     connection.begin();
     socket.on("close", () => {
@@ -226,6 +230,10 @@ export class RequestHandler {
     try {
       const user = await this.#userOf(asking);
       await authorize(authorizer, user, { target, method, note: (decision) => asking.audit?.decided(decision) });
+      if (aggregator && remote) {
+        asking.audit?.responded(SWITCHING_PROTOCOLS);
+        return await aggregator.upgrade(request, socket, { service: remote, user, head });
+      }
       if (target.type === "path" || !connect?.handles(target)) throw new ApiError(400, "BadRequest", "Upgrade request required");
       await admitConnection(this.#deps.engine, { target, query, user });
       asking.audit?.responded(SWITCHING_PROTOCOLS);

@@ -1,6 +1,7 @@
 import { afterAll, beforeAll, expect, test } from "bun:test";
 import { createServer, type Server } from "node:https";
 import type { AddressInfo } from "node:net";
+import { connect } from "node:tls";
 import type { IncomingHttpHeaders } from "node:http";
 import { KindRegistry } from "../../../../api/registry.ts";
 import type { AnyObject } from "../../../../api/types.ts";
@@ -21,9 +22,15 @@ beforeAll(async () => {
     seen = request.headers;
     if (request.url?.startsWith("/apis/wardle.example.com/v1alpha1?") || request.url === "/apis/wardle.example.com/v1alpha1") return void response.end(JSON.stringify({ kind: "APIResourceList", groupVersion: "wardle.example.com/v1alpha1", resources: [{ name: "flunders", singularName: "flunder", namespaced: true, kind: "Flunder", verbs: ["get", "list"] }] }));
     response.setHeader("content-type", "application/json");
+    if (request.url === "/openapi/v3") return void response.end(JSON.stringify({ paths: { "apis/wardle.example.com/v1alpha1": { serverRelativeURL: "/openapi/v3/apis/wardle.example.com/v1alpha1?hash=1" } } }));
+    if (request.url?.startsWith("/openapi/v3/apis/")) return void response.end(JSON.stringify({ openapi: "3.0.0", components: { schemas: { flunder: {} } } }));
     if (request.url?.endsWith("/missing")) response.statusCode = 404;
     if (request.url?.endsWith("/missing")) return void response.end(JSON.stringify({ kind: "Status", message: "no such flunder", reason: "NotFound", code: 404 }));
     response.end(JSON.stringify({ kind: "Flunder", path: request.url, method: request.method }));
+  });
+  remote.on("upgrade", (request, socket) => {
+    socket.write(`HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: ${request.headers.upgrade}\r\n\r\nhello ${request.headers["x-remote-user"]}`);
+    socket.on("data", (chunk) => socket.end(chunk));
   });
   await new Promise<void>((resolve) => remote.listen(0, "127.0.0.1", resolve));
   const kinds = new KindRegistry();
@@ -49,6 +56,21 @@ async function until<T>(read: () => Promise<T>, holds: (value: T) => boolean): P
     await Bun.sleep(10);
   }
   throw new Error("it never came true");
+}
+
+/** Asks for another protocol, says "ping" and reads to the end. */
+function upgraded(path: string): Promise<{ head: string; rest: string }> {
+  const { hostname, port } = new URL(server.url);
+  return new Promise((resolve, reject) => {
+    let text = "";
+    const socket = connect({ host: hostname, port: Number(port), rejectUnauthorized: false, ALPNProtocols: ["http/1.1"] }, () => socket.write(`GET ${path} HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer admin\r\nConnection: Upgrade\r\nUpgrade: SPDY/3.1\r\n\r\n`));
+    socket.on("data", (chunk: Buffer) => {
+      text += chunk.toString();
+      if (text.endsWith("hello admin")) socket.write("ping");
+    });
+    socket.on("error", reject);
+    socket.on("close", () => resolve({ head: text.split("\r\n")[0] as string, rest: text.slice(text.indexOf("\r\n\r\n") + 4) }));
+  });
 }
 
 const conditionOf = ({ body }: { body: AnyObject }): AnyObject | undefined => body["status"]?.conditions?.[0];
@@ -89,6 +111,11 @@ test("a group-version behind a Service is checked, discovered, and proxied as it
   const aggregated = await call(server, "GET", "/apis", { headers: { accept: "application/json;g=apidiscovery.k8s.io;v=v2;as=APIGroupDiscoveryList" } });
   const group = aggregated.body["items"].find(({ metadata }: AnyObject) => metadata.name === "wardle.example.com");
   expect(group.versions[0].resources[0]).toMatchObject({ resource: "flunders", responseKind: { kind: "Flunder" }, scope: "Namespaced" });
+
+  const index = await until(() => call(server, "GET", "/openapi/v3"), ({ body }) => body["paths"]["apis/wardle.example.com/v1alpha1"] !== undefined);
+  expect(index.body["paths"]["apis/apps/v1"]).toBeDefined();
+  expect((await call(server, "GET", "/openapi/v3/apis/wardle.example.com/v1alpha1")).body["components"]).toEqual({ schemas: { flunder: {} } });
+  expect(await upgraded("/apis/wardle.example.com/v1alpha1/namespaces/default/flunders/x/exec")).toEqual({ head: "HTTP/1.1 101 Switching Protocols", rest: "hello adminping" });
 
   await call(server, "DELETE", path);
   await until(() => call(server, "GET", "/apis"), ({ body }) => !body["groups"].some(({ name }: AnyObject) => name === "wardle.example.com"));

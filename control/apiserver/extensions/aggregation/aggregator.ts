@@ -1,6 +1,6 @@
 // API aggregation: an APIService for every group-version served here, and group-versions served elsewhere found, checked and proxied.
 // Conditions: k8s.io/kube-aggregator/pkg/controllers/status/remote.
-import type { Readable } from "node:stream";
+import type { Duplex, Readable } from "node:stream";
 import { ApiError, isConflict, isNotFound, serviceUnavailable } from "../../../../api/errors.ts";
 import { apiVersionOf, row, type KindInfo, type Verb } from "../../../../api/kinds.ts";
 import { builtinKind, KindRegistry } from "../../../../api/registry.ts";
@@ -9,12 +9,14 @@ import { timestamp } from "../../../../lib/clock.ts";
 import { logger } from "../../../../lib/log.ts";
 import { cacheOf, LOOPBACK_USER, type Engine, type Extension } from "../../engine.ts";
 import { selectAll } from "../../cache/selection.ts";
-import type { Exchange } from "../../http/exchange.ts";
+import { join } from "../../connect/join.ts";
+import type { Document, DocumentSource } from "../../http/documents.ts";
+import type { Exchange, Request } from "../../http/exchange.ts";
 import type { UserInfo } from "../../request.ts";
 import type { Condition } from "../crd/schema.ts";
 import { API_SERVICE, apiServiceOf, availability, local, type ApiService, type ApiServiceSpec } from "./apiservice.ts";
 import { prioritiesOf } from "./priorities.ts";
-import { askRemote, textOf, type FrontProxy } from "./remote.ts";
+import { askRemote, openRemote, textOf, type FrontProxy } from "./remote.ts";
 
 const log = logger("aggregation");
 const SERVICE = builtinKind("", "v1", "Service");
@@ -23,6 +25,7 @@ const CHECK_EVERY_MS = 5_000;
 const RETRY_MS = 1_000;
 const CHECK_TIMEOUT_MS = 5_000;
 const READ_TIMEOUT_MS = 30_000;
+const AGGREGATOR_USER: UserInfo = { name: "system:aggregator", groups: ["system:masters", "system:authenticated"] };
 const AUTOMANAGED = "kube-aggregator.kubernetes.io/automanaged";
 
 export interface AggregatorDeps {
@@ -37,6 +40,8 @@ export class Aggregator implements Extension {
   readonly kinds = new KindRegistry([]);
   readonly #deps: AggregatorDeps;
   readonly #remote = new Map<string, ApiService>();
+  /** Entries of the OpenAPI index, by path. */
+  readonly #published = new Map<string, { readonly serverRelativeURL: string }>();
   #engine: Engine | undefined;
   #isChecking = false;
   #isDue = false;
@@ -115,6 +120,48 @@ export class Aggregator implements Extension {
     response.on("close", () => answer.destroy());
   }
 
+  /** Hands on a request to speak another protocol; throws 503 while the other end is not available. */
+  async upgrade(request: Request, socket: Duplex, { service, user, head }: { service: ApiService; user: UserInfo; head: Buffer }): Promise<void> {
+    if (availability(service)?.status !== "True") throw serviceUnavailable("service unavailable");
+    const call = { spec: service.spec, user, method: request.method ?? "GET", path: request.url ?? "/", headers: request.headers, upgrade: String(request.headers["upgrade"]) };
+    const remote = await openRemote(this.#engine as Engine, this.#deps.frontProxy(), call);
+    if (head.length > 0) remote.write(head);
+    join(socket, remote);
+  }
+
+  /** The published documents, with those of available remote group-versions among them. */
+  openapi(own: DocumentSource): DocumentSource {
+    return async (path, accept) => {
+      const document = await own(path, accept);
+      if (path === "/openapi/v3" && document && this.#published.size > 0) return withPaths(document, Object.fromEntries(this.#published));
+      const [, , , root, group, version] = path.split("/");
+      const service = document || root !== "apis" || !path.startsWith("/openapi/v3/") ? undefined : this.#remote.get(`${group}/${version}`);
+      if (!service || availability(service)?.status !== "True") return document;
+      return { body: await this.#text(service.spec, path), contentType: "application/json" };
+    };
+  }
+
+  async #text(spec: ApiServiceSpec, path: string): Promise<string> {
+    const answer = await askRemote(this.#engine as Engine, this.#deps.frontProxy(), { spec, user: AGGREGATOR_USER, method: "GET", path, headers: { accept: "application/json" }, timeoutMs: CHECK_TIMEOUT_MS });
+    const text = await textOf(answer);
+    if ((answer.statusCode ?? 500) >= 300) throw ApiError.fromStatus(answer.statusCode ?? 500, parsed(text));
+    return text;
+  }
+
+  /** Where a remote group-version's OpenAPI document stands, if it has one. */
+  async #findPublished(spec: ApiServiceSpec): Promise<void> {
+    const key = `apis/${spec.group ?? ""}/${spec.version}`;
+    try {
+      const { paths = {} } = JSON.parse(await this.#text(spec, "/openapi/v3")) as { paths?: Record<string, { serverRelativeURL?: string }> };
+      const url = paths[key]?.serverRelativeURL;
+      if (url === undefined) this.#published.delete(key);
+      else this.#published.set(key, { serverRelativeURL: url });
+    } catch (error) {
+      this.#published.delete(key);
+      log.debug({ err: error, key }, "no OpenAPI document is published");
+    }
+  }
+
   #see(service: ApiService, isGone: boolean): void {
     const { spec } = service;
     const key = `${spec.group ?? ""}/${spec.version}`;
@@ -128,6 +175,7 @@ export class Aggregator implements Extension {
 
   #forget({ group = "", version }: ApiServiceSpec): void {
     for (const kind of this.kinds.all()) if (kind.group === group && kind.version === version) this.kinds.remove(kind);
+    this.#published.delete(`apis/${group}/${version}`);
   }
 
   /** Makes an APIService for what is served here, and takes away those it made for what no longer is. */
@@ -211,6 +259,7 @@ export class Aggregator implements Extension {
     if (problem) return { status: "False", ...problem };
     try {
       await this.#discover(service.spec);
+      await this.#findPublished(service.spec);
       return { status: "True", reason: "Passed", message: "all checks passed" };
     } catch (error) {
       return { status: "False", reason: "FailedDiscoveryCheck", message: `failing or missing response from https://${service.spec.service?.name}.${service.spec.service?.namespace}.svc/apis/${service.spec.group}/${service.spec.version}: ${(error as Error).message}` };
@@ -242,6 +291,11 @@ export class Aggregator implements Extension {
     this.#forget(spec);
     for (const kind of kinds) this.kinds.add(kind);
   }
+}
+
+function withPaths(document: Document, more: Readonly<Record<string, unknown>>): Document {
+  const { paths, ...rest } = JSON.parse(Buffer.from(document.body).toString()) as { paths: Record<string, unknown> };
+  return { body: JSON.stringify({ ...rest, paths: { ...paths, ...more } }), contentType: document.contentType };
 }
 
 function parsed(text: string): unknown {

@@ -2,7 +2,8 @@
 // Headers: https://kubernetes.io/docs/tasks/extend-kubernetes/configure-aggregation-layer/
 import type { IncomingHttpHeaders, IncomingMessage } from "node:http";
 import { request as httpsRequest, type RequestOptions } from "node:https";
-import type { Readable } from "node:stream";
+import type { Duplex, Readable } from "node:stream";
+import { connect as connectTls } from "node:tls";
 import { serviceUnavailable } from "../../../../api/errors.ts";
 import { locate } from "../../connect/location.ts";
 import type { Engine } from "../../engine.ts";
@@ -26,6 +27,7 @@ export interface RemoteCall {
   readonly timeoutMs?: number;
 }
 
+const CONNECT_TIMEOUT_MS = 30_000;
 /** Headers that belong to one hop, or that only a front proxy may set. */
 const DROPPED = /^(:|connection$|keep-alive$|proxy-connection$|transfer-encoding$|upgrade$|te$|trailer$|host$|authorization$|http2-settings$|expect$|impersonate-|x-remote-)/;
 
@@ -38,6 +40,26 @@ export function askRemote(engine: Engine, proxy: FrontProxy, call: RemoteCall): 
     outgoing.on("error", (error) => reject(serviceUnavailable(`error trying to reach service: ${error.message}`)));
     if (call.body) call.body.pipe(outgoing);
     else outgoing.end();
+  });
+}
+
+/** Asks for another protocol; resolves with the connection the request went out on, to be joined to the caller's. */
+export function openRemote(engine: Engine, proxy: FrontProxy, call: RemoteCall & { readonly upgrade: string }): Promise<Duplex> {
+  const { host, port, servername, headers, cert, key, ca, rejectUnauthorized } = optionsFor(engine, proxy, call) as RequestOptions & { host: string; port: number; servername: string; headers: Record<string, string | string[]> };
+  const lines = [`${call.method} ${call.path} HTTP/1.1`, "Connection: Upgrade", `Upgrade: ${call.upgrade}`];
+  for (const [name, value] of Object.entries(headers)) for (const one of Array.isArray(value) ? value : [value]) lines.push(`${name}: ${one}`);
+  return new Promise((resolve, reject) => {
+    const socket = connectTls({ host, port, servername, cert, key, ca, rejectUnauthorized, ALPNProtocols: ["http/1.1"] });
+    const timer = setTimeout(() => socket.destroy(new Error("i/o timeout")), CONNECT_TIMEOUT_MS);
+    socket.once("error", (error) => {
+      clearTimeout(timer);
+      reject(serviceUnavailable(`error dialing backend: ${error.message}`));
+    });
+    socket.once("secureConnect", () => {
+      clearTimeout(timer);
+      socket.write(`${lines.join("\r\n")}\r\n\r\n`);
+      resolve(socket);
+    });
   });
 }
 
