@@ -33,7 +33,7 @@ export async function runDown({ values }: Invocation): Promise<number> {
   await progress.stage("unmount volumes and remove cgroups", async () => {
     for (const mount of mountsBelow(dataDir)) await hostExec(["umount", "--lazy", mount]);
     // A machine that cannot limit pods has none to remove.
-    for (const directory of agentDirs) await Promise.resolve().then(() => agentCgroups(directory).removeAll()).catch(() => undefined);
+    for (const directory of agentDirs) await Promise.resolve().then(() => agentCgroups(directory).removeAll()).catch((error: unknown) => void process.stderr.write(`    cgroups are left: ${(error as Error).message}\n`));
   });
   if (purge) await progress.stage(`delete ${dataDir}`, async () => purgeData(dataDir));
   process.stderr.write(purge ? "minik8s is gone from this machine\n" : `minik8s is down; its data is kept in ${dataDir}\n`);

@@ -45,7 +45,7 @@ async function containerdCounts(dataDir: string): Promise<Census> {
 }
 
 async function dockerCounts(dataDir: string): Promise<Census> {
-  const containers = await must(["docker", "--host", `unix://${join(dataDir, "docker", "docker.sock")}`, "ps", "--all", "--quiet"]);
+  const containers = await must(["docker", "--host", `unix://${join(dataDir, "engine", "docker.sock")}`, "ps", "--all", "--quiet"]);
   return { containers: containers.split("\n").filter(Boolean).length, attachments: filesIn(join(dataDir, "docker", "networks")).length };
 }
 
@@ -57,7 +57,9 @@ function processesOf(dataDir: string): number {
   const all = readdirSync("/proc").filter((name) => /^\d+$/.test(name)).map((pid) => ({ pid: Number(pid), parent: Number(/^\d+ \(.*\) \S (\d+)/s.exec(readOrEmpty(`/proc/${pid}/stat`))?.[1]), command: readOrEmpty(`/proc/${pid}/cmdline`), cgroups: readOrEmpty(`/proc/${pid}/cgroup`) }));
   const ours = new Set(all.filter(({ command, cgroups }) => command.includes(dataDir) || cgroups.includes(group)).map(({ pid }) => pid));
   const isBelow = (pid: number): boolean => ours.has(pid) || all.some((other) => other.pid === pid && ours.has(other.parent));
-  return all.filter(({ pid }) => isBelow(pid)).length;
+  // An engine that was killed forgets shims of its own; what ran in them is in our cgroups.
+  const isEngines = (command: string): boolean => command.includes(join(dataDir, "engine"));
+  return all.filter(({ pid, command }) => isBelow(pid) && !isEngines(command)).length;
 }
 
 /** As the agent names the cgroup of a node that is not the machine's only one. */

@@ -1,7 +1,11 @@
 // One node of the lab under fault: what runs it is killed at random moments of its pods' lives, and nothing may be left behind.
 // Each runtime's test file says which runtime it is.
-import { afterAll, beforeAll, describe, test } from "bun:test";
+import { afterAll, beforeAll, describe, expect, test } from "bun:test";
+import { readFileSync } from "node:fs";
 import { join } from "node:path";
+import { findProcesses } from "../agent/runtime/containerd/machine.ts";
+import { deadMount } from "../agent/volumes/deadmount.ts";
+import { cpuMicros, memoryMB } from "../scripts/bench-parts/process.ts";
 import { census, differences, type Census, type CensusTarget } from "./census.ts";
 import { eventually, Kubectl, must, sampleImage } from "./support.ts";
 
@@ -48,7 +52,81 @@ export function describeFaults(runtime: "containerd" | "docker"): void {
       }
       await eventually("nothing is left behind", async () => nothingLeft(before, await census(target)), SETTLE_MS);
     }, 900_000);
+
+    test("a runtime that hangs makes the node NotReady in words, piles nothing up, and everything goes on when it answers again", async () => {
+      await kubectl.apply(steadyPod("steady"));
+      await kubectl.run("wait", "--for=condition=Ready", "pod/steady", "--timeout=60s");
+      const before = await identityOf("steady");
+      const agent = pidIn(join(target.dataDir, "run", "agent.pid"));
+      const memory = memoryMB(agent);
+      process.kill(runtimePid(), "SIGSTOP");
+      try {
+        await eventually("the node says that its runtime is down", async () => (await readyMessage()).includes("has not answered for"), 60_000);
+        await kubectl.apply(steadyPod("meanwhile"));
+        await Bun.sleep(10_000);
+        expect(memoryMB(agent) - memory).toBeLessThan(60);
+      } finally {
+        process.kill(runtimePid(), "SIGCONT");
+      }
+      await kubectl.run("wait", "--for=condition=Ready", "node/node-1", "pod/meanwhile", "pod/steady", "--timeout=60s");
+      expect(await identityOf("steady")).toBe(before);
+      await kubectl.run("delete", "pod", "steady", "meanwhile");
+    }, 240_000);
+
+    test("an API server that is silent costs no pod its life, and containers are restarted without it", async () => {
+      await kubectl.apply(steadyPod("steady"));
+      await kubectl.apply(steadyPod("sick", "livenessProbe: { exec: { command: [sh, -c, \"test -e /tmp/well || (touch /tmp/well; false)\"] }, periodSeconds: 1, failureThreshold: 60 }, command: [sh, -c, \"sleep 8; exit 1\"], "));
+      await kubectl.run("wait", "--for=condition=Ready", "pod/steady", "--timeout=60s");
+      const before = await identityOf("steady");
+      const control = pidIn(join(directory, "control", "run", "control.pid"));
+      const agent = pidIn(join(target.dataDir, "run", "agent.pid"));
+      process.kill(control, "SIGSTOP");
+      let cpu = 0;
+      try {
+        await Bun.sleep(10_000);
+        const used = cpuMicros(agent);
+        await Bun.sleep(30_000);
+        cpu = (cpuMicros(agent) - used) / 30e4;
+      } finally {
+        process.kill(control, "SIGCONT");
+      }
+      expect(cpu).toBeLessThan(20);
+      await kubectl.run("wait", "--for=condition=Ready", "node/node-1", "--timeout=90s");
+      expect(await identityOf("steady")).toBe(before);
+      expect(Number(await kubectl.value("{.status.containerStatuses[0].restartCount}", "pod", "sick"))).toBeGreaterThan(0);
+      await kubectl.run("delete", "pod", "steady", "sick");
+    }, 240_000);
+
+    test("a pod on a dead mount waits alone and says so; others start, and it ends when it is deleted", async () => {
+      const dead = deadMount(join(directory, "dead"));
+      try {
+        await kubectl.apply(steadyPod("stuck", `volumeMounts: [{ name: dead, mountPath: /dead }], `, `volumes: [{ name: dead, hostPath: { path: ${join(directory, "dead")} } }]`));
+        await eventually("the event tells", async () => (await kubectl.run("get", "events", "--field-selector", "reason=FailedMount")).includes("does not answer"));
+        for (const other of ["one", "two", "three"]) await kubectl.apply(steadyPod(other));
+        await kubectl.run("wait", "--for=condition=Ready", "pod/one", "pod/two", "pod/three", "--timeout=30s");
+        await kubectl.run("delete", "pod", "stuck", "one", "two", "three", "--timeout=60s");
+      } finally {
+        dead.release();
+      }
+    }, 180_000);
+
+    test("a container that forks without end stays within its pod's share, and the node stays Ready", async () => {
+      const { rules: _, ...before } = await census(target);
+      await kubectl.apply(steadyPod("forks", `command: [sh, -c, "while true; do sh -c 'while true; do sleep 100000 & done'; sleep 1; done"], `));
+      await eventually("the limit is told", async () => (await kubectl.run("get", "events", "--field-selector", "reason=PidLimitReached")).includes("forks"), 120_000);
+      expect(await kubectl.value(`{.status.conditions[?(@.type=="Ready")].status}`, "node", "node-1")).toBe("True");
+      await kubectl.run("delete", "pod", "forks", "--timeout=90s");
+      await eventually("nothing is left of it", async () => {
+        const { rules: __, ...after } = await census(target);
+        return nothingLeft(before, after);
+      }, SETTLE_MS);
+    }, 300_000);
   });
+
+  const pidIn = (path: string): number => Number(readFileSync(path, "utf8"));
+  const runtimePid = (): number => (runtime === "docker" ? pidIn(join(target.dataDir, "docker.pid")) : (findProcesses(["--config", join(target.dataDir, "containerd", "config.toml")])[0] as number));
+  const identityOf = (pod: string): Promise<string> => kubectl.value("{.status.containerStatuses[0].containerID} {.status.containerStatuses[0].restartCount}", "pod", pod);
+  const readyMessage = (): Promise<string> => kubectl.value(`{.status.conditions[?(@.type=="Ready")].message}`, "node", "node-1");
 
   async function killed(random: () => number, victim: (typeof VICTIMS)[number]): Promise<void> {
     await Bun.sleep(random() * LIFE_MS);
@@ -74,6 +152,19 @@ async function settledCensus(target: CensusTarget): Promise<Census> {
     last = next;
     return isSettled ? next : undefined;
   });
+}
+
+/** A pod that runs until it is deleted, with more in its container and its spec. */
+function steadyPod(name: string, inContainer = "", inSpec = ""): string {
+  return `
+apiVersion: v1
+kind: Pod
+metadata: { name: ${name} }
+spec:
+  terminationGracePeriodSeconds: 1
+  containers: [{ name: app, ${inContainer}image: minik8s/hello:1 }]
+  ${inSpec}
+`;
 }
 
 /** Numbers from 0 to 1, the same for the same seed. */

@@ -14,6 +14,8 @@ const log = logger("cgroups");
 const ROOT = "/sys/fs/cgroup";
 /** Controllers pods are limited by. */
 const NEEDED = ["cpu", "memory", "pids"] as const;
+/** A pod that forks without end fails by itself, long before the machine has no process ids left. */
+const POD_PIDS_LIMIT = 4096;
 const KILL_ROUNDS = 20;
 const KILL_PAUSE_MS = 50;
 
@@ -39,7 +41,7 @@ export function detectCgroups(root = ROOT, mountTable = readFileSync("/proc/moun
     for (const line of mountTable.split("\n")) {
       const [, target = "", type, options = ""] = line.split(" ");
       // It limits nothing beside version 1, but the runtime makes its directories there too.
-      if (type === "cgroup2") mounts.set("unified", target);
+      if (type === "cgroup2" && !mounts.has("unified")) mounts.set("unified", target);
       if (type === "cgroup") for (const option of options.split(",")) if (!mounts.has(option)) mounts.set(option, target);
     }
   }
@@ -53,6 +55,8 @@ export interface CgroupFsOptions {
   readonly mounts: CgroupMounts;
   /** A parent of `kubepods`, for several nodes on one machine; empty or starting with `/`. */
   readonly root?: string;
+  /** Processes and threads one pod may have. */
+  readonly podPidsLimit?: number;
 }
 
 /** The tree below `<root>/kubepods`. */
@@ -75,6 +79,7 @@ export class CgroupFs implements Cgroups {
     const name = cgroupName(pod);
     for (let depth = 1; depth <= name.length; depth++) await this.#make(name.slice(0, depth));
     for (const { controller, file, value } of limitFiles(podResources(pod), this.options.mounts.version)) await this.#write(controller, name, { file, value });
+    await this.#write("pids", name, { file: "pids.max", value: String(this.options.podPidsLimit ?? POD_PIDS_LIMIT) });
     if (name[1] === "burstable" && this.#burstable.get(pod.metadata.uid ?? "") === undefined) {
       this.#burstable.set(pod.metadata.uid ?? "", podRequest(pod, "cpu"));
       await this.#shareOut();
@@ -96,6 +101,26 @@ export class CgroupFs implements Cgroups {
       for (const mount of await this.#allMounts()) await removeTree(join(mount, path));
     }
     if (this.#burstable.delete(uid)) await this.#shareOut();
+  }
+
+  async refusedForks(pod: Pod): Promise<number> {
+    const directory = join(this.options.mounts.mounts.get("pids") as string, cgroupPath(cgroupName(pod), this.options.driver, this.options.root ?? ""));
+    // Kernels before 6.11 count in the cgroup of whoever forks, not in the one whose limit it is.
+    const containers = (await readdir(directory, { withFileTypes: true }).catch(() => [])).filter((entry) => entry.isDirectory()).map(({ name }) => join(directory, name));
+    const counts = await Promise.all([directory, ...containers].map(async (path) => Number(/^max (\d+)$/m.exec(await readFile(join(path, "pids.events"), "utf8").catch(() => ""))?.[1] ?? 0)));
+    return counts.reduce((sum, count) => sum + count, 0);
+  }
+
+  async removeStale(isWanted: (uid: string) => boolean): Promise<void> {
+    // On systemd's tree the names do not tell the uids, and systemd itself lets go of empty slices.
+    if (this.options.driver === "systemd") return;
+    for (const mount of await this.#allMounts()) {
+      for (const parent of [["kubepods"], ["kubepods", "burstable"], ["kubepods", "besteffort"]]) {
+        const directory = join(mount, cgroupPath(parent, this.options.driver, this.options.root ?? ""));
+        const pods = (await readdir(directory).catch(() => [])).filter((name) => name.startsWith("pod"));
+        for (const name of pods) if (!isWanted(name.slice("pod".length))) await removeTree(join(directory, name)).catch((error: unknown) => log.warn({ err: error, name }, "a stale cgroup stays"));
+      }
+    }
   }
 
   /** Removes everything below the root, ending what still runs there: for taking a node away. */
@@ -158,7 +183,7 @@ function limitOf(text: string): number {
 /** Removes a cgroup and all below it, ending whatever still runs inside. */
 async function removeTree(path: string): Promise<void> {
   if (!existsSync(path)) return;
-  for (const entry of await readdir(path, { withFileTypes: true })) if (entry.isDirectory()) await removeTree(join(path, entry.name));
+  for (const entry of await readdir(path, { withFileTypes: true }).catch(() => [])) if (entry.isDirectory()) await removeTree(join(path, entry.name));
   for (let round = 0; round < KILL_ROUNDS; round++) {
     try {
       return await rmdir(path);

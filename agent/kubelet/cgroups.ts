@@ -15,6 +15,10 @@ export interface Cgroups {
   /** Changes the limits of a pod that runs: "grow" only raises them, "settle" sets them as they shall be. */
   resize(pod: Pod, step: "grow" | "settle"): Promise<void>;
   remove(uid: string): Promise<void>;
+  /** How often the pod was refused a process since its containers started, because it has as many as one pod may have. */
+  refusedForks(pod: Pod): Promise<number>;
+  /** Removes what is left of pods nobody wants, ending what still runs there, as upstream does; asks anew for each. */
+  removeStale(isWanted: (uid: string) => boolean): Promise<void>;
 }
 
 export type CgroupDriver = "cgroupfs" | "systemd";

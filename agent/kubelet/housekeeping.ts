@@ -1,6 +1,7 @@
 // What a node tidies up once a minute: missed changes, pods nobody wants, dead sandboxes, and files that must be refreshed.
 import { logger } from "../../lib/log.ts";
 import type { Pods } from "./pods.ts";
+import { podRef } from "./recorder.ts";
 import type { NodeServices } from "./services.ts";
 import type { PodWorker } from "./worker.ts";
 
@@ -16,6 +17,7 @@ export async function keepHouse(node: NodeServices, pods: Pods, signal: AbortSig
     await attempt("orphans", () => pods.removeOrphans());
     for (const worker of pods.all()) {
       await attempt("sandboxes", () => removeDeadSandboxes(node, worker));
+      await attempt("process limits", () => tellRefusedForks(node, worker));
       await attempt("volumes", () => refreshVolumes(node, worker, signal));
     }
     await node.clock.sleep(EVERY_MS, signal);
@@ -36,6 +38,16 @@ async function removeDeadSandboxes(node: NodeServices, worker: PodWorker): Promi
     await node.runtime.pods.removeSandbox(sandbox.id);
     node.cache.forget(sandbox.id);
   }
+}
+
+const refusedBefore = new WeakMap<PodWorker, number>();
+
+/** Nobody else says why such a container fails: the kernel only tells whoever forks. */
+async function tellRefusedForks(node: NodeServices, worker: PodWorker): Promise<void> {
+  if (worker.phase !== "syncing") return;
+  const refused = await node.cgroups.refusedForks(worker.pod);
+  if (refused > (refusedBefore.get(worker) ?? 0)) node.recorder.event(podRef(worker.pod), "Warning", "PidLimitReached", "The pod has as many processes as one pod may have; it was refused more");
+  refusedBefore.set(worker, refused);
 }
 
 async function attempt(what: string, work: () => Promise<void>): Promise<void> {

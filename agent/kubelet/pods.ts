@@ -88,6 +88,7 @@ export class Pods {
   async removeOrphans(): Promise<void> {
     const { node } = this;
     const uids = new Set([...node.cache.uids(), ...(await podDirectories(node.paths.pods))]);
+    await node.cgroups.removeStale((uid) => uids.has(uid) || this.#workers.has(uid));
     await Promise.all([...uids].filter((uid) => !this.#workers.has(uid) && !this.#orphans.has(uid)).map(async (uid) => {
       this.#orphans.add(uid);
       try {

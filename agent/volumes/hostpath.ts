@@ -1,6 +1,7 @@
 // hostPath: something that is on the node already, checked against the type asked for.
 import { mkdir, open, stat } from "node:fs/promises";
 import type { Stats } from "node:fs";
+import { requireAnswer } from "./responsive.ts";
 import type { VolumeKind } from "./volume.ts";
 
 type Check = { readonly is: (stats: Stats) => boolean; readonly what: string };
@@ -19,6 +20,7 @@ export function hostPath(): VolumeKind {
     handles: (volume) => volume.hostPath !== undefined,
     async setup({ volume }) {
       const { path = "", type = "" } = volume.hostPath ?? {};
+      await requireAnswer(path);
       await check(path, type);
       return { hostPath: path, readOnly: false };
     },

@@ -2,6 +2,7 @@
 import { mkdir, stat } from "node:fs/promises";
 import type { Mounter } from "./mount.ts";
 import { applyFsGroup } from "./ownership.ts";
+import { requireAnswer } from "./responsive.ts";
 import type { VolumeKind } from "./volume.ts";
 
 export function local(mounter: Mounter): VolumeKind {
@@ -10,6 +11,7 @@ export function local(mounter: Mounter): VolumeKind {
     handles: (volume) => volume.local !== undefined,
     async setup({ pod, volume, dir }) {
       const path = volume.local?.path ?? "";
+      await requireAnswer(path);
       if (!(await stat(path).catch(() => undefined))) throw new Error(`path "${path}" does not exist`);
       await mkdir(dir, { recursive: true, mode: 0o750 });
       if (!(await mounter.isMountPoint(dir))) {

@@ -1,9 +1,9 @@
 // The mounts a node's volumes need, as system calls: no process is started for one.
 // Injected as `Mounter`, so that volumes can be tested without root.
 import { dlopen, FFIType, read } from "bun:ffi";
-import { readFile } from "node:fs/promises";
-import { systemClock } from "../../lib/clock.ts";
 import type { ImageFiles } from "../runtime/runtime.ts";
+import { isRemote, mountTable } from "./mounttable.ts";
+import { endsWithin } from "./responsive.ts";
 
 /** Mounting on this machine. Unmounting succeeds on absence. */
 export interface Mounter {
@@ -32,8 +32,6 @@ const MS_REC = 16384n;
 /** The kernel reads one page of options. */
 const PAGE_BYTES = 4096;
 const MNT_DETACH = 2;
-/** File systems whose server may be gone: the kernel waits for it, and with it whoever asked. */
-const REMOTE = /^(nfs|fuse|cifs|smb|ceph|9p|glusterfs)/;
 const REMOTE_UNMOUNT_MS = 10_000;
 const EINVAL = 22;
 const ENOENT = 2;
@@ -97,8 +95,8 @@ export const hostMounter: Mounter = {
   async unmount(target) {
     libc ??= openLibc();
     // In a process of its own, which alone waits for a server that is gone.
-    if (await isRemote(target)) await endsWithin(Bun.spawn(["umount", target], { stdin: "ignore", stdout: "ignore", stderr: "ignore" }), REMOTE_UNMOUNT_MS);
-    const code = (await isRemote(target)) ? EBUSY : libc.umount2(text(target), 0) === 0 ? 0 : errno(libc);
+    if (await isRemoteMount(target)) await endsWithin(Bun.spawn(["umount", target], { stdin: "ignore", stdout: "ignore", stderr: "ignore" }), REMOTE_UNMOUNT_MS);
+    const code = (await isRemoteMount(target)) ? EBUSY : libc.umount2(text(target), 0) === 0 ? 0 : errno(libc);
     if (code === 0 || code === EINVAL || code === ENOENT) return;
     // Busy: out of sight now, released when the last user lets go.
     if (libc.umount2(text(target), MNT_DETACH) !== 0) throw new MountError(`unmounting ${target} failed`, errno(libc));
@@ -115,25 +113,6 @@ export const hostMounter: Mounter = {
   },
 };
 
-async function mountTable(): Promise<{ point: string; type: string }[]> {
-  const table = await readFile("/proc/self/mountinfo", "utf8");
-  return table.split("\n").map((line) => ({ point: unescape(line.split(" ")[4] ?? ""), type: line.split(" - ")[1]?.split(" ")[0] ?? "" }));
-}
-
-async function isRemote(target: string): Promise<boolean> {
-  return REMOTE.test((await mountTable()).findLast(({ point }) => point === target)?.type ?? "");
-}
-
-/** A process that the kernel does not let end is left to itself. */
-async function endsWithin(child: Bun.Subprocess, ms: number): Promise<void> {
-  const timer = new AbortController();
-  await Promise.race([child.exited, systemClock.sleep(ms, timer.signal)]);
-  timer.abort();
-  child.kill("SIGKILL");
-  child.unref();
-}
-
-/** The kernel writes blanks in paths as octal escapes. */
-function unescape(path: string): string {
-  return path.replace(/\\([0-7]{3})/g, (_, octal: string) => String.fromCharCode(Number.parseInt(octal, 8)));
+async function isRemoteMount(target: string): Promise<boolean> {
+  return isRemote((await mountTable()).findLast(({ point }) => point === target)?.type ?? "");
 }

@@ -2,6 +2,7 @@
 import { mkdir } from "node:fs/promises";
 import { run, type Exec } from "../../lib/exec.ts";
 import type { Mounter } from "./mount.ts";
+import { requireAnswer } from "./responsive.ts";
 import type { VolumeKind } from "./volume.ts";
 
 const MOUNT_TIMEOUT_MS = 120_000;
@@ -18,6 +19,7 @@ export function nfs(mounter: Mounter, exec: Exec): VolumeKind {
         const options = [...(volume.mountOptions ?? []), ...(isReadOnly ? ["ro"] : [])];
         await run(exec, ["mount", "-t", "nfs", ...(options.length > 0 ? ["-o", options.join(",")] : []), `${server}:${path}`, dir], { timeoutMs: MOUNT_TIMEOUT_MS });
       }
+      await requireAnswer(dir);
       return { hostPath: dir, readOnly: isReadOnly };
     },
   };

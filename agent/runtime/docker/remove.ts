@@ -23,7 +23,8 @@ export async function removeDockerPods({ dataDir, network }: { readonly dataDir:
     await Promise.allSettled(containers.filter(({ Labels }) => Labels[TYPE_LABEL] === type).map(({ Id }) => docker.getContainer(Id).remove({ force: true, v: true })));
   }
   await new DockerNetworks(join(dataDir, "docker", "networks"), network).retain(new Set());
-  rmSync(join(dataDir, "docker"), { recursive: true, force: true });
+  // By name: whoever keeps an engine's own files beside them keeps those.
+  for (const own of ["networks", "logs", "endpoint"]) rmSync(join(dataDir, "docker", own), { recursive: true, force: true });
 }
 
 function readEndpoint(dataDir: string): string | undefined {
