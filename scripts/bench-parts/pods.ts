@@ -6,6 +6,9 @@ import type { Pod } from "../../api/types.ts";
 const PODS = builtinKind("", "v1", "Pod");
 const SERVICE_ACCOUNTS = builtinKind("", "v1", "ServiceAccount");
 
+/** What a careful owner sets. */
+const PROBES = { readinessProbe: { httpGet: { path: "/", port: 8080 }, periodSeconds: 10 }, livenessProbe: { tcpSocket: { port: 8080 }, periodSeconds: 10 } };
+
 export interface PodTimerOptions {
   readonly client: HttpClient;
   readonly namespace: string;
@@ -40,8 +43,8 @@ export class PodTimer {
   }
 
   /** Creates this many at once; resolves when all are Ready. */
-  ready(count: number): Promise<TimedPod[]> {
-    return Promise.all(Array.from({ length: count }, () => this.#one()));
+  ready(count: number, { probed = false } = {}): Promise<TimedPod[]> {
+    return Promise.all(Array.from({ length: count }, () => this.#one(probed)));
   }
 
   /** Deletes them; resolves when they are gone. */
@@ -54,7 +57,7 @@ export class PodTimer {
     }));
   }
 
-  async #one(): Promise<TimedPod> {
+  async #one(probed: boolean): Promise<TimedPod> {
     const { client, namespace, nodeName, image } = this.options;
     const name = `pod-${this.#count++}`;
     const { promise, resolve } = Promise.withResolvers<void>();
@@ -62,7 +65,7 @@ export class PodTimer {
     const begin = performance.now();
     await client.create<Pod>(PODS, {
       metadata: { name, namespace },
-      spec: { nodeSelector: { "kubernetes.io/hostname": nodeName }, terminationGracePeriodSeconds: 0, containers: [{ name: "app", image, imagePullPolicy: "Never" }] },
+      spec: { nodeSelector: { "kubernetes.io/hostname": nodeName }, terminationGracePeriodSeconds: 0, containers: [{ name: "app", image, imagePullPolicy: "Never", ...(probed && PROBES) }] },
     });
     await promise;
     return { name, readyMs: performance.now() - begin };

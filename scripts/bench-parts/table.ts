@@ -28,6 +28,29 @@ export class Table {
   }
 }
 
+/** The same figures of several things, a column each. */
+export class SideBySide {
+  readonly #columns: string[] = [];
+  readonly #rows = new Map<string, { readonly row: Row; readonly measured: Map<string, number> }>();
+
+  record(column: string, row: Row): void {
+    if (!this.#columns.includes(column)) this.#columns.push(column);
+    const known = this.#rows.get(row.name) ?? { row, measured: new Map<string, number>() };
+    this.#rows.set(row.name, known);
+    known.measured.set(column, row.measured);
+    process.stdout.write(`${column}: ${row.name}: ${shown(row.measured)} ${row.unit}\n`);
+  }
+
+  /** All rows as Markdown. */
+  text(): string {
+    const columns = this.#columns.flatMap((column) => [column, ""]);
+    const head = `| figure | unit | ${columns.join(" | ")} | goal | upstream |\n|${"---|".repeat(columns.length + 4)}`;
+    const cells = ({ row, measured }: { readonly row: Row; readonly measured: ReadonlyMap<string, number> }): string =>
+      this.#columns.map((column) => `${shown(measured.get(column))} | ${measured.has(column) ? verdict({ ...row, measured: measured.get(column) as number }) : ""}`).join(" | ");
+    return [head, ...[...this.#rows.values()].map((each) => `| ${each.row.name} | ${each.row.unit} | ${cells(each)} | ${shown(each.row.goal)} | ${shown(each.row.upstream)} |`)].join("\n");
+  }
+}
+
 function verdict({ measured, goal, better }: Row): string {
   if (goal === undefined) return "";
   const ratio = better === "higher" ? measured / goal : goal / measured;

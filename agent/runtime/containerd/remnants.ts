@@ -11,6 +11,8 @@ import type { ContainerdPaths } from "./private.ts";
 const log = logger("containerd");
 const NAMESPACE = "k8s.io";
 const CTR_TIMEOUT_MS = 30_000;
+/** ctr tells times in whole seconds, rounded down: a lease taken just now must not look older than it is. */
+const CTR_STEP_MS = 1_000;
 
 /** Candidates: most of them belong to pods that go on. */
 export interface Remnants {
@@ -80,7 +82,7 @@ async function removeBundle({ state, root }: ContainerdPaths, id: string, exec: 
 async function removeLeases({ socket }: ContainerdPaths, before: number, exec: Exec): Promise<number> {
   const ctr = (...args: string[]): ReturnType<Exec> => exec(["ctr", "--address", socket, "--namespace", NAMESPACE, "leases", ...args], { timeoutMs: CTR_TIMEOUT_MS });
   const lines = (await ctr("list")).stdout.split("\n").slice(1).map((line) => line.trim().split(/\s+/));
-  const old = lines.filter(([id, createdAt = "", labels = ""]) => id && Date.parse(createdAt) < before && labels.includes("containerd.io/gc.expire")).map(([id]) => id as string);
+  const old = lines.filter(([id, createdAt = "", labels = ""]) => id && Date.parse(createdAt) + CTR_STEP_MS <= before && labels.includes("containerd.io/gc.expire")).map(([id]) => id as string);
   if (old.length > 0) await ctr("delete", "--sync", ...old);
   return old.length;
 }
