@@ -1,4 +1,6 @@
 import { afterEach, describe, expect, test } from "bun:test";
+import type { Client } from "../../api/client/client.ts";
+import { row } from "../../api/kinds.ts";
 import type { OwnerReference, Pod, PodDisruptionBudget, ReplicaSet, Stored } from "../../api/types.ts";
 import { FakeClock, timestamp } from "../../lib/clock.ts";
 import { becomes, eventually, readyStatus, TestCluster } from "./cluster.suite.ts";
@@ -70,6 +72,15 @@ describe("a PodDisruptionBudget", () => {
     await eventually(async () => (await statusOf(cluster))?.conditions?.[0]?.reason === "SyncFailed");
     expect((await statusOf(cluster))?.disruptionsAllowed).toBe(0);
     expect(cluster.events).toContain('CalculateExpectedPodCountFailed: Failed to calculate the number of expected pods: found no controllers for pod "p"');
+  });
+
+  test("asks the scale of a custom resource that controls the pods", async () => {
+    const cluster = await aCluster();
+    cluster.kinds.add(row("example.com", "v1", "things", "Thing", true, { subresources: { scale: { as: ["autoscaling", "v1", "Scale"], verbs: ["get"] } } }));
+    (cluster.client as Client).getScale = async () => ({ apiVersion: "autoscaling/v1", kind: "Scale", metadata: { name: "t", namespace: "default", uid: "t" }, spec: { replicas: 5 } });
+    await aPod(cluster, "p", [{ apiVersion: "example.com/v1", kind: "Thing", name: "t", uid: "t", controller: true }]);
+    await cluster.create(POD_DISRUPTION_BUDGET, aBudget({ maxUnavailable: 1 as never }));
+    await becomes(() => summary(cluster), [5, 4, 1, 0]);
   });
 
   test("does not count a pod whose eviction was granted, until it is clear that nobody carries it out", async () => {

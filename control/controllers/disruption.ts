@@ -150,7 +150,7 @@ class DisruptionController {
     return [...scales.values()].reduce((total, replicas) => total + replicas, 0);
   }
 
-  /** A ReplicaSet of a Deployment counts as the Deployment; of kinds unknown here `spec.replicas` is taken for their scale. */
+  /** A ReplicaSet of a Deployment counts as the Deployment; kinds unknown here are asked for their scale. */
   async #scaleOf(reference: OwnerReference, namespace: string | undefined): Promise<{ uid: string; replicas: number } | undefined> {
     const owner = this.#cachedOwner(reference, namespace);
     if (owner) {
@@ -162,9 +162,10 @@ class DisruptionController {
     const { group, version } = parseApiVersion(reference.apiVersion);
     const kind = this.#kinds.kind(group, version, reference.kind);
     if (!kind?.subresources["scale"]) return undefined;
-    const found = await orAbsent(this.#client.get<AnyObject>(kind, { name: reference.name, namespace }));
+    const target = { name: reference.name, namespace };
+    const found = await orAbsent<AnyObject>(this.#client.getScale ? (this.#client.getScale(kind, target) as Promise<AnyObject>) : this.#client.get<AnyObject>(kind, target));
     const replicas = found?.["spec"]?.replicas as unknown;
-    return typeof replicas === "number" ? { uid: reference.uid, replicas } : undefined;
+    return typeof replicas === "number" && found?.metadata.uid === reference.uid ? { uid: reference.uid, replicas } : undefined;
   }
 
   #cachedOwner(reference: OwnerReference, namespace: string | undefined): Stored<AnyObject> | undefined {

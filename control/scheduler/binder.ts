@@ -26,6 +26,17 @@ export async function bind(client: Client, { pod }: PodInfo, nodeName: string): 
   await client.post(POD, { name, namespace }, "binding", binding);
 }
 
+/** Says which node the pod is going to, before it is bound; failing to is only logged. */
+export async function nominate(client: Client, { pod, key }: PodInfo, nodeName: string): Promise<void> {
+  if (pod.status?.nominatedNodeName === nodeName) return;
+  const { name, namespace, uid } = pod.metadata;
+  try {
+    await client.patch(POD, { name, namespace }, { metadata: { uid }, status: { nominatedNodeName: nodeName } }, { type: "strategic", subresource: "status" });
+  } catch (err) {
+    if (!isNotFound(err)) log.warn({ err, pod: key }, "a pod's nomination was not written");
+  }
+}
+
 /** Writes PodScheduled=False, unless the pod already says exactly that; failing to is only logged, the next attempt says it again. */
 export async function reportFailure(o: { client: Client; clock: Clock; info: PodInfo; failure: Failure }): Promise<void> {
   const { pod } = o.info;

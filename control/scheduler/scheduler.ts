@@ -8,7 +8,7 @@ import { builtinKind } from "../../api/registry.ts";
 import type { Pod, PodDisruptionBudget } from "../../api/types.ts";
 import type { Clock } from "../../lib/clock.ts";
 import { logger } from "../../lib/log.ts";
-import { bind, reportFailure, type Failure } from "./binder.ts";
+import { bind, nominate, reportFailure, type Failure } from "./binder.ts";
 import { Cluster } from "./cluster.ts";
 import { defaultProfile, type PluginContext, type Profile, type SchedulerConfig } from "./config.ts";
 import { Cycle, type Decision, type Diagnosis } from "./cycle.ts";
@@ -250,6 +250,8 @@ class SchedulerCore {
 
   async #bind(queued: QueuedPod, node: NodeState, reservations: readonly Reservation[]): Promise<void> {
     const { info } = queued;
+    // What comes before binding takes a while: others are told which node the pod is going to.
+    if (reservations.length > 0) await nominate(this.options.client, info, node.name);
     for (const reservation of reservations) {
       try {
         // Volumes may take minutes; such pods do not hold up the others.

@@ -9,6 +9,7 @@ import { ENDPOINTS } from "../kinds.ts";
 import { isReady } from "../pods.ts";
 import { canonical, isSame } from "../template.ts";
 import { Pace } from "../pace.ts";
+import { TriggerTimes, withTriggerTime } from "./triggertimes.ts";
 import { addressesOf, canBeEndpoint, hasManagedEndpoints, hostnameOf, isHeadless, isIPv6, podsOf, targetPortOf, watchServicePods } from "./servicepods.ts";
 
 const NAME = "endpoint-controller";
@@ -28,6 +29,7 @@ export function endpointsController(deps: ControllerDeps): Controller {
   const queue = new WorkQueue({ clock: deps.clock, backoff: { baseMs: 100, maxMs: 100_000 } });
   const caches = watchServicePods(deps, (key) => queue.add(key));
   const pace = new Pace(queue, deps.clock);
+  const triggers = new TriggerTimes();
   const published = deps.informers.for<Endpoints>(ENDPOINTS);
   const enqueue = (endpoints: Stored<Endpoints>): void => queue.add(keyOf(endpoints));
   published.addHandler({ add: enqueue, update: enqueue, delete: enqueue });
@@ -38,8 +40,11 @@ export function endpointsController(deps: ControllerDeps): Controller {
     if (!service) return removeLeftover(key, current);
     if (!hasManagedEndpoints(service) || pace.mustWait(key)) return;
     const pods = podsOf(caches, service);
-    const wanted = endpointsOf(service, pods, current);
-    if (current && isSame(current.subsets ?? [], wanted.subsets ?? []) && isSame(current.metadata.labels, wanted.metadata.labels) && isSame(current.metadata.annotations ?? {}, wanted.metadata.annotations ?? {})) return;
+    const due = endpointsOf(service, pods, current);
+    if (current && isSame(current.subsets ?? [], due.subsets ?? []) && isSame(current.metadata.labels, due.metadata.labels) && isSame(current.metadata.annotations ?? {}, due.metadata.annotations ?? {})) return;
+    const annotations = withTriggerTime(due.metadata.annotations, triggers.of(key, service, pods));
+    const { annotations: _, ...metadata } = due.metadata;
+    const wanted: Endpoints = { ...due, metadata: { ...metadata, ...(Object.keys(annotations).length > 0 && { annotations }) } };
     try {
       await (current ? client.update<Endpoints>(ENDPOINTS, wanted) : client.create<Endpoints>(ENDPOINTS, wanted));
       pace.wrote(key, Math.min(pods.length * MS_PER_ADDRESS, MAX_PAUSE_MS));
@@ -54,6 +59,7 @@ export function endpointsController(deps: ControllerDeps): Controller {
   /** The service is gone; what was made for it goes too, what somebody else made stays. */
   async function removeLeftover(key: string, current: Stored<Endpoints> | undefined): Promise<void> {
     pace.forget(key);
+    triggers.forget(key);
     if (current?.metadata.labels?.[ENDPOINTS_MANAGED_BY] !== NAME) return;
     const { namespace, name } = splitKey(key);
     await client.delete(ENDPOINTS, { namespace, name }).catch((error: unknown) => {

@@ -10,6 +10,7 @@ import { controllerOf, type Controller, type ControllerDeps } from "../controlle
 import { ENDPOINT_SLICE, NODE } from "../kinds.ts";
 import { PendingWrites } from "../writes.ts";
 import { Pace } from "../pace.ts";
+import { TriggerTimes, withTriggerTime } from "./triggertimes.ts";
 import { canBeEndpoint, hasManagedEndpoints, podsOf, watchServicePods, type ServicePods } from "./servicepods.ts";
 import { MANAGED_BY, planSlices, SERVICE_NAME, SLICE_CONTROLLER, type Backend, type SlicePlan } from "./sliceplan.ts";
 
@@ -33,6 +34,7 @@ class EndpointSliceController {
   readonly #nodes: Informer<Node>;
   readonly #pending: PendingWrites;
   readonly #pace: Pace;
+  readonly #triggers = new TriggerTimes();
   /** Services with pods on nodes that are not there (yet), by node name. */
   readonly #waitingForNode = new Map<string, Set<Key>>();
 
@@ -69,18 +71,24 @@ class EndpointSliceController {
   async #reconcile(key: Key): Promise<void> {
     const service = this.#caches.services.lister.get(key);
     // What a deleted service leaves is the garbage collector's; one without selector has its slices made by others.
-    if (!service || !hasManagedEndpoints(service)) return this.#pace.forget(key);
+    if (!service || !hasManagedEndpoints(service)) return this.#forget(key);
     if (this.#pending.isBehind(key)) return this.#queue.addAfter(key, 1000);
     if (this.#pace.mustWait(key)) return;
     try {
       const backends = this.#backendsOf(service);
-      await this.#apply(key, planSlices(service, backends, this.#slices.lister.byIndex(SERVICE_INDEX, key)));
+      const plan = planSlices(service, backends, this.#slices.lister.byIndex(SERVICE_INDEX, key));
+      await this.#apply(key, stamped(plan, this.#triggers.of(key, service, backends.map(({ pod }) => pod))));
       this.#pace.wrote(key, Math.min(backends.length * MS_PER_ENDPOINT, MAX_PAUSE_MS));
     } catch (error) {
       if (isNamespaceTerminating(error)) return;
       this.#recorder.event(service, "Warning", "FailedToUpdateEndpointSlices", `Error updating Endpoint Slices for Service ${key}: ${(error as Error).message}`);
       throw error;
     }
+  }
+
+  #forget(key: Key): void {
+    this.#pace.forget(key);
+    this.#triggers.forget(key);
   }
 
   #backendsOf(service: Stored<Service>): Backend[] {
@@ -100,6 +108,15 @@ class EndpointSliceController {
     for (const slice of plan.update) this.#pending.wrote(key, await this.#client.update<EndpointSlice>(ENDPOINT_SLICE, slice));
     for (const slice of plan.delete) await this.#pending.deleting(key, slice, () => orAbsent(this.#client.delete(ENDPOINT_SLICE, slice.metadata)));
   }
+}
+
+function stamped(plan: SlicePlan, time: string | undefined): SlicePlan {
+  const stamp = <S extends EndpointSlice>(slice: S): S => {
+    const annotations = withTriggerTime(slice.metadata.annotations, time);
+    const { annotations: _, ...metadata } = slice.metadata;
+    return { ...slice, metadata: { ...metadata, ...(Object.keys(annotations).length > 0 && { annotations }) } };
+  };
+  return { ...plan, create: plan.create.map(stamp), update: plan.update.map(stamp) };
 }
 
 function serviceKeyOf({ metadata: { namespace, labels } }: EndpointSlice): Key {

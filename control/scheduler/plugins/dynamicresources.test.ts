@@ -344,6 +344,7 @@ describe("devices that must be made ready", () => {
   test("keep the pod until they are", async () => {
     const { api, events } = await pending();
     expect(nodeOf(api.pod("default/p"))).toBeUndefined();
+    expect(api.pod("default/p").status?.nominatedNodeName).toBe("n");
     expect(events).toContainEqual({ object: "p", reason: "BindingConditionsPending", message: "waiting for binding conditions for device on node n" });
     const claim = claimOf(api, "c");
     api.put(CLAIM, { ...claim, status: { ...claim.status, ...said("Attached") } });
