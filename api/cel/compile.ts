@@ -1,5 +1,6 @@
 // Compiles CEL expressions and says what is wrong with them in the words of upstream's compiler.
 import { ParseError, type ASTNode, type Environment, type ParseResult } from "@marcbachmann/cel-js";
+import { MATCHES } from "./environment.ts";
 import { widenHas } from "./has.ts";
 
 /** An expression that can be evaluated. */
@@ -28,11 +29,24 @@ export function compile(env: Environment, source: string, wanted?: string): Prog
 
 function parse(env: Environment, source: string): ParseResult {
   try {
-    return env.parse(widenHas(source));
+    const parsed = env.parse(widenHas(source));
+    matchAsGoDoes(parsed.ast);
+    return parsed;
   } catch (error) {
     const syntax = error instanceof ParseError || /unexpected|expected/i.test((error as Error).message);
     throw new CompileError(`compilation failed: ERROR: <input>:1:1: ${syntax ? "Syntax error: " : ""}${worded(error as Error)}\n | ${source}`, { cause: error });
   }
+}
+
+/** The engine's own `matches` uses JavaScript's expressions and cannot be replaced, so calls go to another. */
+function matchAsGoDoes(part: unknown): void {
+  if (Array.isArray(part)) {
+    for (const inner of part) matchAsGoDoes(inner);
+    return;
+  }
+  const { op, args } = (part ?? {}) as { op?: string; args?: unknown[] };
+  if (op === "rcall" && args?.[0] === "matches") args[0] = MATCHES;
+  if (op !== undefined) matchAsGoDoes(args);
 }
 
 function evaluate(parsed: ParseResult, variables: Readonly<Record<string, unknown>>): unknown {

@@ -3,6 +3,7 @@
 import { isIP } from "node:net";
 import { Environment } from "@marcbachmann/cel-js";
 import { cidrContains, parseAddress, parseCidr } from "../../lib/cidr.ts";
+import { findAll, goRegExp } from "../../lib/regexp.ts";
 import { dnsLabelErrors, labelKeyErrors, labelValueErrors, subdomainErrors } from "../labels.ts";
 import { quantities, versions } from "./quantities.ts";
 import { equalCel } from "./values.ts";
@@ -86,10 +87,14 @@ export function shown(value: Cel): string {
   return `{${entries.map(([key, inner]) => `${key}: ${shown(inner)}`).join(", ")}}`;
 }
 
+/** What `matches` is called inside the engine. */
+export const MATCHES = "matchesGoRegExp";
+
 function regexes(env: Environment): void {
-  env.registerFunction("string.find(string): string", (text: string, pattern: string) => new RegExp(pattern).exec(text)?.[0] ?? "");
-  env.registerFunction("string.findAll(string): list<string>", (text: string, pattern: string) => text.match(new RegExp(pattern, "g")) ?? []);
-  env.registerFunction("string.findAll(string, int): list<string>", (text: string, pattern: string, count: bigint) => (text.match(new RegExp(pattern, "g")) ?? []).slice(0, count < 0n ? undefined : Number(count)));
+  for (const signature of [`string.${MATCHES}(string): bool`, "matches(string, string): bool"]) env.registerFunction(signature, (text: string, pattern: string) => goRegExp(pattern).test(text));
+  env.registerFunction("string.find(string): string", (text: string, pattern: string) => findAll(pattern, text, 1)[0] ?? "");
+  env.registerFunction("string.findAll(string): list<string>", (text: string, pattern: string) => findAll(pattern, text));
+  env.registerFunction("string.findAll(string, int): list<string>", (text: string, pattern: string, count: bigint) => findAll(pattern, text, count < 0n ? undefined : Number(count)));
 }
 
 const isUrl = (text: string): boolean => URL.canParse(text) || (text.startsWith("/") && URL.canParse(text, "http://x"));

@@ -40,6 +40,13 @@ describe("a rule", () => {
     expect(messages(specOf({ q: { type: "string" } }, "!format.dns1123Label().validate(self.q).hasValue()"), { q: "ok" })).toEqual([]);
   });
 
+  test("matches patterns as Go does, in linear time", () => {
+    const q = { q: { type: "string" } };
+    expect(messages(specOf(q, "self.q.matches('^(?i)warn$')"), { q: "WARN" })).toEqual([]);
+    expect(messages(specOf(q, "matches(self.q, '^a+$')"), { q: "b" })).toHaveLength(1);
+    expect(messages(specOf(q, "self.q.matches('^(a+)+$')"), { q: `${"a".repeat(5_000)}!` })).toHaveLength(1);
+  });
+
   test("on items of lists and maps is told where it failed", () => {
     const rule = { "x-kubernetes-validations": [{ rule: "self.n > 0" }] };
     const item: JsonSchema = { type: "object", properties: { n: { type: "integer" } }, ...rule };

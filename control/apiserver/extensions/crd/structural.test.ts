@@ -37,6 +37,13 @@ test("values are checked in upstream's words", () => {
   expect(found({ type: "object", properties: { a: { type: "string" } }, oneOf: [{ required: ["a"] }, { required: ["b"] }] }, {})[0]).toContain("must validate one and only one schema (oneOf)");
 });
 
+test("patterns are read as Go reads them", () => {
+  expect(said({ type: "object", properties: { a: { type: "string", pattern: "^(?i)(abort|warn)?$" } } })).toEqual([]);
+  expect(said({ type: "object", properties: { a: { type: "string", pattern: "(?=a)" } } })).toEqual(['schema.properties[a].pattern: Invalid value: "(?=a)": must be a valid regular expression, but isn\'t: error parsing regexp: invalid or unsupported Perl syntax: `(?=`']);
+  expect(found({ type: "string", pattern: "^(?i)warn$" }, "Warn")).toEqual([]);
+  expect(found({ type: "string", pattern: "^(?i)warn$" }, "abort")).toEqual(['spec: Invalid value: "abort": spec in body should match \'^(?i)warn$\'']);
+});
+
 test("what an update leaves as it was is not complained about", () => {
   const schema: JsonSchema = { type: "object", properties: { a: { type: "integer", minimum: 3 }, b: { type: "integer", minimum: 3 } } };
   expect(found(schema, { a: 1, b: 2 }, { a: 1, b: 5 })).toEqual(["spec.b: Invalid value: 2: spec.b in body should be greater than or equal to 3"]);

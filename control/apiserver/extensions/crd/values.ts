@@ -2,6 +2,7 @@
 // Order and wording: k8s.io/kube-openapi/pkg/validation and apiextensions-apiserver/pkg/apiserver/validation.
 import { field, type FieldError } from "../../../../api/errors.ts";
 import { equalJson } from "../../json.ts";
+import { goRegExp } from "../../../../lib/regexp.ts";
 import { isFormat } from "./formats.ts";
 import type { JsonSchema } from "./schema.ts";
 
@@ -72,46 +73,23 @@ function checkString(schema: JsonSchema, value: string, { path, errors }: Found)
   const length = [...value].length;
   if (schema.maxLength !== undefined && length > schema.maxLength) errors.push(field.tooLong(path, schema.maxLength));
   if (schema.minLength !== undefined && length < schema.minLength) errors.push(field.invalid(path, value, `${inBody(path)} should be at least ${schema.minLength} chars long`));
-  if (schema.pattern !== undefined && !patternOf(schema.pattern).test(value)) errors.push(field.invalid(path, value, `${inBody(path)} should match '${schema.pattern}'`));
+  if (schema.pattern !== undefined && !matches(schema.pattern, value)) errors.push(field.invalid(path, value, `${inBody(path)} should match '${schema.pattern}'`));
   if (schema.format && !isFormat(schema.format, value)) errors.push(field.typeInvalid(path, value, `${inBody(path)} must be of type ${schema.format}: ${JSON.stringify(value)}`));
 }
 
-const patterns = new Map<string, RegExp>();
-const NOTHING = /$^/;
-
-/** A pattern as Go reads it, as far as both engines agree. */
-function patternOf(source: string): RegExp {
-  let pattern = patterns.get(source);
-  if (!pattern) {
-    try {
-      pattern = new RegExp(goPattern(source), "u");
-    } catch {
-      pattern = safePattern(source);
-    }
-    if (patterns.size < 1_000) patterns.set(source, pattern);
-  }
-  return pattern;
-}
-
-function safePattern(source: string): RegExp {
-  try {
-    return new RegExp(source);
-  } catch {
-    return NOTHING;
-  }
+/** Definitions from before patterns were checked may hold one that is none; nothing matches it. */
+function matches(pattern: string, value: string): boolean {
+  return patternProblem(pattern) === undefined && goRegExp(pattern).test(value);
 }
 
 /** Why a pattern is none. */
 export function patternProblem(source: string): string | undefined {
   try {
-    return RegExp(goPattern(source)) && undefined;
+    goRegExp(source);
+    return undefined;
   } catch (error) {
     return (error as Error).message;
   }
-}
-
-function goPattern(source: string): string {
-  return source.replaceAll("\\z", "$").replaceAll("\\A", "^");
 }
 
 function checkNumber(schema: JsonSchema, value: number, { path, errors }: Found): void {
