@@ -14,6 +14,8 @@ export type Action = readonly [name: string, act: () => Promise<unknown>];
 export interface Script {
   /** What users, nodes and others do during the storm, each time chosen anew. */
   readonly actions: readonly Action[];
+  /** What goes on all the time, storm, calm or rest: at least three times a minute. */
+  readonly breathe?: () => Promise<unknown>;
   /** What must hold at every instant. */
   readonly always?: () => Promise<void>;
   /** Called again and again in the calm, for what does not come to rest without somebody outside. */
@@ -97,7 +99,7 @@ async function play(scenario: Scenario, seed: number): Promise<void> {
     await storm(world, kubelets, { scenario, script });
     world.calm();
     await calm(world, kubelets, script);
-    await rest(world, scenario);
+    await rest(world, { scenario, script });
     await script.atRest();
   } finally {
     await world.stop();
@@ -119,7 +121,7 @@ async function storm(world: World, kubelets: Kubelets, { scenario, script }: { s
       await act();
     }
     await kubelets.moveSome();
-    await world.pass(world.random() ** 2 * stepMs);
+    await pass(world, script, world.random() ** 2 * stepMs);
     await script.always?.();
   }
 }
@@ -136,18 +138,26 @@ async function calm(world: World, kubelets: Kubelets, script: Script): Promise<v
     const before = world.traffic.writes;
     const hasMoved = await kubelets.catchUp();
     await script.tend?.();
-    await world.pass(round < 20 ? 2000 : ROUND_MS);
+    await pass(world, script, round < 20 ? 2000 : ROUND_MS);
     await script.always?.();
     quiet = hasMoved || world.traffic.writes !== before ? 0 : quiet + 1;
   }
   // What was put off for minutes comes now.
-  await world.pass(REST_MS);
-  while (await kubelets.catchUp()) await world.pass(ROUND_MS);
+  await pass(world, script, REST_MS);
+  while (await kubelets.catchUp()) await pass(world, script, ROUND_MS);
 }
 
-async function rest(world: World, { callsAtRest = 0 }: Scenario): Promise<void> {
+/** Lets time pass, with whatever goes on in it. */
+async function pass(world: World, { breathe }: Script, ms: number): Promise<void> {
+  for (let left = ms; left > 0; left -= ROUND_MS) {
+    await breathe?.();
+    await world.pass(Math.min(left, ROUND_MS));
+  }
+}
+
+async function rest(world: World, { scenario: { callsAtRest = 0 }, script }: { scenario: Scenario; script: Script }): Promise<void> {
   const { writes, calls } = world.traffic;
-  await world.pass(REST_MS);
+  await pass(world, script, REST_MS);
   check(world, world.traffic.writes === writes, `${world.traffic.writes - writes} writes at rest`);
   const most = (callsAtRest * REST_MS) / 60_000;
   check(world, world.traffic.calls - calls <= most, `${world.traffic.calls - calls} calls at rest, ${most} allowed`);

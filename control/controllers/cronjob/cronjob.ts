@@ -1,6 +1,6 @@
 // Makes Jobs at scheduled times, one for each, and keeps no more finished ones than wanted.
 // Times are `schedule.ts`'s business; running the Jobs is the Job controller's.
-import { type Informer, type Key } from "../../../api/client/informer.ts";
+import { keyOf, type Informer, type Key } from "../../../api/client/informer.ts";
 import { isAlreadyExists, isNamespaceTerminating, isNotFound, orAbsent } from "../../../api/errors.ts";
 import type { CronJob, Job, ObjectReference, Stored } from "../../../api/types.ts";
 import { timestamp } from "../../../lib/clock.ts";
@@ -10,6 +10,7 @@ import { isFinishedJob } from "../job/assess.ts";
 import { CRON_JOB, JOB } from "../kinds.ts";
 import { isControlledBy, newControllerRef, ownedBy } from "../owners.ts";
 import { isSame } from "../template.ts";
+import { PendingWrites } from "../writes.ts";
 import { dueTime, parseSchedule, type Schedule } from "./schedule.ts";
 
 const NAME = "cronjob-controller";
@@ -30,10 +31,12 @@ interface Draft {
 
 class CronJobController extends KindController<CronJob> {
   readonly #jobs: Informer<Job>;
+  readonly #pending: PendingWrites;
 
   constructor(deps: ControllerDeps) {
     super(deps, { name: NAME, kind: CRON_JOB });
     this.#jobs = deps.informers.for<Job>(JOB);
+    this.#pending = new PendingWrites(deps.clock, this.objects.lister);
     // A CronJob adopts nothing.
     this.follow(this.#jobs, () => false);
   }
@@ -41,6 +44,7 @@ class CronJobController extends KindController<CronJob> {
   protected async reconcile(key: Key): Promise<void> {
     const cronJob = this.objects.lister.get(key);
     if (!cronJob) return;
+    if (this.#pending.isBehind(key)) return this.queue.addAfter(key, 1000);
     const jobs = ownedBy(this.#jobs, cronJob.metadata.uid);
     const draft: Draft = { active: [...(cronJob.status?.active ?? [])], lastScheduleTime: cronJob.status?.lastScheduleTime, lastSuccessfulTime: cronJob.status?.lastSuccessfulTime };
     await this.#settleActive(cronJob, jobs, draft);
@@ -56,7 +60,7 @@ class CronJobController extends KindController<CronJob> {
       const { uid, name } = job.metadata;
       const isListed = draft.active.some((reference) => reference.uid === uid);
       if (!isFinishedJob(job)) {
-        if (!isListed) this.recorder.event(cronJob, "Warning", "UnexpectedJob", `Saw a job that the controller did not create or forgot: ${name}`);
+        if (!isListed && !this.#recall(cronJob, job, draft)) this.recorder.event(cronJob, "Warning", "UnexpectedJob", `Saw a job that the controller did not create or forgot: ${name}`);
         continue;
       }
       const isComplete = job.status?.conditions?.some(({ type, status }) => type === "Complete" && status === "True") ?? false;
@@ -74,6 +78,15 @@ class CronJobController extends KindController<CronJob> {
       this.recorder.event(cronJob, "Normal", "MissingJob", `Active job went missing: ${reference.name}`);
       draft.active = draft.active.filter(({ uid }) => uid !== reference.uid);
     }
+  }
+
+  /** A Job made just before a crash, or one whose making was never answered, is this CronJob's all the same. */
+  #recall(cronJob: Stored<CronJob>, job: Stored<Job>, draft: Draft): boolean {
+    const at = Date.parse(job.metadata.annotations?.[SCHEDULED_AT] ?? "");
+    if (Number.isNaN(at) || job.metadata.name !== jobName(cronJob, at)) return false;
+    draft.active = [...draft.active, referenceTo(job)];
+    if (Date.parse(draft.lastScheduleTime ?? "1970-01-01") < at) draft.lastScheduleTime = timestamp(at);
+    return true;
   }
 
   async #schedule(key: Key, cronJob: Stored<CronJob>, draft: Draft): Promise<void> {
@@ -119,8 +132,7 @@ class CronJobController extends KindController<CronJob> {
     if (cronJob.spec?.concurrencyPolicy === "Replace") for (const reference of draft.active) await this.#deleteJob(cronJob, reference.name ?? "", draft);
     const job = await this.#create(cronJob, jobFor(cronJob, due));
     if (!job) return;
-    const { metadata: { namespace, uid, resourceVersion } } = job;
-    draft.active = [...draft.active, { apiVersion: "batch/v1", kind: "Job", namespace, name, uid, resourceVersion }];
+    draft.active = [...draft.active, referenceTo(job)];
     draft.lastScheduleTime = timestamp(due);
   }
 
@@ -166,8 +178,12 @@ class CronJobController extends KindController<CronJob> {
   async #writeStatus(cronJob: Stored<CronJob>, draft: Draft): Promise<void> {
     const { active, lastScheduleTime, lastSuccessfulTime } = draft;
     const status = { ...(active.length > 0 && { active }), ...(lastScheduleTime && { lastScheduleTime }), ...(lastSuccessfulTime && { lastSuccessfulTime }) };
-    if (!isSame(cronJob.status ?? {}, status)) await this.client.update<CronJob>(CRON_JOB, { ...cronJob, status }, { subresource: "status" });
+    if (!isSame(cronJob.status ?? {}, status)) this.#pending.wrote(keyOf(cronJob), await this.client.update<CronJob>(CRON_JOB, { ...cronJob, status }, { subresource: "status" }));
   }
+}
+
+function referenceTo({ metadata: { namespace, name, uid, resourceVersion } }: Stored<Job>): ObjectReference {
+  return { apiVersion: "batch/v1", kind: "Job", namespace, name, uid, resourceVersion };
 }
 
 /** One name for one time: a Job is never made twice for it. */
