@@ -96,8 +96,12 @@ describe("in bad weather", () => {
     script: async (world, kubelets): Promise<Script> => {
       await kubelets.addNode("n");
       await world.create<ResourceQuota>(RESOURCE_QUOTA, { metadata: { name: "q" }, spec: { hard: { pods: "4" } } });
-      await world.create(REPLICA_SET, aReplicaSet(6));
+      await world.create(REPLICA_SET, aReplicaSet(0));
       let highest = 4;
+      /** A quota is in force as soon as it tells so. */
+      const inForce = async (act: () => Promise<unknown>): Promise<void> => {
+        if ((await world.find<ResourceQuota>(RESOURCE_QUOTA, "q"))?.status?.hard) await act();
+      };
       const limit = async (pods: number): Promise<void> => {
         highest = Math.max(highest, pods);
         await world.edit(RESOURCE_QUOTA, "q", { spec: { hard: { pods: String(pods) } } });
@@ -105,8 +109,8 @@ describe("in bad weather", () => {
       return {
         actions: [
           ["another limit", () => limit(world.below(10))],
-          ["scale", () => world.edit(REPLICA_SET, "web", { spec: { replicas: world.below(9) } })],
-          ["a bare pod", () => unlessRefused(world.create<Pod>(POD, { metadata: { generateName: "bare-" }, spec: { containers: [{ name: "c", image: "i" }] } }))],
+          ["scale", () => inForce(() => world.edit(REPLICA_SET, "web", { spec: { replicas: world.below(9) } }))],
+          ["a bare pod", () => inForce(() => unlessRefused(world.create<Pod>(POD, { metadata: { generateName: "bare-" }, spec: { containers: [{ name: "c", image: "i" }] } })))],
           ["a pod is deleted", async () => {
             const pods = await world.list<Pod>(POD);
             if (pods.length > 0) await world.remove(POD, world.pick(pods));
@@ -132,11 +136,12 @@ describe("in bad weather", () => {
   const metrics: MetricsSource = {
     nodes: () => Promise.resolve([]),
     pods: ({ matcher, namespace }) => Promise.resolve(measured.filter((pod) => pod.metadata.namespace === namespace && (matcher?.matches(pod.metadata.labels) ?? true)).map((pod) => ({
-      apiVersion: "metrics.k8s.io/v1beta1", kind: "PodMetrics", metadata: { name: pod.metadata.name, namespace: "default", labels }, timestamp: pod.metadata.creationTimestamp, window: "15s",
+      apiVersion: "metrics.k8s.io/v1beta1", kind: "PodMetrics", metadata: { name: pod.metadata.name, namespace: "default", labels }, timestamp: measuredAt, window: "15s",
       containers: [{ name: "c", usage: { cpu: usage, memory: "1Mi" } }],
     }))),
   };
   let measured: readonly Stored<Pod>[] = [];
+  let measuredAt = "";
   plays("an autoscaler keeps within its bounds and ends where the load asks", {
     controllers: ["horizontal-pod-autoscaler-controller", "replicaset-controller"], settings: { metrics }, stepMs: 60_000, callsAtRest: 5,
     script: async (world, kubelets): Promise<Script> => {
@@ -145,7 +150,10 @@ describe("in bad weather", () => {
       const template = aTemplate("v0", { containers: [{ name: "c", image: "v0", resources: { requests: { cpu: "1" } } }] });
       await world.create<ReplicaSet>(REPLICA_SET, { metadata: { name: "web" }, spec: { replicas: 3, selector: { matchLabels: labels }, template } });
       await world.create<HorizontalPodAutoscaler>(HORIZONTAL_POD_AUTOSCALER, { metadata: { name: "web" }, spec: { minReplicas: 2, maxReplicas: 8, scaleTargetRef: { apiVersion: "apps/v1", kind: "ReplicaSet", name: "web" }, metrics: [{ type: "Resource", resource: { name: "cpu", target: { type: "Utilization", averageUtilization: 50 } } }] } });
-      const look = async (): Promise<void> => { measured = (await world.list<Pod>(POD)).filter((pod) => isReady(pod)); };
+      const look = async (): Promise<void> => {
+        measured = (await world.list<Pod>(POD)).filter((pod) => isReady(pod));
+        measuredAt = new Date(world.clock.now()).toISOString();
+      };
       return {
         actions: [["more load", () => Promise.resolve(usage = "900m")], ["less load", () => Promise.resolve(usage = "100m")], ["the load it is made for", () => Promise.resolve(usage = "500m")]],
         breathe: look,

@@ -130,7 +130,7 @@ export class Kubelets {
     const isOver = phase === "Failed" || phase === "Succeeded";
     const state = isOver ? { terminated: { exitCode: phase === "Failed" ? 1 : 0, reason: phase === "Failed" ? "Error" : "Completed", startedAt: now, finishedAt: now } } : { running: { startedAt: now } };
     const containerStatuses = (pod.spec?.containers ?? []).map(({ name, image = "" }) => ({ name, image, imageID: "", ready, restartCount: 0, state, ...(isOver ? {} : { started: true }) }));
-    await world.setStatus(POD, pod, { ...pod.status, phase, ...(reason && { reason }), podIP, podIPs: [{ ip: podIP }], conditions: [...others, ...conditions], containerStatuses });
+    await world.setStatus(POD, pod, { startTime: now, ...pod.status, phase, ...(reason && { reason }), podIP, podIPs: [{ ip: podIP }], conditions: [...others, ...conditions], containerStatuses });
     return true;
   }
 }
