@@ -22,7 +22,7 @@ export interface AdmissionOptions {
 /** All plugins that are on by default. */
 export function createAdmission({ authorizer, beforeQuota = [] }: AdmissionOptions): AdmissionPlugin[] {
   return [
-    namespaceLifecycle(), limitRanger(), serviceAccount(), nodeRestriction(), taintNodesByCondition(), podSecurity(),
+    namespaceLifecycle(), limitRanger(), serviceAccount(), nodeRestriction(authorizer), taintNodesByCondition(), podSecurity(),
     priority(), defaultTolerationSeconds(), defaultStorageClass(), storageObjectInUseProtection(), persistentVolumeClaimResize(),
     runtimeClass(), ...certificatePlugins(authorizer), defaultIngressClass(),
     ...beforeQuota,

@@ -5,7 +5,9 @@ import { builtinKind } from "../../../api/registry.ts";
 import type { AnyObject, Node, PersistentVolume, Pod } from "../../../api/types.ts";
 import { isEqual } from "../kinds/validation/values.ts";
 import { refuse } from "./attributes.ts";
+import type { Authorizer } from "../auth/auth.ts";
 import { restrictNodeRequest } from "./nodecsr.ts";
+import { restrictTokens } from "./nodetoken.ts";
 import type { AdmissionPlugin, Attributes } from "./plugin.ts";
 
 const POD = builtinKind("", "v1", "Pod");
@@ -23,7 +25,9 @@ const OWN_LABEL_DOMAINS = ["kubelet.kubernetes.io", "node.kubernetes.io"];
 type Rule = (nodeName: string, attributes: Attributes, client: Client) => void | Promise<void>;
 
 /** Keeps nodes to themselves. */
-export function nodeRestriction(): AdmissionPlugin {
+export function nodeRestriction(authorizer: Authorizer): AdmissionPlugin {
+  const rules: Readonly<Record<string, Rule>> = { ...RULES, "serviceaccounts.": (nodeName, attributes, client) => restrictTokens(authorizer, { nodeName, attributes, client }) };
+  const ruleOf = ({ group, plural }: { group: string; plural: string }): Rule | undefined => rules[`${plural}.${group}`];
   return {
     name: "NodeRestriction",
     handles: ({ user, operation, kind }) => user.groups.includes(GROUP) && user.name.startsWith(PREFIX) && operation !== "CONNECT" && ruleOf(kind) !== undefined,
@@ -31,16 +35,11 @@ export function nodeRestriction(): AdmissionPlugin {
   };
 }
 
-function ruleOf({ group, plural }: { group: string; plural: string }): Rule | undefined {
-  return RULES[`${plural}.${group}`];
-}
-
 const RULES: Readonly<Record<string, Rule>> = {
   "pods.": restrictPods,
   "nodes.": restrictNodes,
   "persistentvolumeclaims.": restrictClaims,
   "persistentvolumes.": restrictVolumes,
-  "serviceaccounts.": restrictTokens,
   "leases.coordination.k8s.io": restrictLeases,
   "csinodes.storage.k8s.io": restrictCsiNodes,
   "resourceslices.resource.k8s.io": restrictSlices,
@@ -141,21 +140,6 @@ function restrictVolumes(nodeName: string, attributes: Attributes): void {
 function withoutFinalizer({ metadata, spec, status }: PersistentVolume): unknown {
   const { finalizers = [], managedFields: _fields, resourceVersion: _version, generation: _generation, ...rest } = metadata;
   return { metadata: rest, finalizers: finalizers.filter((finalizer) => finalizer !== LOCAL_PATH_FINALIZER), spec, status };
-}
-
-async function restrictTokens(nodeName: string, attributes: Attributes, client: Client): Promise<void> {
-  if (attributes.operation !== "CREATE" || attributes.subresource !== "token") return;
-  const ref = attributes.object?.["spec"]?.boundObjectRef as { apiVersion?: string; kind?: string; name?: string; uid?: string } | undefined;
-  if (ref?.apiVersion !== "v1" || ref.kind !== "Pod" || !ref.name) throw refuse(attributes, "node requested token not bound to a pod");
-  if (!ref.uid) throw refuse(attributes, "node requested token with a pod binding without a uid");
-  const pod = await client.get<Pod>(POD, { name: ref.name, namespace: attributes.namespace });
-  if (pod.metadata.uid !== ref.uid) throw refuse(attributes, `the UID in the bound object reference (${ref.uid}) does not match the UID in record. The object might have been deleted and then recreated`);
-  if (pod.spec?.nodeName !== nodeName) throw refuse(attributes, "node requested token bound to a pod scheduled on a different node");
-  const audiences = (attributes.object?.["spec"]?.audiences ?? []) as string[];
-  if (audiences.length > 1) throw refuse(attributes, "node may only request 0 or 1 audiences");
-  const audience = audiences[0] ?? "";
-  const isMounted = (pod.spec.volumes ?? []).some(({ projected }) => projected?.sources?.some(({ serviceAccountToken }) => serviceAccountToken && (serviceAccountToken.audience ?? "") === audience));
-  if (!isMounted) throw refuse(attributes, `audience ${JSON.stringify(audience)} not found in pod spec volume, ${attributes.user.name} is not authorized to request tokens for this audience`);
 }
 
 function restrictLeases(nodeName: string, attributes: Attributes): void {

@@ -19,7 +19,21 @@ export async function postSubresource(engine: Engine, request: ResourceRequest, 
   if (subresource === "eviction") return evict(engine, request, body);
   const serve = engine.postHandlers?.[`${kind.plural}/${subresource}`];
   if (!serve) throw methodNotSupported(kind, "create");
+  await admitAction(engine, request, body);
   return serve(request, body);
+}
+
+/** What is answered and not stored may be refused all the same: NodeRestriction guards tokens. */
+async function admitAction(engine: Engine, request: ResourceRequest, body: AnyObject): Promise<void> {
+  const admission = review(engine, attributesOf(request, "CREATE", { object: body }));
+  let isAdmitted = false;
+  try {
+    await admission.admit();
+    await admission.validate();
+    isAdmitted = true;
+  } finally {
+    admission.settle(isAdmitted);
+  }
 }
 
 /** Puts a pod on a node: the only way `spec.nodeName` is ever set after creation. */
@@ -30,10 +44,7 @@ async function bind(engine: Engine, request: ResourceRequest, body: AnyObject): 
   const target = body["target"] as { kind?: string; name?: string } | undefined;
   if (!target?.name) throw badRequest('Binding "" is invalid: target.name: Required value');
   if (target.kind && target.kind !== "Node" && target.kind !== "Minion") throw badRequest(`invalid target kind ${JSON.stringify(target.kind)}: must be Node`);
-  const admission = review(engine, attributesOf(request, "CREATE", { object: body }));
-  await admission.admit();
-  await admission.validate();
-  admission.settle(true);
+  await admitAction(engine, request, body);
   const transform = (current: AnyObject | undefined): AnyObject => {
     if (!current) throw notFound(kind, name);
     return bound(engine, request, { pod: current, body, nodeName: target.name as string });
