@@ -60,6 +60,11 @@ export class SchemaCodec {
     return this.engine.strategicMerge(kind, current, patch as Record<string, unknown>) as AnyObject;
   }
 
+  /** The object with a configuration laid over it as the schema merges, and nobody's ownership; throws Error for one that does not fit or would replace a whole list. */
+  mergeTyped(kind: GroupVersionKind, current: AnyObject, applied: Record<string, unknown>): AnyObject {
+    return this.engine.mergeTyped(kind, current, applied);
+  }
+
   /** The merged object with its managedFields; throws ApiError 409 listing conflicts unless forced. */
   serverSideApply(change: ManagedChange & { readonly applied: AnyObject; readonly force: boolean }): AnyObject {
     return this.engine.apply({ ...change, live: change.previous });

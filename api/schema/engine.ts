@@ -9,6 +9,7 @@ import { DecodeError, decodeObject, decodeValue, type FieldValidation } from "./
 import { jsonPatch, mergePatch } from "./json-patch.ts";
 import { Definitions, definitionName, type SchemaNode } from "./node.ts";
 import { strategicMerge } from "./strategic.ts";
+import { appliedErrors, atomicPaths, mergeApplied } from "./typed.ts";
 import { trackUpdate, type TrackedKind, type Writer } from "./track.ts";
 
 type Plain = Record<string, unknown>;
@@ -81,6 +82,16 @@ export class SchemaEngine {
   applyDefaults(kind: GroupVersionKind, object: AnyObject): void {
     const node = this.schemaFor(kind);
     if (node) applyDefaults(node, object);
+  }
+
+  /** A configuration laid over an object as the schema merges; the result is neither decoded nor defaulted. Throws Error for one that does not fit or would replace a whole list. */
+  mergeTyped(kind: GroupVersionKind, current: AnyObject, applied: Record<string, unknown>): AnyObject {
+    const node = this.schemaFor(kind);
+    const errors = node ? appliedErrors(node, applied) : [];
+    if (errors.length > 0) throw new Error(`error applying patch: failed to convert patch object to typed object: ${errors.join("; ")}`);
+    const atomics = atomicPaths(node, applied);
+    if (atomics.length > 0) throw new Error(`error applying patch: invalid ApplyConfiguration: may not mutate atomic arrays, maps or structs: ${atomics.join(", ")}`);
+    return mergeApplied(node, current, applied) as AnyObject;
   }
 
   /** Strategic merge patch; the result is neither decoded nor defaulted. */

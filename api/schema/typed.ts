@@ -46,6 +46,17 @@ export function mergeApplied(node: SchemaNode | undefined, live: unknown, applie
   return applied;
 }
 
+/** The paths of lists and maps in a configuration that can only be replaced as a whole. */
+export function atomicPaths(node: SchemaNode | undefined, value: unknown, path = ""): string[] {
+  if (!node || typeof value !== "object" || value === null) return [];
+  if (Array.isArray(value)) {
+    if (!isGranularList(node)) return node.type === "list" ? [path] : [];
+    return value.flatMap((item) => atomicPaths(node.items, item, `${path}[${formatElement(elementOf(node, item) ?? "")}]`));
+  }
+  if (!isGranularObject(node, value)) return node.type === "object" || node.type === "map" ? [path] : [];
+  return Object.entries(value).flatMap(([name, inner]) => atomicPaths(node.child(name), inner, `${path}.${name}`));
+}
+
 /** Items of both lists: shared ones in the configuration's order, live-only ones where they stood. */
 function mergeItems(node: SchemaNode, live: readonly unknown[], applied: readonly unknown[]): unknown[] {
   const theirs = live.map((item) => elementOf(node, item) ?? "");

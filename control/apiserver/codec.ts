@@ -39,6 +39,8 @@ export interface Codec {
   applyDefaults(kind: GroupVersionKind, object: AnyObject): void;
   /** Strategic merge patch; returns a new object and leaves both inputs alone. Throws ApiError for a malformed patch. */
   strategicMerge(kind: GroupVersionKind, current: AnyObject, patch: unknown): AnyObject;
+  /** The object with a configuration laid over it as the schema merges, and nobody's ownership; throws Error for one that does not fit or would replace a whole list. */
+  mergeTyped(kind: GroupVersionKind, current: AnyObject, applied: Record<string, unknown>): AnyObject;
   /** Server-side apply of a configuration as it was sent: the merged object with its managedFields, not decoded. Throws ApiError 409 listing conflicts unless forced. */
   serverSideApply(change: ManagedChange & { readonly applied: AnyObject; readonly force: boolean }): AnyObject;
   /** Records in `object.metadata.managedFields` what an update changed; an update that changes nothing leaves them equal. */
@@ -53,6 +55,7 @@ export const plainCodec: Codec = {
   decodePatched: (_kind, patched) => ({ object: patched as AnyObject, warnings: [] }),
   applyDefaults: () => {},
   strategicMerge: (_kind, current, patch) => mergePatch(current, patch) as AnyObject,
+  mergeTyped: (_kind, current, applied) => mergePatch(current, applied) as AnyObject,
   serverSideApply: ({ previous, applied }) => mergePatch(previous ?? {}, applied) as AnyObject,
   updateManagedFields: () => {},
 };

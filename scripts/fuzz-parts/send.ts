@@ -165,8 +165,8 @@ function collect(isEndless: boolean, done: (body: Buffer) => void, failed: (erro
   };
 }
 
-function isWatch({ path }: Shot): boolean {
-  return /[?&](watch|follow)=/.test(path) || path.includes("/watch/");
+function isWatch({ path, method }: Shot): boolean {
+  return method === "GET" && path.startsWith("/api") && /[?&](watch|follow)=|\/watch\//.test(path);
 }
 
 /** A reply in raw bytes, if it is one; switching protocols has no body of interest. */

@@ -106,7 +106,8 @@ function mutated({ engine }: PolicyDeps, mutation: Mutation, { attributes, objec
   const value = fromCel(policyProgram(expression).evaluate(variables));
   if (mutation.patchType === "JSONPatch") return jsonPatch(cloneJson(object), value) as AnyObject;
   if (typeof value !== "object" || value === null || Array.isArray(value)) throw new Error("applyConfiguration must evaluate to an Object");
-  return engine().codec.strategicMerge(attributes.kind, cloneJson(object), value);
+  const gvk = attributes.kind.subresources[attributes.subresource]?.gvk ?? attributes.kind;
+  return engine().codec.mergeTyped(gvk, object, value as Record<string, unknown>);
 }
 
 /** Replaces the contents of the object plugins share; admission goes on with the same one. */

@@ -128,10 +128,36 @@ describe("a mutating policy", () => {
     expect([body.metadata.annotations, body["data"]]).toEqual([{ "mutated-by": "policy" }, { a: "1", count: "1" }]);
   });
 
+  test("adds to sets instead of replacing them", async () => {
+    await enact("Mutating", { failurePolicy: "Fail", reinvocationPolicy: "Never", mutations: [{ patchType: "ApplyConfiguration", applyConfiguration: { expression: `Object{ metadata: Object.metadata{ finalizers: ["example.com/added"] } }` } }] });
+    const made = await call(server, "POST", "/api/v1/namespaces/default/configmaps", { body: { metadata: { generateName: "set-", finalizers: ["example.com/own"] } } });
+    expect(made.body.metadata.finalizers).toEqual(["example.com/own", "example.com/added"]);
+  });
+
+  test("may not set what the schema does not know", async () => {
+    await enact("Mutating", { failurePolicy: "Fail", reinvocationPolicy: "Never", mutations: [{ patchType: "ApplyConfiguration", applyConfiguration: { expression: `Object{ nonsense: "x" }` } }] });
+    expect((await createConfigMap({ a: "1" })).body["message"]).toContain("error applying patch: failed to convert patch object to typed object: .nonsense: field not declared in schema");
+  });
+
   test("applies the JSON patch it evaluates to", async () => {
     await enact("Mutating", { failurePolicy: "Fail", reinvocationPolicy: "Never", mutations: [{ patchType: "JSONPatch", jsonPatch: { expression: `[JSONPatch{op: "add", path: "/data/b", value: "it's, {fine}"}]` } }] });
     expect((await createConfigMap({ a: "1" })).body["data"]).toEqual({ a: "1", b: "it's, {fine}" });
   });
+});
+
+test.each([
+  [{ validations: [] }, "spec.validations: Required value: validations or auditAnnotations must contain at least one item"],
+  [{ failurePolicy: "Maybe" }, 'spec.failurePolicy: Unsupported value: "Maybe": supported values: "Fail", "Ignore"'],
+  [{ paramKind: { apiVersion: "a/b/c", kind: "" } }, "spec.paramKind.apiVersion: Invalid value: \"a/b/c\": unexpected GroupVersion string: a/b/c"],
+  [{ variables: [{ name: "in", expression: "1" }] }, 'spec.variables[0].name: Invalid value: "in": must be a valid CEL identifier'],
+  [{ validations: [{ expression: "true", message: "a\nb" }] }, "spec.validations[0].message: Invalid value: \"a\\nb\": must not contain line breaks"],
+  [{ matchConstraints: { resourceRules: [{ apiGroups: [""], apiVersions: ["v1"], operations: ["CREATE"], resources: ["*", "pods"] }] } }, "if '*' is present, must not specify other resources without subresources"],
+  [{ auditAnnotations: [{ key: "bad key", valueExpression: "'x'" }] }, "spec.auditAnnotations[0].key: Invalid value"],
+])("a policy of %j is refused", async (spec, message) => {
+  const body = { metadata: { name: "wrong" }, spec: { matchConstraints: { resourceRules: [{ apiGroups: [""], apiVersions: ["v1"], operations: ["CREATE"], resources: ["configmaps"] }] }, validations: [{ expression: "true" }], ...spec } };
+  const refused = await call(server, "POST", "/apis/admissionregistration.k8s.io/v1/validatingadmissionpolicies", { body });
+  expect(refused.status).toBe(422);
+  expect(refused.body["message"]).toContain(message);
 });
 
 test("typed literals become maps, and nothing else changes", () => {

@@ -4,7 +4,7 @@ import { ApiError, badRequest, internalError } from "../../../../api/errors.ts";
 import type { KindInfo } from "../../../../api/kinds.ts";
 import { builtinKind } from "../../../../api/registry.ts";
 import { jsonPatch } from "../../../../api/schema/json-patch.ts";
-import type { AnyObject } from "../../../../api/types.ts";
+import type { AnyObject, LabelSelector } from "../../../../api/types.ts";
 import { logger } from "../../../../lib/log.ts";
 import type { AdmissionPlugin, Attributes } from "../../admission/plugin.ts";
 import { cacheOf, type Engine } from "../../engine.ts";
@@ -24,6 +24,8 @@ export interface Webhook {
   readonly rules?: readonly Rule[];
   readonly failurePolicy?: string;
   readonly matchPolicy?: string;
+  readonly namespaceSelector?: LabelSelector;
+  readonly objectSelector?: LabelSelector;
   readonly sideEffects?: string;
   readonly timeoutSeconds?: number;
   readonly reinvocationPolicy?: string;
