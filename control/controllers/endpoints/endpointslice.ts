@@ -8,10 +8,12 @@ import { isNamespaceTerminating, orAbsent } from "../../../api/errors.ts";
 import type { EndpointSlice, Node, Service, Stored } from "../../../api/types.ts";
 import { controllerOf, type Controller, type ControllerDeps } from "../controller.ts";
 import { ENDPOINT_SLICE, NODE } from "../kinds.ts";
+import { isSame } from "../template.ts";
 import { PendingWrites } from "../writes.ts";
 import { Pace } from "../pace.ts";
 import { TriggerTimes, withTriggerTime } from "./triggertimes.ts";
 import { canBeEndpoint, hasManagedEndpoints, podsOf, watchServicePods, type ServicePods } from "./servicepods.ts";
+import { wantsTopologyHints, zoneShares, type ZoneShares } from "./topologyhints.ts";
 import { MANAGED_BY, planSlices, SERVICE_NAME, SLICE_CONTROLLER, type Backend, type SlicePlan } from "./sliceplan.ts";
 
 const NAME = "endpointslice-controller";
@@ -37,6 +39,9 @@ class EndpointSliceController {
   readonly #triggers = new TriggerTimes();
   /** Services with pods on nodes that are not there (yet), by node name. */
   readonly #waitingForNode = new Map<string, Set<Key>>();
+  /** Services that want routing by zone, and what they were told of it. */
+  readonly #routed = new Map<Key, readonly string[]>();
+  #zones: { readonly shares: ZoneShares | undefined } | undefined;
 
   constructor(deps: ControllerDeps) {
     this.#client = deps.clientFor(NAME);
@@ -64,7 +69,10 @@ class EndpointSliceController {
       add: ({ metadata: { name } }) => {
         for (const key of this.#waitingForNode.get(name) ?? []) this.#queue.add(key);
         this.#waitingForNode.delete(name);
+        this.#zonesChanged();
       },
+      update: (node, old) => (isSame(zoneFacts(node), zoneFacts(old)) ? undefined : this.#zonesChanged()),
+      delete: () => this.#zonesChanged(),
     });
   }
 
@@ -76,7 +84,8 @@ class EndpointSliceController {
     if (this.#pace.mustWait(key)) return;
     try {
       const backends = this.#backendsOf(service);
-      const plan = planSlices(service, backends, this.#slices.lister.byIndex(SERVICE_INDEX, key));
+      const plan = planSlices(service, backends, { existing: this.#slices.lister.byIndex(SERVICE_INDEX, key), zones: this.#zonesFor(key, service) });
+      this.#tellRouting(key, service, plan);
       await this.#apply(key, stamped(plan, this.#triggers.of(key, service, backends.map(({ pod }) => pod))));
       this.#pace.wrote(key, Math.min(backends.length * MS_PER_ENDPOINT, MAX_PAUSE_MS));
     } catch (error) {
@@ -86,7 +95,33 @@ class EndpointSliceController {
     }
   }
 
+  #zonesChanged(): void {
+    this.#zones = undefined;
+    for (const key of this.#routed.keys()) this.#queue.add(key);
+  }
+
+  /** Zones are counted only where a service asks. */
+  #zonesFor(key: Key, service: Stored<Service>): ZoneShares | undefined {
+    if (!wantsTopologyHints(service)) {
+      if (this.#routed.delete(key)) this.#recorder.event(service, "Warning", "TopologyAwareHintsDisabled", "Topology Aware Hints has been disabled");
+      return undefined;
+    }
+    return (this.#zones ??= { shares: zoneShares(this.#nodes.lister.list()) }).shares;
+  }
+
+  /** Says once what came of a service's wish for routing by zone. */
+  #tellRouting(key: Key, service: Stored<Service>, { routing }: SlicePlan): void {
+    if (routing.length === 0) return;
+    const said = routing.map(({ type, problem }) => `${problem ?? "Topology Aware Hints has been enabled"}, addressType: ${type}`);
+    const before = this.#routed.get(key);
+    this.#routed.set(key, said);
+    for (const [index, { problem }] of routing.entries()) {
+      if (before?.[index] !== said[index]) this.#recorder.event(service, problem === undefined ? "Normal" : "Warning", problem === undefined ? "TopologyAwareHintsEnabled" : "TopologyAwareHintsDisabled", said[index] as string);
+    }
+  }
+
   #forget(key: Key): void {
+    this.#routed.delete(key);
     this.#pace.forget(key);
     this.#triggers.forget(key);
   }
@@ -108,6 +143,11 @@ class EndpointSliceController {
     for (const slice of plan.update) this.#pending.wrote(key, await this.#client.update<EndpointSlice>(ENDPOINT_SLICE, slice));
     for (const slice of plan.delete) await this.#pending.deleting(key, slice, () => orAbsent(this.#client.delete(ENDPOINT_SLICE, slice.metadata)));
   }
+}
+
+/** What of a node decides its zone's share. */
+function zoneFacts({ metadata, status }: Node): unknown {
+  return [metadata.labels, status?.allocatable?.["cpu"], status?.conditions?.find(({ type }) => type === "Ready")?.status];
 }
 
 function stamped(plan: SlicePlan, time: string | undefined): SlicePlan {

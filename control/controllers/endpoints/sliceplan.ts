@@ -1,10 +1,11 @@
 // Which EndpointSlices a service should have, and the fewest writes that get there. Pure.
-// Rules: k8s.io/endpointslice/reconciler.go; topology-aware hints by annotation are left out (deprecated upstream).
+// Rules: k8s.io/endpointslice/reconciler.go.
 import type { Endpoint, EndpointSlice, Node, Pod, Service, Stored } from "../../../api/types.ts";
 import { newControllerRef } from "../owners.ts";
 import { SERVICE } from "../kinds.ts";
 import { isReady } from "../pods.ts";
 import { canonical, isSame } from "../template.ts";
+import { topologyHints, wantsTopologyHints, ZONE, type ZoneShares } from "./topologyhints.ts";
 import { addressesOf, hostnameOf, isHeadless, isIPv6, targetPortOf } from "./servicepods.ts";
 
 export const SERVICE_NAME = "kubernetes.io/service-name";
@@ -12,7 +13,6 @@ export const MANAGED_BY = "endpointslice.kubernetes.io/managed-by";
 export const SLICE_CONTROLLER = "endpointslice-controller.k8s.io";
 
 const HEADLESS = "service.kubernetes.io/headless";
-const ZONE = "topology.kubernetes.io/zone";
 const MAX_ENDPOINTS = 100;
 const MAX_GENERATED_PREFIX = 253 - 5;
 const RESERVED = new Set([SERVICE_NAME, MANAGED_BY, HEADLESS]);
@@ -26,7 +26,11 @@ export interface SlicePlan {
   readonly create: readonly EndpointSlice[];
   readonly update: readonly Stored<EndpointSlice>[];
   readonly delete: readonly Stored<EndpointSlice>[];
+  /** By address type, where the service wants topology-aware routing: why it cannot be had, or that it can. */
+  readonly routing: readonly { readonly type: AddressType; readonly problem: string | undefined }[];
 }
+
+type Writes = Omit<SlicePlan, "routing">;
 
 /** One pod of a service, with the node it runs on where that is known. */
 export interface Backend {
@@ -41,15 +45,35 @@ interface Group {
 }
 
 /** Plans one service over all its address types; `existing` are the slices managed here. */
-export function planSlices(service: Stored<Service>, backends: readonly Backend[], existing: readonly Stored<EndpointSlice>[]): SlicePlan {
+export function planSlices(service: Stored<Service>, backends: readonly Backend[], { existing, zones }: { existing: readonly Stored<EndpointSlice>[]; zones?: ZoneShares | undefined }): SlicePlan {
   const types = addressTypesOf(service);
-  const plans = types.map((type) => planType(service, type, { backends, existing: existing.filter((slice) => slice.addressType === type) }));
+  const routing: { type: AddressType; problem: string | undefined }[] = [];
+  const plans = types.map((type) => {
+    const groups = groupByPorts(service, type, backends);
+    if (wantsTopologyHints(service)) routing.push({ type, problem: spreadOverZones(groups, zones) });
+    return planType(service, type, { groups, existing: existing.filter((slice) => slice.addressType === type) });
+  });
   const foreign = existing.filter((slice) => !types.includes(slice.addressType as AddressType));
   return {
     create: service.metadata.deletionTimestamp ? [] : plans.flatMap((plan) => plan.create),
     update: plans.flatMap((plan) => plan.update),
     delete: [...plans.flatMap((plan) => plan.delete), ...foreign],
+    routing,
   };
+}
+
+/** Gives every ready endpoint the zone it is for; says why that cannot be. */
+function spreadOverZones(groups: ReadonlyMap<string, Group>, zones: ZoneShares | undefined): string | undefined {
+  const ready = [...groups].flatMap(([key, { endpoints }]) => [...endpoints].filter(([, endpoint]) => endpoint.conditions?.ready).map(([id, endpoint]) => ({ id: `${key}/${id}`, zone: endpoint.zone })));
+  const hints = topologyHints(ready, zones);
+  if (typeof hints === "string") return hints;
+  for (const [key, { endpoints }] of groups) {
+    for (const [id, endpoint] of endpoints) {
+      const name = hints.get(`${key}/${id}`);
+      if (name !== undefined) endpoints.set(id, { ...endpoint, hints: { forZones: [{ name }] } });
+    }
+  }
+  return undefined;
 }
 
 /** Packs endpoints into as few changes of the slices of one port set as possible. */
@@ -91,8 +115,7 @@ export function sliceLabels(service: Stored<Service>, managedBy: string): Record
   return { ...Object.fromEntries(own), ...(isHeadless(service) && { [HEADLESS]: "" }), [SERVICE_NAME]: service.metadata.name, [MANAGED_BY]: managedBy };
 }
 
-function planType(service: Stored<Service>, type: AddressType, { backends, existing }: { backends: readonly Backend[]; existing: readonly Stored<EndpointSlice>[] }): SlicePlan {
-  const groups = groupByPorts(service, type, backends);
+function planType(service: Stored<Service>, type: AddressType, { groups, existing }: { groups: ReadonlyMap<string, Group>; existing: readonly Stored<EndpointSlice>[] }): Writes {
   const ours = existing.filter((slice) => slice.metadata.ownerReferences?.some(({ uid }) => uid === service.metadata.uid));
   const byPorts = Map.groupBy(ours, (slice) => portKey(slice.ports ?? []));
   const toDelete = new Set(existing);
@@ -120,7 +143,7 @@ function planType(service: Stored<Service>, type: AddressType, { backends, exist
 }
 
 /** A slice to be deleted and one to be created are one update. */
-function reuse(plan: SlicePlan, ours: readonly Stored<EndpointSlice>[]): SlicePlan {
+function reuse(plan: Writes, ours: readonly Stored<EndpointSlice>[]): Writes {
   const create = [...plan.create];
   const update = [...plan.update];
   const remaining: Stored<EndpointSlice>[] = [];
@@ -165,7 +188,7 @@ function endpointOf(service: Stored<Service>, type: AddressType, { pod, node }: 
 
 function hintsOf(service: Service, zone: string | undefined, nodeName: string | undefined): Endpoint["hints"] {
   const { trafficDistribution = "" } = service.spec ?? {};
-  if (!CLOSE.has(trafficDistribution)) return undefined;
+  if (!CLOSE.has(trafficDistribution) || wantsTopologyHints(service)) return undefined;
   const forNodes = trafficDistribution === "PreferSameNode" && nodeName ? [{ name: nodeName }] : undefined;
   return zone || forNodes ? { ...(zone && { forZones: [{ name: zone }] }), ...(forNodes && { forNodes }) } : undefined;
 }
