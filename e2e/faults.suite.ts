@@ -7,6 +7,7 @@ import { findProcesses } from "../agent/runtime/containerd/machine.ts";
 import { deadMount } from "../agent/volumes/deadmount.ts";
 import { cpuMicros, memoryMB } from "../scripts/bench-parts/process.ts";
 import { census, differences, type Census, type CensusTarget } from "./census.ts";
+import { describeLogs } from "./logs.suite.ts";
 import { eventually, Kubectl, must, sampleImage } from "./support.ts";
 
 const LAB = join(import.meta.dir, "..", "scripts", "lab");
@@ -36,6 +37,8 @@ export function describeFaults(runtime: "containerd" | "docker"): void {
   }, 300_000);
 
   afterAll(() => lab("down"), 240_000);
+
+  describeLogs(runtime, kubectl);
 
   describe(`a node on ${runtime}`, () => {
     test(`kill -9 of agent, runtime and both, at ${SEEDS} seeds' moments of its pods' lives, leaves nothing behind`, async () => {

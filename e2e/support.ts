@@ -18,9 +18,14 @@ export async function must(command: readonly string[], options: { timeoutMs?: nu
 export class Kubectl {
   constructor(private readonly kubeconfig: string, private readonly program = "kubectl") {}
 
+  /** What to run, up to where the arguments begin. */
+  get command(): readonly string[] {
+    return [this.program, "--kubeconfig", this.kubeconfig];
+  }
+
   /** Output of a call that must succeed. */
   run(...args: string[]): Promise<string> {
-    return must([this.program, "--kubeconfig", this.kubeconfig, ...args]);
+    return must([...this.command, ...args]);
   }
 
   /** Applies a manifest given as text. */

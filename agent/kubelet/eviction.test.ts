@@ -4,7 +4,7 @@ import type { Pod } from "../../api/types.ts";
 import { FakeClock } from "../../lib/clock.ts";
 import { aContainer, aPod, conditionOf, Rig } from "./builders.ts";
 import { Eviction, type Signal } from "./eviction.ts";
-import { localStorageBreach, lowResourceMessage, rankForMemory, type PodUsage } from "./evictionrank.ts";
+import { localStorageBreach, lowResourceMessage, rankForDisk, rankForMemory, type PodUsage } from "./evictionrank.ts";
 
 const MI = 1024 * 1024;
 const usage = (name: string, memory: number, options: { request?: string; priority?: number } = {}): PodUsage => ({
@@ -16,6 +16,11 @@ const usage = (name: string, memory: number, options: { request?: string; priori
 test("those over their request go first, then the less important, then the greedier", () => {
   const ranked = rankForMemory([usage("within", 50, { request: "100Mi" }), usage("important", 500, { priority: 10 }), usage("little", 10), usage("greedy", 90)]);
   expect(ranked.map(({ uid }) => uid)).toEqual(["greedy", "little", "important", "within"]);
+});
+
+test("what a pod keeps in its volumes and logs counts when the disk is full", () => {
+  const ranked = rankForDisk([{ ...usage("little", 0), localBytes: MI }, { ...usage("much", 0), localBytes: 90 * MI }]);
+  expect(ranked.map(({ uid }) => uid)).toEqual(["much", "little"]);
 });
 
 test("the message tells the threshold and who used more than it asked for", () => {

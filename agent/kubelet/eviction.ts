@@ -11,7 +11,7 @@ import { podRef } from "./recorder.ts";
 import type { NodeServices } from "./services.ts";
 import { isStatic } from "./staticpods.ts";
 import type { Stats } from "./stats.ts";
-import { podStorage } from "./storageusage.ts";
+import { localStorageBytes, podStorage } from "./storageusage.ts";
 import type { PodWorker } from "./worker.ts";
 
 const log = logger("eviction");
@@ -81,7 +81,7 @@ export class Eviction {
   }
 
   async #evictFor(signal: Signal): Promise<void> {
-    const usages = await this.#usages();
+    const usages = kindOf(signal.resource) === "disk" ? await this.#withLocalStorage(await this.#usages()) : await this.#usages();
     const ranked = signal.resource === "memory" ? rankForMemory(usages) : signal.resource === "pids" ? rankForPids(usages) : rankForDisk(usages);
     const victim = ranked.map(({ uid }) => this.options.pods.get(uid)).find((worker) => worker && isEvictable(worker));
     if (!victim) {
@@ -105,6 +105,12 @@ export class Eviction {
     log.warn({ pod: worker.pod.metadata.name, message }, "evicting a pod");
     this.options.node.recorder.event(podRef(worker.pod), "Warning", "Evicted", message);
     worker.fail({ phase: "Failed", reason: "Evicted", message, graceSeconds: EVICTION_GRACE_SECONDS, disruption: { reason: "TerminationByKubelet", message } });
+  }
+
+  /** Most of what fills a disk is in no container's own layer. */
+  async #withLocalStorage(usages: readonly PodUsage[]): Promise<PodUsage[]> {
+    const { node, exec } = this.options;
+    return Promise.all(usages.map(async (usage) => ({ ...usage, localBytes: await localStorageBytes(node, exec, usage.pod) })));
   }
 
   async #usages(): Promise<PodUsage[]> {

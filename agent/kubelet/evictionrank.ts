@@ -10,6 +10,8 @@ export interface PodUsage {
   readonly uid: string;
   readonly pod: Pod;
   readonly containers: readonly { readonly name: string; readonly memoryBytes: number; readonly diskBytes: number }[];
+  /** In emptyDirs on disk and in logs. */
+  readonly localBytes?: number;
 }
 
 const total = (usage: PodUsage, figure: "memoryBytes" | "diskBytes"): number => usage.containers.reduce((sum, container) => sum + container[figure], 0);
@@ -21,7 +23,7 @@ export function rankForMemory(usages: readonly PodUsage[]): PodUsage[] {
 }
 
 export function rankForDisk(usages: readonly PodUsage[]): PodUsage[] {
-  return ranked(usages, (usage) => total(usage, "diskBytes") - podRequest(usage.pod, "ephemeral-storage"));
+  return ranked(usages, (usage) => total(usage, "diskBytes") + (usage.localBytes ?? 0) - podRequest(usage.pod, "ephemeral-storage"));
 }
 
 export function rankForPids(usages: readonly PodUsage[]): PodUsage[] {

@@ -1,15 +1,15 @@
 // Keeps container logs small: a log over its size is put aside and a new one begun; old ones are compressed, then removed.
 // Names are upstream's, so that log collectors know them: `0.log.20260131-120000`, then `.gz`.
-import { readdir, readFile, rename, rm, stat, writeFile } from "node:fs/promises";
+import { createReadStream, createWriteStream } from "node:fs";
+import { readdir, rename, rm, stat } from "node:fs/promises";
 import { basename, dirname, join } from "node:path";
-import { promisify } from "node:util";
-import { gzip } from "node:zlib";
+import { pipeline } from "node:stream/promises";
+import { createGzip } from "node:zlib";
 import { logger } from "../../lib/log.ts";
 import type { Clock } from "../../lib/clock.ts";
 import type { ContainerRecord, PodRuntime } from "../runtime/runtime.ts";
 
 const log = logger("log-rotation");
-const compress = promisify(gzip);
 const CHECK_MS = 10_000;
 
 export interface LogRotationOptions {
@@ -34,7 +34,12 @@ export async function rotateLogs(options: LogRotationOptions, signal: AbortSigna
 
 /** Rotates one log when it is over its size; true when it did. */
 export async function rotateIfLarge({ runtime, clock, maxBytes = 10 << 20, maxFiles = 5 }: LogRotationOptions, { id, logPath }: ContainerRecord): Promise<boolean> {
-  const size = await stat(logPath).then((info) => info.size, () => 0);
+  const size = await stat(logPath).then((info) => info.size, () => undefined);
+  if (size === undefined) {
+    // An agent ended between putting the log aside and having a new one begun.
+    await runtime.reopenLog(id);
+    return false;
+  }
   if (size < maxBytes) return false;
   const old = await rotatedOf(logPath);
   // One is about to be added and one is being written.
@@ -62,7 +67,8 @@ async function rotatedOf(logPath: string): Promise<string[]> {
 }
 
 async function compressFile(path: string): Promise<void> {
-  await writeFile(`${path}.tmp`, await compress(await readFile(path)));
+  // Piece by piece: what a container wrote between two looks may be more than the node has memory.
+  await pipeline(createReadStream(path), createGzip(), createWriteStream(`${path}.tmp`));
   await rename(`${path}.tmp`, `${path}.gz`);
   await rm(path, { force: true });
 }

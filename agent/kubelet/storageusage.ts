@@ -18,6 +18,15 @@ export async function podStorage(node: NodeServices, exec: Exec, pod: Pod): Prom
   return { emptyDirs: Object.fromEntries(emptyDirs), containers: limitsContainers ? await containersUsage(node, exec, pod) : {} };
 }
 
+/** Bytes in a pod's emptyDirs on disk and in its logs. */
+export async function localStorageBytes(node: NodeServices, exec: Exec, pod: Pod): Promise<number> {
+  const uid = pod.metadata.uid ?? "";
+  const volumes = (pod.spec?.volumes ?? []).filter(({ emptyDir }) => emptyDir && emptyDir.medium !== "Memory");
+  const paths = [...volumes.map(({ name }) => node.paths.volume(uid, EMPTY_DIR_PLUGIN, name)), node.paths.podLogDirectory(pod)];
+  const sizes = await Promise.all(paths.map((path) => diskUsage(exec, path)));
+  return sizes.reduce((sum, size) => sum + size, 0);
+}
+
 async function containersUsage(node: NodeServices, exec: Exec, pod: Pod): Promise<Record<string, number>> {
   const layers = new Map((await node.runtime.pods.stats()).map((stats) => [stats.id, stats.writableLayerBytes]));
   const running = node.cache.get(pod.metadata.uid ?? "")?.containers.filter(({ state }) => state === "running") ?? [];

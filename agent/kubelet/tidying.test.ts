@@ -1,5 +1,5 @@
 // Log rotation and image garbage collection, on a real directory and a fake runtime.
-import { afterEach, expect, test } from "bun:test";
+import { afterAll, expect, test } from "bun:test";
 import { mkdtempSync, readdirSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -10,7 +10,7 @@ import { ImageGc } from "./imagegc.ts";
 import { rotateIfLarge } from "./logrotation.ts";
 
 const dir = mkdtempSync(join(tmpdir(), "kubelet-logs-"));
-afterEach(() => rmSync(dir, { recursive: true, force: true }));
+afterAll(() => rmSync(dir, { recursive: true, force: true }));
 
 test("a large log is put aside, older ones are compressed, and only so many are kept", async () => {
   const clock = new FakeClock(Date.parse("2026-01-31T12:00:00Z"));
@@ -27,6 +27,13 @@ test("a large log is put aside, older ones are compressed, and only so many are 
   expect(await rotateIfLarge(options, record)).toBe(false);
   expect(readdirSync(join(logPath, "..")).sort()).toEqual(["0.log", "0.log.20260131-120002.gz", "0.log.20260131-120003"]);
   expect(reopened).toHaveLength(4);
+});
+
+test("a log that an agent put aside before it ended is begun anew by the next one", async () => {
+  const reopened: string[] = [];
+  const options = { runtime: { reopenLog: async (id: string) => void reopened.push(id) }, clock: new FakeClock(0), running: () => [] };
+  expect(await rotateIfLarge(options, { id: "c", logPath: join(mkdtempSync(join(dir)), "0.log") } as ContainerRecord)).toBe(false);
+  expect(reopened).toEqual(["c"]);
 });
 
 test("unused images go, the longest unused first, until the disk has room again", async () => {

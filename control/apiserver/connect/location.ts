@@ -63,6 +63,19 @@ function requireLogOptions(pod: Pod, query: URLSearchParams): void {
     if (Number(value) < least) throw invalidLog(pod, name, value, least === 0 ? "must be greater than or equal to 0" : "must be greater than 0");
   }
   if (query.has("sinceSeconds") && query.has("sinceTime")) throw invalidLog(pod, "", "", "at most one of `sinceTime` or `sinceSeconds` may be specified");
+  requireLogStream(pod, query);
+}
+
+function requireLogStream(pod: Pod, query: URLSearchParams): void {
+  const stream = query.get("stream");
+  if (stream === null || stream === "All") return;
+  if (stream !== "Stdout" && stream !== "Stderr") throw unsupportedStream(pod, stream);
+  if (query.has("tailLines")) throw invalidLog(pod, "", "", "`tailLines` and specific `stream` are mutually exclusive for now");
+}
+
+function unsupportedStream(pod: Pod, stream: string): ApiError {
+  const message = `stream: Unsupported value: ${JSON.stringify(stream)}: supported values: "All", "Stderr", "Stdout"`;
+  return new ApiError(422, "Invalid", `PodLogOptions "${pod.metadata.name}" is invalid: ${message}`, { name: pod.metadata.name as string, kind: "PodLogOptions", causes: [{ reason: "FieldValueNotSupported", message, field: "stream" }] });
 }
 
 // The four parts of one sentence.
