@@ -5,12 +5,13 @@ import { existsSync } from "node:fs";
 import { join as joinPath } from "node:path";
 import { BackgroundEventRecorder } from "../api/client/recorder.ts";
 import { createInformers } from "../api/client/informers.ts";
-import { CgroupFs, detectCgroups } from "../agent/kubelet/cgroupfs.ts";
+import { CgroupFs, detectCgroups, type CgroupFsOptions } from "../agent/kubelet/cgroupfs.ts";
 import { identityPaths } from "../agent/kubelet/identity.ts";
 import { join, keepIdentity, type NodeIdentity } from "../agent/kubelet/join.ts";
-import { readCredentialProviders } from "../agent/kubelet/credentialproviders.ts";
-import { createKubelet, type KubeletDeps } from "../agent/kubelet/kubelet.ts";
+import { createKubelet, type Kubelet } from "../agent/kubelet/kubelet.ts";
 import { runLocalPaths } from "../agent/volumes/localpath.ts";
+import { followLogind, startProgram } from "../agent/kubelet/logind.ts";
+import type { Settings } from "../agent/kubelet/settings.ts";
 import { createNode } from "../agent/kubelet/node.ts";
 import { createRuntime } from "../agent/runtime/create.ts";
 import type { Runtime } from "../agent/runtime/runtime.ts";
@@ -32,6 +33,7 @@ import { readClusterConfig } from "./clusterconfig.ts";
 import { UsageError, type Values } from "./flags.ts";
 import { dockerNetwork } from "./dockernetwork.ts";
 import { parseJoinToken } from "./jointoken.ts";
+import { allPods, cgroupDriver, configured, credentialProviders, nodeSettings } from "./nodesettings.ts";
 import { takeBackNetworks } from "./leakednetworks.ts";
 import { createNodePolicy } from "./networkpolicy.ts";
 import { createNodeServer } from "./nodeserver.ts";
@@ -63,28 +65,31 @@ export async function runAgent({ values }: Invocation): Promise<number> {
   if (!stop) return 0;
   log.info({ ms: Math.round(performance.now() - begin) }, "the node runs");
   await interrupted;
-  log.info("stopping; containers go on");
+  log.info(values["drain-on-stop"] ? "stopping; pods end first" : "stopping; containers go on");
   await stop();
   return 0;
 }
 
 async function start(values: Values, signal: AbortSignal): Promise<() => Promise<void>> {
   const dataDir = values["data-dir"] as string;
+  const settings = nodeSettings(values);
   const nodeName = values["node-name"] ?? machineName();
   const nodeIp = values["node-ip"] ?? defaultAddress();
   await installPlugins({ binDir: cniPaths(dataDir).cniBinDir, program: pluginProgram() });
-  const [identity, runtime] = await Promise.all([joinCluster(values, { nodeName, nodeIp, signal }), openRuntime(values), tellMissing(dataDir)]);
+  const [identity, runtime] = await Promise.all([joinCluster(values, { nodeName, nodeIp, signal }), openRuntime(values, settings), tellMissing(dataDir)]);
   const client = identity.connect();
   const cluster = await readClusterConfig(client);
   const { variant } = await prepareHost({ exec: hostExec, clusterCidr: cluster.clusterCidr });
   const { mtu } = await findUplink(hostExec, nodeName, nodeIp);
   const recorder = (component: string): BackgroundEventRecorder => new BackgroundEventRecorder({ client, component, host: nodeName, clock });
-  const node = createNode({ client, runtime, clock, recorder: recorder("kubelet"), nodeName, nodeIp, dataDir, version: KUBERNETES_VERSION, labels: labelsOf(values), pressure: () => kubelet.pressure() });
+  const node = createNode({ client, runtime, clock, recorder: recorder("kubelet"), nodeName, nodeIp, dataDir, version: KUBERNETES_VERSION, labels: labelsOf(values), pressure: () => kubelet.pressure(), settings, isShuttingDown: () => kubelet.shutdown.isOn });
   const informers = createInformers(client, clock);
   const kubelet = createKubelet({
-    client, informers, runtime, clock, recorder: recorder("kubelet"), cgroups: agentCgroups(dataDir), nodeName, nodeIp, dataDir,
-    podLogs: isOrdinary(dataDir) ? "/var/log/pods" : joinPath(dataDir, "logs"),
-    clusterDns: [cluster.dnsIp], clusterDomain: cluster.clusterDomain, credentialProviders: credentialProviders(values), onPressure: () => node.refresh(),
+    client, informers, runtime, clock, recorder: recorder("kubelet"), nodeName, nodeIp, dataDir, settings,
+    cgroups: agentCgroups(dataDir, { driver: await cgroupDriver(settings, runtime), allPods: allPods(settings), podPidsLimit: settings.podPidsLimit, limitsCpu: settings.limitsCpu }),
+    podLogs: configured(settings, "podLogsDir") ?? (isOrdinary(dataDir) ? "/var/log/pods" : joinPath(dataDir, "logs")),
+    manifestDir: configured(settings, "staticPodPath") ?? joinPath(dataDir, "manifests"), resolvConf: configured(settings, "resolvConf") ?? "/etc/resolv.conf",
+    clusterDns: dnsServers(settings, cluster.dnsIp), clusterDomain: configured(settings, "clusterDomain") ?? cluster.clusterDomain, credentialProviders: credentialProviders(values), onPressure: () => node.refresh(),
   });
   const proxy = createProxy({ informers, exec: hostExec, nodeName, nodeIp, clusterCidr: cluster.clusterCidr, clock, localClusterIps: [cluster.dnsIp], variant });
   const dns = createDns({ informers, clusterDomain: cluster.clusterDomain, dnsIp: cluster.dnsIp, exec: hostExec, clock });
@@ -104,9 +109,11 @@ async function start(values: Values, signal: AbortSignal): Promise<() => Promise
   void takeBackNetworks({ runtime: runtime.pods, cniConfDir: cniPaths(dataDir).cniConfDir, ipamDir: ipamDir(dataDir), exec: hostExec, clock }, signal);
   void keepSmall({ clock }, signal);
   void runLocalPaths({ client, clock, nodeName }, signal);
+  void announceShutdown(kubelet, settings, signal).catch((error: unknown) => log.error({ err: error }, "shutdowns of this machine are not heard of"));
   void keepIdentity(identity, client, signal).catch((error: unknown) => log.error({ err: error }, "certificates are no longer renewed"));
   const stop = await startAll([node, podNetwork, kubelet, server, proxy, dns, routes, policy], (name, ms) => log.info({ name, ms: Math.round(ms) }, "started"));
   return async () => {
+    if (values["drain-on-stop"]) await kubelet.shutdown.begin();
     await stop();
     await runtime.close();
     client.close();
@@ -119,6 +126,17 @@ async function tellMissing(dataDir: string): Promise<void> {
   for (const { what, fix } of await findMissing(hostExec)) log.warn({ fix }, what);
 }
 
+function dnsServers({ configuration }: Settings, clusterDns: string): readonly string[] {
+  const given = configuration["clusterDNS"] as readonly string[];
+  return given.length > 0 ? given : [clusterDns];
+}
+
+/** Where the node was given time for its pods to end, whoever shuts the machine down is asked to wait that long. */
+async function announceShutdown({ shutdown }: Kubelet, settings: Settings, signal: AbortSignal): Promise<void> {
+  const totalMs = settings.shutdown.reduce((sum, { seconds }) => sum + seconds * 1000, 0);
+  if (totalMs > 0) await followLogind({ exec: hostExec, start: startProgram, clock, shutdown, totalMs }, signal);
+}
+
 function ipamDir(dataDir: string): string {
   return joinPath(dataDir, "cni", "ipam");
 }
@@ -128,29 +146,23 @@ function joinCluster(values: Values, node: { nodeName: string; nodeIp: string; s
   return join({ server: values["join"] as string, token: token.bearer, caSha256: token.authoritySha256, dataDir: values["data-dir"] as string, clock, ...node });
 }
 
-async function openRuntime(values: Values): Promise<Runtime> {
+async function openRuntime(values: Values, settings: Settings): Promise<Runtime> {
   const dataDir = values["data-dir"] as string;
-  const choice = runtimeChoice(values);
-  const runtime = await createRuntime({ ...choice, dataDir, ...cniPaths(dataDir), ...(values["registries"] && { registryConfigDir: values["registries"] }), exec: hostExec, clock, network: dockerNetwork({ ...cniPaths(dataDir), exec: hostExec }) });
+  const endpoint = configured(settings, "containerRuntimeEndpoint");
+  const choice = { ...(endpoint !== undefined && { endpoint }), ...runtimeChoice(values) };
+  const driver = configured(settings, "cgroupDriver") === "systemd" ? "systemd" : "cgroupfs";
+  const runtime = await createRuntime({ ...choice, cgroupDriver: driver, dataDir, ...cniPaths(dataDir), ...(values["registries"] && { registryConfigDir: values["registries"] }), exec: hostExec, clock, network: dockerNetwork({ ...cniPaths(dataDir), exec: hostExec }) });
   rememberRuntime(dataDir, choice);
   return runtime;
-}
-
-function credentialProviders(values: Values): KubeletDeps["credentialProviders"] {
-  const file = values["image-credential-provider-config"];
-  const binDir = values["image-credential-provider-bin-dir"];
-  if (file === undefined && binDir === undefined) return undefined;
-  if (file === undefined || binDir === undefined) throw new UsageError("--image-credential-provider-config and --image-credential-provider-bin-dir go together; give both");
-  return { providers: readCredentialProviders(file, binDir), binDir };
 }
 
 /** Whether this is the machine's one real node, which uses the places every Kubernetes node uses. */
 const isOrdinary = (dataDir: string): boolean => dataDir === joinPath(DEFAULT_DATA_DIR, "agent");
 
 /** Several nodes on one machine must not tidy up each other's cgroups, so all but the ordinary one get a root of their own. */
-export function agentCgroups(dataDir: string): CgroupFs {
+export function agentCgroups(dataDir: string, options: Partial<CgroupFsOptions> = {}): CgroupFs {
   const root = isOrdinary(dataDir) ? "" : `/minik8s-${createHash("sha256").update(dataDir).digest("hex").slice(0, 8)}`;
-  return new CgroupFs({ driver: "cgroupfs", mounts: detectCgroups(), root });
+  return new CgroupFs({ driver: "cgroupfs", mounts: detectCgroups(), root, ...options });
 }
 
 function labelsOf(values: Values): Record<string, string> {

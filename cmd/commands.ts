@@ -62,6 +62,8 @@ const NODE: readonly Flag[] = [
   { name: "node-name", value: "NAME", help: "name of the node; this machine's host name when left out", check: checks.nodeName },
   { name: "node-ip", value: "IP", help: "address of the node; the default route's when left out", check: checks.ip },
   { name: "node-labels", value: "K=V,...", help: "labels the node registers with" },
+  { name: "kubelet-config", value: "FILE", help: "KubeletConfiguration: limits, reservations, eviction, shutdown and more, with upstream's names" },
+  { name: "drain-on-stop", help: "when the agent is stopped, end the node's pods first, as when the machine shuts down" },
   { name: "registries", value: "DIR", default: "/etc/containerd/certs.d", help: "mirrors, certificates and plain-HTTP registries as containerd's hosts.toml files, for an own containerd" },
   { name: "image-credential-provider-config", value: "FILE", help: "CredentialProviderConfig: programs that know registry credentials" },
   { name: "image-credential-provider-bin-dir", value: "DIR", help: "where those programs are" },

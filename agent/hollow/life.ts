@@ -99,7 +99,7 @@ function nextRun(run: ContainerLife | undefined, context: { pod: Pod; container:
   if (!run) return start(0);
   if (!run.endsAt || run.endsAt > now || !mayRestart(pod, container, run)) return run;
   if (restartAt(run.backOff, run.endsAt, now) !== undefined) return run;
-  return { ...start(run.restartCount + 1), backOff: raise(run.backOff, run.endsAt, now) };
+  return { ...start(run.restartCount + 1), backOff: raise(run.backOff, { finishedAt: run.endsAt, now }) };
 }
 
 function begin(container: Container, { startedAt, restartCount, fails, isInit }: { startedAt: number; restartCount: number; fails: boolean; isInit: boolean }): ContainerLife {

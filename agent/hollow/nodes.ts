@@ -92,7 +92,7 @@ export class HollowNodes {
       nodeName: name, nodeIp: "", port: 10250, version, machine: machineOf(name), now: clock.now(),
       disk: { capacityBytes: 100 * GIGABYTE, availableBytes: 90 * GIGABYTE, inodes: 1e7, inodesFree: 9e6 },
       runtime: { version: "fake://1.0.0", runtimeReady: true, networkReady: true, message: "", cgroupDriver: "cgroupfs", handlers: [] },
-      images: [], pressure: { memory: false, disk: false, pid: false }, maxPods: 110, reserved: {}, evictionMemoryBytes: 0, old: node?.status?.conditions ?? [],
+      images: [], pressure: { memory: false, disk: false, pid: false }, maxPods: 110, reserved: {}, keptFree: { memoryBytes: 0, diskBytes: 10 * GIGABYTE }, old: node?.status?.conditions ?? [],
     });
     // Without an address no real node makes routes to it.
     return { ...status, addresses: [{ type: "Hostname", address: name }] };

@@ -17,6 +17,8 @@ export interface AdmissionInput {
   readonly hasAppArmor: boolean;
   readonly isUnderMemoryPressure: boolean;
   readonly isStatic: boolean;
+  /** Further sysctls this node allows; one that ends with `*` is a prefix. */
+  readonly allowedSysctls?: readonly string[];
 }
 
 /** Sysctls a pod may set without being able to hurt others (upstream's list for kernels of this decade). */
@@ -27,18 +29,20 @@ const SAFE_SYSCTLS: ReadonlySet<string> = new Set([
 
 /** Why the pod is refused; undefined when it is admitted. */
 export function refusal(input: AdmissionInput): Refusal | undefined {
-  return badSysctl(input.pod) ?? badAppArmor(input) ?? pressure(input) ?? (input.node && misfit(input, input.node));
+  return badSysctl(input) ?? badAppArmor(input) ?? pressure(input) ?? (input.node && misfit(input, input.node));
 }
 
-function badSysctl(pod: Pod): Refusal | undefined {
+function badSysctl({ pod, allowedSysctls = [] }: AdmissionInput): Refusal | undefined {
   for (const { name } of pod.spec?.securityContext?.sysctls ?? []) {
     const dotted = name.replaceAll("/", ".");
-    if (!SAFE_SYSCTLS.has(dotted)) return { reason: "SysctlForbidden", message: `forbidden sysctl: "${dotted}" not allowlisted` };
+    if (!SAFE_SYSCTLS.has(dotted) && !allowedSysctls.some((pattern) => allows(pattern.replaceAll("/", "."), dotted))) return { reason: "SysctlForbidden", message: `forbidden sysctl: "${dotted}" not allowlisted` };
     if (dotted.startsWith("net.") && pod.spec?.hostNetwork) return { reason: "SysctlForbidden", message: `forbidden sysctl: "${dotted}" not allowed with host net enabled` };
     if (dotted.startsWith("kernel.shm") && pod.spec?.hostIPC) return { reason: "SysctlForbidden", message: `forbidden sysctl: "${dotted}" not allowed with host ipc enabled` };
   }
   return undefined;
 }
+
+const allows = (pattern: string, name: string): boolean => (pattern.endsWith("*") ? name.startsWith(pattern.slice(0, -1)) : name === pattern);
 
 function badAppArmor({ pod, hasAppArmor }: AdmissionInput): Refusal | undefined {
   if (hasAppArmor) return undefined;

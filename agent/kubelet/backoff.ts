@@ -17,10 +17,10 @@ export function restartAt(backOff: BackOff | undefined, finishedAt: number, now:
   return at > now ? at : undefined;
 }
 
-/** The back-off after one more restart. */
-export function raise(backOff: BackOff | undefined, finishedAt: number, now: number): BackOff {
-  if (!backOff || isForgotten(backOff, finishedAt)) return { delayMs: INITIAL_MS, updatedAt: now };
-  return { delayMs: Math.min(backOff.delayMs * 2, MAX_MS), updatedAt: now };
+/** The back-off after one more restart, at most `maxMs`. */
+export function raise(backOff: BackOff | undefined, { finishedAt, now, maxMs = MAX_MS }: { readonly finishedAt: number; readonly now: number; readonly maxMs?: number }): BackOff {
+  if (!backOff || isForgotten(backOff, finishedAt)) return { delayMs: Math.min(INITIAL_MS, maxMs), updatedAt: now };
+  return { delayMs: Math.min(backOff.delayMs * 2, maxMs), updatedAt: now };
 }
 
 /** `10s`, `1m20s`, `5m0s`: Go's way of printing a duration of whole seconds. */

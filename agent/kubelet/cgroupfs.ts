@@ -6,7 +6,7 @@ import { availableParallelism } from "node:os";
 import { join } from "node:path";
 import type { Pod } from "../../api/types.ts";
 import { logger } from "../../lib/log.ts";
-import { cgroupName, cgroupParent, cgroupPath, limitFiles, possibleNames, type CgroupDriver, type CgroupName, type Cgroups } from "./cgroups.ts";
+import { allPodsFiles, cgroupName, cgroupParent, cgroupPath, limitFiles, pidsFile, possibleNames, type AllPods, type CgroupDriver, type CgroupName, type Cgroups } from "./cgroups.ts";
 import { podRequest } from "./qos.ts";
 import { cpuShares, podResources } from "./resources.ts";
 
@@ -53,10 +53,14 @@ export function detectCgroups(root = ROOT, mountTable = readFileSync("/proc/moun
 export interface CgroupFsOptions {
   readonly driver: CgroupDriver;
   readonly mounts: CgroupMounts;
+  /** What all pods together may use. */
+  readonly allPods?: AllPods;
+  /** Processes and threads one pod may have. */
+  readonly podPidsLimit?: number | undefined;
+  /** False where cpu limits are not enforced. */
+  readonly limitsCpu?: boolean;
   /** A parent of `kubepods`, for several nodes on one machine; empty or starting with `/`. */
   readonly root?: string;
-  /** Processes and threads one pod may have. */
-  readonly podPidsLimit?: number;
 }
 
 /** The tree below `<root>/kubepods`. */
@@ -78,8 +82,7 @@ export class CgroupFs implements Cgroups {
   async ensure(pod: Pod): Promise<void> {
     const name = cgroupName(pod);
     for (let depth = 1; depth <= name.length; depth++) await this.#make(name.slice(0, depth));
-    for (const { controller, file, value } of limitFiles(podResources(pod), this.options.mounts.version)) await this.#write(controller, name, { file, value });
-    await this.#write("pids", name, { file: "pids.max", value: String(this.options.podPidsLimit ?? POD_PIDS_LIMIT) });
+    for (const { controller, file, value } of this.#podFiles(pod)) await this.#write(controller, name, { file, value });
     if (name[1] === "burstable" && this.#burstable.get(pod.metadata.uid ?? "") === undefined) {
       this.#burstable.set(pod.metadata.uid ?? "", podRequest(pod, "cpu"));
       await this.#shareOut();
@@ -88,7 +91,7 @@ export class CgroupFs implements Cgroups {
 
   async resize(pod: Pod, step: "grow" | "settle"): Promise<void> {
     const name = cgroupName(pod);
-    for (const { controller, file, value } of limitFiles(podResources(pod), this.options.mounts.version)) await this.#write(controller, name, { file, value, onlyRaise: step === "grow" });
+    for (const { controller, file, value } of this.#podFiles(pod)) await this.#write(controller, name, { file, value, onlyRaise: step === "grow" });
     if (step === "grow" || name[1] !== "burstable") return;
     this.#burstable.set(pod.metadata.uid ?? "", podRequest(pod, "cpu"));
     await this.#shareOut();
@@ -139,11 +142,22 @@ export class CgroupFs implements Cgroups {
     }
     // A pod's own cgroup passes controllers on too: containers stand below it.
     if (this.options.mounts.version === 2) await this.#delegate(path);
-    // All pods together against the rest of the machine, and those without a promise against the others.
-    const shares = name.length === 1 ? cpuShares(availableParallelism() * 1000) : name.at(-1) === "besteffort" ? cpuShares(0) : undefined;
-    const [cpu] = limitFiles({ cpuShares: shares ?? 0 }, this.options.mounts.version);
-    if (shares !== undefined && cpu) await this.#write(cpu.controller, name, cpu);
+    for (const { controller, file, value } of this.#sharedFiles(name)) await this.#write(controller, name, { file, value });
     this.#made.add(path);
+  }
+
+  /** All pods together against the rest of the machine, and those without a promise against the others. */
+  #sharedFiles(name: CgroupName): ReturnType<typeof limitFiles> {
+    const { allPods, mounts: { version } } = this.options;
+    if (name.length === 1) return allPodsFiles(allPods ?? { cpuMilli: availableParallelism() * 1000, memoryBytes: undefined, pids: undefined }, version);
+    return name.at(-1) === "besteffort" ? limitFiles({ cpuShares: cpuShares(0) }, version).slice(0, 1) : [];
+  }
+
+  #podFiles(pod: Pod): ReturnType<typeof limitFiles> {
+    const { podPidsLimit, limitsCpu, mounts: { version } } = this.options;
+    const { cpuQuotaUs, ...rest } = podResources(pod);
+    const files = limitFiles({ ...rest, ...(limitsCpu !== false && cpuQuotaUs !== undefined && { cpuQuotaUs }) }, version);
+    return [...files, pidsFile(podPidsLimit ?? POD_PIDS_LIMIT)];
   }
 
   async #delegate(path: string): Promise<void> {

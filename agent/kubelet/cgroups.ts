@@ -3,7 +3,7 @@
 import type { Pod } from "../../api/types.ts";
 import type { LinuxResources } from "../runtime/runtime.ts";
 import { qosClass } from "./qos.ts";
-import { CPU_PERIOD_US } from "./resources.ts";
+import { CPU_PERIOD_US, cpuShares as cpuSharesOf } from "./resources.ts";
 
 /** Pod-level cgroups. All calls are idempotent; removal succeeds on absence. */
 export interface Cgroups {
@@ -54,18 +54,48 @@ export function cgroupParent(name: CgroupName, driver: CgroupDriver, root = ""):
 /** Files to write for these limits, by controller. A limit that is not set is lifted. */
 export function limitFiles(resources: LinuxResources, version: 1 | 2): { controller: string; file: string; value: string }[] {
   const { cpuShares = 2, cpuQuotaUs, cpuPeriodUs = CPU_PERIOD_US, memoryLimitBytes } = resources;
+  const hugepages = Object.entries(resources.hugepageLimits ?? {}).map(([size, bytes]) => ({ controller: "hugetlb", file: `hugetlb.${kernelSize(size)}.${version === 1 ? "limit_in_bytes" : "max"}`, value: String(bytes) }));
   if (version === 1) {
     return [
       { controller: "cpu", file: "cpu.shares", value: String(cpuShares) },
       { controller: "cpu", file: "cpu.cfs_period_us", value: String(cpuPeriodUs) },
       { controller: "cpu", file: "cpu.cfs_quota_us", value: String(cpuQuotaUs ?? -1) },
       { controller: "memory", file: "memory.limit_in_bytes", value: String(memoryLimitBytes ?? -1) },
+      ...hugepages,
     ];
   }
   return [
     { controller: "cpu", file: "cpu.weight", value: String(cpuWeight(cpuShares)) },
     { controller: "cpu", file: "cpu.max", value: `${cpuQuotaUs ?? "max"} ${cpuPeriodUs}` },
     { controller: "memory", file: "memory.max", value: String(memoryLimitBytes ?? "max") },
+    ...hugepages,
+  ];
+}
+
+/** How many processes and threads may be below a cgroup. */
+export function pidsFile(limit: number): { controller: string; file: string; value: string } {
+  return { controller: "pids", file: "pids.max", value: String(limit) };
+}
+
+/** `2Mi` as the kernel names it: `2MB`. */
+function kernelSize(size: string): string {
+  return size.replace(/i$/, "B");
+}
+
+/** What all pods together may use of the machine, so that the rest of it goes on whatever they do. */
+export interface AllPods {
+  readonly cpuMilli: number;
+  readonly memoryBytes: number | undefined;
+  readonly pids: number | undefined;
+}
+
+/** Files to write for the root of all pods. */
+export function allPodsFiles({ cpuMilli, memoryBytes, pids }: AllPods, version: 1 | 2): { controller: string; file: string; value: string }[] {
+  const [shares] = limitFiles({ cpuShares: cpuSharesOf(cpuMilli) }, version);
+  return [
+    ...(shares ? [shares] : []),
+    ...(memoryBytes === undefined ? [] : [{ controller: "memory", file: version === 1 ? "memory.limit_in_bytes" : "memory.max", value: String(memoryBytes) }]),
+    ...(pids === undefined ? [] : [pidsFile(pids)]),
   ];
 }
 

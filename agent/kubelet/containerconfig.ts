@@ -19,6 +19,8 @@ export interface ContainerInput {
   readonly mounts: readonly Mount[];
   readonly machine: Machine;
   readonly seccompRoot: string;
+  /** What containers that name no profile get. */
+  readonly isSeccompDefault?: boolean;
   /** The host's file behind terminationMessagePath. */
   readonly terminationFile: string;
   /** For ephemeral containers that join another's processes. */
@@ -48,6 +50,6 @@ export function containerConfig(input: ContainerInput): ContainerConfig {
     tty: container.tty ?? false,
     ...(container.lifecycle?.stopSignal && { stopSignal: container.lifecycle.stopSignal }),
     resources: containerResources(pod, container, input.machine),
-    security: containerSecurity(pod, container, { image: input.image, namespaces: namespacesOf(pod, input.targetContainerId), seccompRoot: input.seccompRoot }),
+    security: containerSecurity(pod, container, { image: input.image, namespaces: namespacesOf(pod, input.targetContainerId), seccompRoot: input.seccompRoot, isSeccompDefault: input.isSeccompDefault ?? false }),
   };
 }

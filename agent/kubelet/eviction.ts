@@ -9,6 +9,7 @@ import type { Pressure } from "./nodestatus.ts";
 import type { Pods } from "./pods.ts";
 import { podRef } from "./recorder.ts";
 import type { NodeServices } from "./services.ts";
+import { thresholdOf } from "./settings.ts";
 import { isStatic } from "./staticpods.ts";
 import type { Stats } from "./stats.ts";
 import { localStorageBytes, podStorage } from "./storageusage.ts";
@@ -17,8 +18,9 @@ import type { PodWorker } from "./worker.ts";
 const log = logger("eviction");
 const CHECK_MS = 10_000;
 /** A condition stays this long after its cause is gone, or pods would come back at once. */
-const TRANSITION_MS = 300_000;
 const EVICTION_GRACE_SECONDS = 1;
+/** Upstream has no default here; without process ids not even the kubelet can help. */
+const LAST_PIDS = { share: 0.01 };
 const CRITICAL_PRIORITY = 2_000_000_000;
 
 /** One thing that can run out. */
@@ -26,6 +28,8 @@ export interface Signal {
   readonly resource: "memory" | "ephemeral-storage" | "inodes" | "pids";
   readonly available: number;
   readonly threshold: number;
+  /** It must stay low for so long, and pods get time to end. Without it pods go at once. */
+  readonly soft?: { readonly graceMs: number; readonly maxGraceSeconds: number };
 }
 
 export interface EvictionOptions {
@@ -44,12 +48,15 @@ export class Eviction {
   /** When each kind of pressure was last seen. */
   readonly #seenAt = new Map<keyof Pressure, number>();
 
+  /** Since when something has been below its soft threshold. */
+  readonly #softSince = new Map<Signal["resource"], number>();
+
   constructor(readonly options: EvictionOptions) {}
 
   /** What the node's conditions say. */
   pressure(): Pressure {
     const now = this.options.clock.now();
-    const has = (kind: keyof Pressure): boolean => now - (this.#seenAt.get(kind) ?? -Infinity) < TRANSITION_MS;
+    const has = (kind: keyof Pressure): boolean => now - (this.#seenAt.get(kind) ?? -Infinity) < this.options.node.settings.eviction.transitionMs;
     return { memory: has("memory"), disk: has("disk"), pid: has("pid") };
   }
 
@@ -69,11 +76,20 @@ export class Eviction {
     const before = this.pressure();
     for (const { resource } of low) this.#seenAt.set(kindOf(resource), this.options.clock.now());
     if (!Bun.deepEquals(before, this.pressure())) this.options.onChange();
-    const [first] = low;
+    const [first] = this.#due(low);
     if (!first || this.#isEvicting()) return;
     log.warn({ ...first }, "the node is low on a resource");
     if (first.resource === "ephemeral-storage" && (await this.options.freeImages(first.threshold - first.available)) >= first.threshold - first.available) return;
     await this.#evictFor(first);
+  }
+
+  /** Those that have been low for long enough, the hard ones first. */
+  #due(low: readonly Signal[]): Signal[] {
+    const now = this.options.clock.now();
+    const soft = low.filter((signal) => signal.soft);
+    for (const resource of this.#softSince.keys()) if (!soft.some((signal) => signal.resource === resource)) this.#softSince.delete(resource);
+    for (const { resource } of soft) if (!this.#softSince.has(resource)) this.#softSince.set(resource, now);
+    return [...low.filter((signal) => !signal.soft), ...soft.filter((signal) => now - (this.#softSince.get(signal.resource) ?? now) >= (signal.soft?.graceMs ?? 0))];
   }
 
   #isEvicting(): boolean {
@@ -88,7 +104,8 @@ export class Eviction {
       log.error({ ...signal }, "no pod is left that could be evicted");
       return;
     }
-    this.#evict(victim, lowResourceMessage(signal, usages.find(({ uid }) => uid === victim.pod.metadata.uid)));
+    const graceSeconds = signal.soft && Math.min(signal.soft.maxGraceSeconds, victim.pod.spec?.terminationGracePeriodSeconds ?? signal.soft.maxGraceSeconds);
+    this.#evict(victim, lowResourceMessage(signal, usages.find(({ uid }) => uid === victim.pod.metadata.uid)), graceSeconds);
   }
 
   /** Pods that use more local storage than they themselves said they would. */
@@ -101,10 +118,10 @@ export class Eviction {
     }
   }
 
-  #evict(worker: PodWorker, message: string): void {
+  #evict(worker: PodWorker, message: string, graceSeconds = EVICTION_GRACE_SECONDS): void {
     log.warn({ pod: worker.pod.metadata.name, message }, "evicting a pod");
     this.options.node.recorder.event(podRef(worker.pod), "Warning", "Evicted", message);
-    worker.fail({ phase: "Failed", reason: "Evicted", message, graceSeconds: EVICTION_GRACE_SECONDS, disruption: { reason: "TerminationByKubelet", message } });
+    worker.fail({ phase: "Failed", reason: "Evicted", message, graceSeconds, disruption: { reason: "TerminationByKubelet", message } });
   }
 
   /** Most of what fills a disk is in no container's own layer. */
@@ -131,13 +148,29 @@ function kindOf(resource: Signal["resource"]): keyof Pressure {
   return resource === "pids" ? "pid" : "disk";
 }
 
-/** The node's signals with upstream's default thresholds. */
+/** The node's signals against its thresholds, hard and soft. */
 async function readSignals(node: NodeServices): Promise<Signal[]> {
+  const { hard, soft, softGraceMs, maxGraceSeconds } = node.settings.eviction;
+  return (await readFigures(node)).flatMap(({ name, capacity, resource, available }) => {
+    const threshold = thresholdOf(hard[name] ?? (resource === "pids" ? LAST_PIDS : undefined), capacity);
+    const ofSoft = soft[name] ? [{ resource, available, threshold: thresholdOf(soft[name], capacity), soft: { graceMs: softGraceMs[name] ?? 0, maxGraceSeconds } }] : [];
+    return [{ resource, available, threshold }, ...ofSoft];
+  });
+}
+
+interface Figure {
+  readonly resource: Signal["resource"];
+  readonly name: string;
+  readonly available: number;
+  readonly capacity: number;
+}
+
+async function readFigures(node: NodeServices): Promise<Figure[]> {
   const [disk, pids] = [await readDisk(node.paths.dataDir), pidFacts()];
   return [
-    { resource: "memory", available: availableMemoryBytes(), threshold: 100 * 1024 * 1024 },
-    { resource: "ephemeral-storage", available: disk.availableBytes, threshold: Math.floor(disk.capacityBytes * 0.1) },
-    ...(disk.inodes > 0 ? [{ resource: "inodes" as const, available: disk.inodesFree, threshold: Math.floor(disk.inodes * 0.05) }] : []),
-    { resource: "pids", available: pids.max - pids.running, threshold: Math.floor(pids.max * 0.01) },
+    { resource: "memory", name: "memory.available", available: availableMemoryBytes(), capacity: node.machine.memoryBytes },
+    { resource: "ephemeral-storage", name: "nodefs.available", available: disk.availableBytes, capacity: disk.capacityBytes },
+    ...(disk.inodes > 0 ? [{ resource: "inodes" as const, name: "nodefs.inodesFree", available: disk.inodesFree, capacity: disk.inodes }] : []),
+    { resource: "pids", name: "pid.available", available: pids.max - pids.running, capacity: pids.max },
   ];
 }

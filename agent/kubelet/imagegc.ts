@@ -20,6 +20,10 @@ export interface ImageGcOptions {
   readonly records?: { prune(imageIds: ReadonlySet<string>): Promise<void> };
   readonly highPercent?: number;
   readonly lowPercent?: number;
+  /** An image is kept at least so long after it was first seen. */
+  readonly minAgeMs?: number;
+  /** Unused images go after this, however empty the disk; 0 for never. */
+  readonly maxAgeMs?: number;
 }
 
 export class ImageGc {
@@ -41,6 +45,7 @@ export class ImageGc {
     const all = await images.list();
     this.#note(all);
     await this.options.records?.prune(new Set(all.map(({ id }) => id)));
+    await this.#removeOld(all);
     const { path } = await images.usage();
     const { capacityBytes, availableBytes } = await disk(path);
     if (capacityBytes === 0) return 0;
@@ -60,7 +65,7 @@ export class ImageGc {
     this.#note(list);
     const now = clock.now();
     const seen = (image: ImageRecord): { first: number; used: number } => this.#seenAt.get(image.id) ?? { first: now, used: now };
-    const unused = list.filter((image) => !image.pinned && !this.#isUsed(image) && now - seen(image).first >= MIN_AGE_MS);
+    const unused = list.filter((image) => !image.pinned && !this.#isUsed(image) && now - seen(image).first >= (this.options.minAgeMs ?? MIN_AGE_MS));
     let freed = 0;
     for (const image of unused.sort((a, b) => seen(a).used - seen(b).used || seen(a).first - seen(b).first)) {
       if (freed >= bytes) break;
@@ -70,6 +75,17 @@ export class ImageGc {
       freed += image.sizeBytes;
     }
     return freed;
+  }
+
+  async #removeOld(all: readonly ImageRecord[]): Promise<void> {
+    const { images, clock, maxAgeMs = 0 } = this.options;
+    if (maxAgeMs === 0) return;
+    for (const image of all) {
+      const seen = this.#seenAt.get(image.id);
+      if (image.pinned || this.#isUsed(image) || !seen || clock.now() - Math.max(seen.used, seen.first) < maxAgeMs) continue;
+      await images.remove(image.id);
+      log.info({ image: image.repoTags[0] ?? image.id }, "removed an image nobody has used for long");
+    }
   }
 
   #note(all: readonly ImageRecord[]): void {

@@ -20,7 +20,7 @@ const BRIDGE = "mk8skubelet0";
 const dataDir = mkdtempSync("/tmp/mk8s-kl-");
 let runtime: Runtime;
 let rig: Rig;
-const cgroups = new CgroupFs({ driver: "cgroupfs", mounts: detectCgroups(), root: "/mk8s-kubelet-test" });
+const cgroups = new CgroupFs({ driver: "cgroupfs", mounts: detectCgroups(), root: "/mk8s-kubelet-test", podPidsLimit: 60 });
 
 /** The repository's own CNI plugins, as executables. */
 function installPlugins(binDir: string, confDir: string): void {
@@ -96,6 +96,18 @@ test("limits reach the pod's cgroup, and deleting the pod removes it, its mounts
   expect(existsSync(rig.kubelet.node.paths.pod(pod.metadata.uid))).toBe(false);
   expect(await hostMounter.below(rig.kubelet.node.paths.pod(pod.metadata.uid))).toEqual([]);
 }, 40_000);
+
+test("a container that forks without end stays within its pod's processes, and can be deleted", async () => {
+  const pod = await rig.create(aRealPod("bomb", { terminationGracePeriodSeconds: 1, containers: [container({ command: sh("bomb() { bomb | bomb & }; while :; do bomb; sleep 1; done") })] }));
+  const pids = `/sys/fs/cgroup/pids/mk8s-kubelet-test/kubepods/besteffort/pod${pod.metadata.uid}`;
+  const read = (file: string): number => (existsSync(join(pids, file)) ? Number(readFileSync(join(pids, file), "utf8")) : 0);
+  for (const end = Date.now() + 20_000; read("pids.current") < 50 && Date.now() < end; ) await Bun.sleep(20);
+  expect([read("pids.max"), read("pids.current") <= 60]).toEqual([60, true]);
+  await rig.delete("bomb", 1);
+  await rig.until((p) => p === undefined, "bomb", 30_000);
+  await rig.settled();
+  expect(existsSync(pids)).toBe(false);
+}, 60_000);
 
 test("a restarted agent restarts nothing", async () => {
   await rig.create(aRealPod("stays", { containers: [container({ command: sh(rest) })] }));

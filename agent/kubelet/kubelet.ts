@@ -28,11 +28,13 @@ import { nodeServices } from "./nodeservices.ts";
 import { ObjectStore } from "./objects.ts";
 import { Pods } from "./pods.ts";
 import { Prober } from "./probes.ts";
-import { DEFAULT_VERIFICATION, PullRecords, type VerificationPolicy } from "./pullrecords.ts";
+import { PullRecords } from "./pullrecords.ts";
 import type { EventSink } from "./recorder.ts";
 import type { Machine } from "./resources.ts";
 import { RuntimeClasses } from "./runtimeclass.ts";
 import type { NodeServices } from "./services.ts";
+import { DEFAULT_SETTINGS, type Settings } from "./settings.ts";
+import { Shutdown, SHUTDOWN_REFUSAL } from "./shutdown.ts";
 import { Stats } from "./stats.ts";
 import { isMirror, isStatic, MIRROR, StaticPods } from "./staticpods.ts";
 
@@ -42,6 +44,8 @@ const SERVICE = builtinKind("", "v1", "Service");
 const NODE = builtinKind("", "v1", "Node");
 const RUNTIME_CLASS = builtinKind("node.k8s.io", "v1", "RuntimeClass");
 const RETRY_MS = 1_000;
+/** What pods get when the agent is stopped for good and no other time was set. */
+const DEFAULT_SHUTDOWN_SECONDS = 30;
 
 export interface KubeletDeps {
   readonly client: Client;
@@ -61,10 +65,9 @@ export interface KubeletDeps {
   readonly mounter?: Mounter;
   readonly exec?: Exec;
   readonly machine?: Machine;
-  readonly maxParallelPulls?: number;
+  readonly settings?: Settings;
   /** Programs that know registry credentials, and where they are. */
   readonly credentialProviders?: { readonly providers: readonly CredentialProvider[]; readonly binDir: string } | undefined;
-  readonly verification?: VerificationPolicy;
   readonly resolvConf?: string;
   /** Manifests of static pods; `<dataDir>/manifests` when left out. */
   readonly manifestDir?: string;
@@ -81,6 +84,8 @@ export interface Kubelet extends Component {
   readonly stats: Stats;
   /** What the node is short of, for its conditions. */
   pressure(): Pressure;
+  /** Ends the pods when the machine goes down. */
+  readonly shutdown: Shutdown;
 }
 
 /** A kubelet that runs the pods bound to `nodeName`. Stopping it leaves every container running. */
@@ -94,6 +99,7 @@ class NodeKubelet implements Kubelet {
   readonly pods: Pods;
   readonly prober: Prober;
   readonly stats: Stats;
+  readonly shutdown: Shutdown;
   readonly nodePods: Kubelet["nodePods"];
   readonly #deps: KubeletDeps;
   readonly #stop = new AbortController();
@@ -107,7 +113,7 @@ class NodeKubelet implements Kubelet {
   readonly #eviction: Eviction;
 
   constructor(deps: KubeletDeps) {
-    const { client, informers, clock, runtime, recorder, nodeName } = deps;
+    const { client, informers, clock, runtime, recorder, nodeName, settings = DEFAULT_SETTINGS } = deps;
     const { signal } = this.#stop;
     const services = informers.for<Service>(SERVICE);
     const nodes = informers.for<Node>(NODE, { fieldSelector: `metadata.name=${nodeName}` });
@@ -119,14 +125,15 @@ class NodeKubelet implements Kubelet {
     this.#classes = new RuntimeClasses(runtime, informers.for<RuntimeClass>(RUNTIME_CLASS));
     this.#mirrors = new Mirrors({ client, clock, nodeName, node: ownNode, onChange: (uid) => this.pods.poke(uid) }, signal);
     this.prober = new Prober({ streaming: runtime.streaming, clock, recorder, nodeIp: deps.nodeIp, onChange: (uid) => this.pods.poke(uid) });
-    const records = new PullRecords({ directory: deps.dataDir, clock, verification: deps.verification ?? DEFAULT_VERIFICATION });
+    const records = new PullRecords({ directory: deps.dataDir, clock, verification: settings.verification });
     this.node = nodeServices(deps, { records, prober: this.prober, classes: this.#classes, objects: this.#objects, tokens: this.#tokens, signal, mirrorOf: (pod) => this.#mirrors.of(pod), services: () => services.lister.list(), node: ownNode });
     this.pods = new Pods(this.node, { onUpdate: (pod) => this.#objects.use(pod), onGone: (uid) => this.#forget(uid), refuse: (pod, others) => this.#refuse(pod, others, ownNode()) }, signal);
     this.nodePods = { list: () => this.pods.list(), get: (namespace, name) => this.pods.named(namespace, name) };
-    this.#staticPods = new StaticPods({ directory: deps.manifestDir ?? join(deps.dataDir, "manifests"), nodeName, clock, onPut: (pod) => this.#putStatic(pod), onRemove: (uid) => this.#removeStatic(uid) });
-    this.#imageGc = new ImageGc({ images: runtime.images, clock, disk: readDisk, inUse: () => imagesInUse(this.node, this.pods), records, onFailure: (message) => recorder.event({ kind: "Node", name: nodeName, uid: nodeName }, "Warning", "ImageGCFailed", message) });
+    this.#staticPods = new StaticPods({ directory: deps.manifestDir ?? join(deps.dataDir, "manifests"), rescanMs: settings.fileCheckMs, nodeName, clock, onPut: (pod) => this.#putStatic(pod), onRemove: (uid) => this.#removeStatic(uid) });
+    this.#imageGc = new ImageGc({ images: runtime.images, clock, disk: readDisk, inUse: () => imagesInUse(this.node, this.pods), records, ...settings.imageGc, onFailure: (message) => recorder.event({ kind: "Node", name: nodeName, uid: nodeName }, "Warning", "ImageGCFailed", message) });
     this.stats = new Stats(this.node, this.pods, clock);
     this.#eviction = new Eviction({ node: this.node, pods: this.pods, stats: this.stats, clock, exec: deps.exec ?? hostExec, freeImages: (bytes) => this.#imageGc.free(bytes), onChange: () => deps.onPressure?.() });
+    this.shutdown = new Shutdown({ periods: settings.shutdown.length > 0 ? settings.shutdown : [{ priority: 0, seconds: DEFAULT_SHUTDOWN_SECONDS }], clock, workers: () => this.pods.all(), flush: (uid) => this.node.writer.flush(uid), onChange: (isOn) => this.#tellShutdown(isOn) });
     this.#objects.onChange((uids) => this.#onObjectsChanged(uids));
   }
 
@@ -140,7 +147,7 @@ class NodeKubelet implements Kubelet {
     void this.#staticPods.run(signal);
     void node.cache.follow(node.clock, signal);
     void this.prober.run(signal);
-    void rotateLogs({ runtime: node.runtime.pods, clock: node.clock, running: () => runningContainers(node) }, signal);
+    void rotateLogs({ runtime: node.runtime.pods, clock: node.clock, running: () => runningContainers(node), ...node.settings.logs }, signal);
     void this.#imageGc.run(signal);
     void this.#eviction.run(signal);
     void this.#followApi(pods);
@@ -209,8 +216,15 @@ class NodeKubelet implements Kubelet {
     }
   }
 
+  #tellShutdown(isOn: boolean): void {
+    const { recorder, nodeName, onPressure } = this.#deps;
+    recorder.event({ kind: "Node", name: nodeName, uid: nodeName }, "Normal", "NodeShutdown", isOn ? "Shutdown manager detected shutdown event" : "Shutdown manager detected shutdown cancellation");
+    onPressure?.();
+  }
+
   #refuse(pod: Pod, others: readonly Pod[], node: Node | undefined): Refusal | undefined {
-    return refusal({ pod, others, node, hasAppArmor: existsSync("/sys/module/apparmor/parameters/enabled"), isUnderMemoryPressure: this.#eviction.pressure().memory, isStatic: isStatic(pod) });
+    if (this.shutdown.isOn) return SHUTDOWN_REFUSAL;
+    return refusal({ pod, others, node, allowedSysctls: this.node.settings.allowedUnsafeSysctls, hasAppArmor: existsSync("/sys/module/apparmor/parameters/enabled"), isUnderMemoryPressure: this.#eviction.pressure().memory, isStatic: isStatic(pod) });
   }
 
   #forget(uid: string): void {

@@ -19,12 +19,13 @@ export interface LogRotationOptions {
   readonly maxBytes?: number;
   /** Files per container, the one being written included. */
   readonly maxFiles?: number;
+  readonly checkMs?: number;
 }
 
-/** Looks at every running container's log every ten seconds until the signal aborts. */
+/** Looks at every running container's log at intervals until the signal aborts. */
 export async function rotateLogs(options: LogRotationOptions, signal: AbortSignal): Promise<void> {
   while (!signal.aborted) {
-    await options.clock.sleep(CHECK_MS, signal);
+    await options.clock.sleep(options.checkMs ?? CHECK_MS, signal);
     if (signal.aborted) return;
     for (const record of options.running()) {
       await rotateIfLarge(options, record).catch((error: unknown) => log.warn({ err: error, log: record.logPath }, "rotating a log failed"));

@@ -5,8 +5,10 @@ import type { Lease, Node, Stored } from "../../api/types.ts";
 import { systemClock } from "../../lib/clock.ts";
 import { FakeRuntime } from "../runtime/fake.ts";
 import { FakeApi } from "./fakeapi.ts";
+import { DEFAULT_CONFIGURATION } from "./configuration.ts";
 import { createNode, type NodeComponent } from "./node.ts";
 import type { Pressure } from "./nodestatus.ts";
+import { settingsOf } from "./settings.ts";
 
 const NODE = builtinKind("", "v1", "Node");
 let node: NodeComponent;
@@ -14,7 +16,7 @@ afterEach(() => node.stop());
 
 async function started(api = new FakeApi(), pressure: () => Pressure = () => ({ memory: false, disk: false, pid: false })): Promise<{ api: FakeApi; events: string[] }> {
   const events: string[] = [];
-  node = createNode({ client: api, runtime: new FakeRuntime(), clock: systemClock, recorder: { event: (_about, _type, reason) => void events.push(reason) }, nodeName: "n1", nodeIp: "10.0.0.1", dataDir: "/tmp", version: "v1.36.2", labels: { extra: "yes" }, pressure, reserved: { cpu: "500m" } });
+  node = createNode({ client: api, runtime: new FakeRuntime(), clock: systemClock, recorder: { event: (_about, _type, reason) => void events.push(reason) }, nodeName: "n1", nodeIp: "10.0.0.1", dataDir: "/tmp", version: "v1.36.2", labels: { extra: "yes" }, pressure, settings: settingsOf({ ...DEFAULT_CONFIGURATION, kubeReserved: { cpu: "500m" } }) });
   await node.start();
   return { api, events };
 }

@@ -9,15 +9,14 @@ import type { Component } from "../../lib/component.ts";
 import { logger } from "../../lib/log.ts";
 import type { Runtime } from "../runtime/runtime.ts";
 import { keepLease } from "./lease.ts";
-import { readDisk, readMachine, type MachineFacts } from "./machine.ts";
+import { readDisk, readMachine, type DiskFacts, type MachineFacts } from "./machine.ts";
 import { newNode, nodeLabels, nodeStatus, type Pressure } from "./nodestatus.ts";
 import type { EventSink } from "./recorder.ts";
+import { DEFAULT_SETTINGS, thresholdOf, type Settings } from "./settings.ts";
 import { RuntimeHealth } from "./runtimehealth.ts";
 
 const log = logger("node");
 const NODE = builtinKind("", "v1", "Node");
-const CHECK_MS = 10_000;
-const REPORT_MS = 300_000;
 const FIRST_RETRY_MS = 100;
 const LAST_RETRY_MS = 5_000;
 /** How soon a runtime that is not ready yet is asked again. */
@@ -37,9 +36,9 @@ export interface NodeDeps {
   readonly port?: number;
   readonly labels?: Readonly<Record<string, string>>;
   readonly taints?: readonly Taint[];
-  readonly maxPods?: number;
-  readonly reserved?: Readonly<Record<string, string>>;
+  readonly settings?: Settings;
   readonly pressure?: () => Pressure;
+  readonly isShuttingDown?: () => boolean;
 }
 
 export interface NodeComponent extends Component {
@@ -50,7 +49,6 @@ export interface NodeComponent extends Component {
 }
 
 const NO_PRESSURE: Pressure = { memory: false, disk: false, pid: false };
-const EVICTION_MEMORY_BYTES = 100 * 1024 * 1024;
 
 /** The Node object of this machine. `start` resolves once it is registered. */
 export function createNode(deps: NodeDeps): NodeComponent {
@@ -63,7 +61,7 @@ export function createNode(deps: NodeDeps): NodeComponent {
     async start() {
       await reporter.register();
       void reporter.run();
-      void keepLease({ client: deps.client, clock: deps.clock, nodeName: deps.nodeName, nodeUid: () => reporter.uid }, stop.signal);
+      void keepLease({ client: deps.client, clock: deps.clock, nodeName: deps.nodeName, nodeUid: () => reporter.uid, durationSeconds: (deps.settings ?? DEFAULT_SETTINGS).nodeStatus.leaseSeconds }, stop.signal);
     },
     async stop() {
       stop.abort();
@@ -79,7 +77,10 @@ class Reporter {
   uid = "";
   readonly #health: RuntimeHealth;
 
+  readonly #settings: Settings;
+
   constructor(readonly deps: NodeDeps, readonly signal: AbortSignal) {
+    this.#settings = deps.settings ?? DEFAULT_SETTINGS;
     this.#health = new RuntimeHealth(deps.runtime, deps.clock);
   }
 
@@ -115,7 +116,7 @@ class Reporter {
         if (!this.signal.aborted) log.warn({ err: error }, "reporting the node's status failed");
       }
       const isStarting = !isReady && clock.now() - this.#startedAt < STARTING_MS;
-      await this.#pause(isStarting ? STARTING_CHECK_MS : CHECK_MS);
+      await this.#pause(isStarting ? STARTING_CHECK_MS : this.#settings.nodeStatus.checkMs);
     }
   }
 
@@ -131,11 +132,12 @@ class Reporter {
   }
 
   async #createOrAdopt(): Promise<Stored<Node>> {
-    const { client, nodeName, labels = {}, taints = [] } = this.deps;
+    const { client, nodeName, labels = {}, taints = this.#settings.taints } = this.deps;
+    const providerId = this.#settings.configuration["providerID"] as string;
     const status = await this.#status({});
     const wantedLabels = nodeLabels(nodeName, await this.#facts(), labels);
     try {
-      return await client.create<Node>(NODE, newNode(nodeName, { labels: wantedLabels, taints: [...taints], status }));
+      return await client.create<Node>(NODE, newNode(nodeName, { labels: wantedLabels, taints: [...taints], status, providerId }));
     } catch (error) {
       if (!isAlreadyExists(error)) throw error;
     }
@@ -151,7 +153,7 @@ class Reporter {
     if (!current) return false;
     const status = await this.#status(current);
     const isReady = status.conditions?.some((c) => c.type === "Ready" && c.status === "True") ?? false;
-    const isDue = clock.now() - this.#sentAt >= REPORT_MS;
+    const isDue = clock.now() - this.#sentAt >= this.#settings.nodeStatus.reportMs;
     const patch = isDue ? status : changedFields(current, status);
     if (Object.keys(patch).length === 0) return isReady;
     try {
@@ -185,9 +187,11 @@ class Reporter {
       extendedResources: extendedResources(current.capacity),
       port: deps.port ?? 10250,
       pressure: deps.pressure?.() ?? NO_PRESSURE,
-      maxPods: deps.maxPods ?? 110,
-      reserved: deps.reserved ?? {},
-      evictionMemoryBytes: EVICTION_MEMORY_BYTES,
+      isShuttingDown: deps.isShuttingDown?.() ?? false,
+      maxPods: podCapacity(this.#settings, machine.cores),
+      maxImages: this.#settings.nodeStatus.maxImages,
+      reserved: this.#settings.reserved,
+      keptFree: keptFree(this.#settings, machine, disk),
       now: deps.clock.now(),
     });
   }
@@ -245,6 +249,15 @@ function withRemovals(current: NodeStatus, patch: Partial<NodeStatus>): Record<s
 /** What others have added to the node's capacity: devices and the like, by names with a domain. */
 function extendedResources(capacity: Record<string, string> = {}): Record<string, string> {
   return Object.fromEntries(Object.entries(capacity).filter(([name]) => name.includes("/")));
+}
+
+function podCapacity({ maxPods, podsPerCore }: Settings, cores: number): number {
+  return podsPerCore > 0 ? Math.min(maxPods, podsPerCore * cores) : maxPods;
+}
+
+/** What pods are not promised, because they are evicted before it is used. */
+function keptFree({ eviction: { hard } }: Settings, { memoryBytes }: MachineFacts, { capacityBytes }: DiskFacts): { memoryBytes: number; diskBytes: number } {
+  return { memoryBytes: thresholdOf(hard["memory.available"], memoryBytes), diskBytes: thresholdOf(hard["nodefs.available"], capacityBytes) };
 }
 
 async function waitForPodCidr({ client, nodeName, clock }: NodeDeps, signal: AbortSignal): Promise<string | undefined> {

@@ -31,6 +31,7 @@ import type { PullRecords } from "./pullrecords.ts";
 import { RuntimeCache } from "./runtimecache.ts";
 import type { RuntimeClasses } from "./runtimeclass.ts";
 import type { NodeServices } from "./services.ts";
+import { DEFAULT_SETTINGS } from "./settings.ts";
 import { isStatic } from "./staticpods.ts";
 import { StatusWriter } from "./statuswriter.ts";
 
@@ -52,9 +53,10 @@ export interface Sources {
 /** Everything in one value. */
 export function nodeServices(deps: KubeletDeps, sources: Sources): NodeServices {
   const { clock, runtime, recorder, nodeName, nodeIp, clusterDns, clusterDomain, cgroups } = deps;
+  const settings = deps.settings ?? DEFAULT_SETTINGS;
   const paths = new Paths(deps.dataDir, deps.podLogs);
   const mounter = deps.mounter ?? hostMounter;
-  const machine = deps.machine ?? { memoryBytes: totalmem(), oomFloor: oomFloor(), cgroupVersion: cgroups.version };
+  const machine = deps.machine ?? { memoryBytes: totalmem(), oomFloor: oomFloor(), cgroupVersion: cgroups.version, limitsCpu: settings.limitsCpu };
   const cache = new RuntimeCache(runtime.pods, withLastWords);
   const allocatable = (): Record<string, string> => sources.node()?.status?.allocatable ?? {};
   const factsOf = (pod: Pod): NodeFacts => ({ podIps: pod.spec?.hostNetwork ? [nodeIp] : (cache.get(pod.metadata.uid ?? "")?.sandboxes[0]?.ips ?? []), nodeIp, allocatable: allocatable() });
@@ -71,10 +73,10 @@ export function nodeServices(deps: KubeletDeps, sources: Sources): NodeServices 
     token: (pod, options) => sources.tokens.get(pod, options),
   });
   return {
-    nodeName, nodeIp, clusterDns, clusterDomain, clock, runtime, recorder, cgroups, paths, machine,
+    nodeName, nodeIp, clusterDns, clusterDomain, clock, runtime, recorder, cgroups, paths, machine, settings,
     cache,
     allocations: new Allocations(paths, allocatable),
-    images: new Images({ images: runtime.images, clock, recorder, records: sources.records, maxParallelPulls: deps.maxParallelPulls ?? 5 }),
+    images: new Images({ images: runtime.images, clock, recorder, records: sources.records, maxParallelPulls: settings.maxParallelPulls }),
     writer: new StatusWriter(deps.client, clock, sources.signal),
     probes: sources.prober,
     volumes: createVolumes({

@@ -18,8 +18,11 @@ export interface NodeStatusInput {
   readonly pressure: Pressure;
   readonly maxPods: number;
   readonly reserved: Readonly<Record<string, string>>;
-  /** Bytes kept free before pods are evicted. */
-  readonly evictionMemoryBytes: number;
+  /** What is kept free before pods are evicted. */
+  readonly keptFree: { readonly memoryBytes: number; readonly diskBytes: number };
+  readonly isShuttingDown?: boolean;
+  /** -1 for all. */
+  readonly maxImages?: number;
   readonly extendedResources?: Readonly<Record<string, string>>;
   readonly old: readonly NodeCondition[];
   readonly now: number;
@@ -44,7 +47,7 @@ export function nodeStatus(input: NodeStatusInput): NodeStatus {
     conditions: conditionsOf(input),
     daemonEndpoints: { kubeletEndpoint: { Port: input.port } },
     nodeInfo: nodeInfo(input),
-    images: imagesOf(input.images),
+    images: imagesOf(input.images, input.maxImages),
     runtimeHandlers: input.runtime.handlers.map(({ name, recursiveReadOnlyMounts, userNamespaces }) => ({ name, features: { recursiveReadOnlyMounts, userNamespaces } })),
     features: { supplementalGroupsPolicy: false },
   };
@@ -63,11 +66,11 @@ export function nodeLabels(nodeName: string, machine: MachineFacts, extra: Reado
 }
 
 /** The node as it registers itself. */
-export function newNode(name: string, options: { labels: Record<string, string>; taints: NonNullable<Node["spec"]>["taints"]; status: NodeStatus }): Node {
+export function newNode(name: string, options: { labels: Record<string, string>; taints: NonNullable<Node["spec"]>["taints"]; status: NodeStatus; providerId?: string }): Node {
   return {
     apiVersion: "v1", kind: "Node",
     metadata: { name, labels: options.labels, annotations: { "volumes.kubernetes.io/controller-managed-attach-detach": "true" } },
-    spec: { ...(options.taints && options.taints.length > 0 && { taints: options.taints }) },
+    spec: { ...(options.taints && options.taints.length > 0 && { taints: options.taints }), ...(options.providerId && { providerID: options.providerId }) },
     status: options.status,
   };
 }
@@ -83,10 +86,10 @@ function capacityOf({ machine, disk, maxPods, extendedResources }: NodeStatusInp
   };
 }
 
-function allocatableOf({ machine, disk, reserved, evictionMemoryBytes }: NodeStatusInput, capacity: Record<string, string>): Record<string, string> {
-  const left: Record<string, string> = { ...capacity, "ephemeral-storage": String(Math.floor(disk.capacityBytes * 0.9)) };
+function allocatableOf({ machine, disk, reserved, keptFree }: NodeStatusInput, capacity: Record<string, string>): Record<string, string> {
+  const left: Record<string, string> = { ...capacity, "ephemeral-storage": String(disk.capacityBytes - keptFree.diskBytes) };
   const hugepageBytes = Object.values(machine.hugepages).reduce((sum, bytes) => sum + bytes, 0);
-  const memory = machine.memoryBytes - evictionMemoryBytes - hugepageBytes;
+  const memory = machine.memoryBytes - keptFree.memoryBytes - hugepageBytes;
   left["memory"] = kibibytes(Math.max(0, memory));
   for (const [name, amount] of Object.entries(reserved)) {
     const have = parseQuantity(left[name] ?? "0");
@@ -98,8 +101,8 @@ function allocatableOf({ machine, disk, reserved, evictionMemoryBytes }: NodeSta
 
 const kibibytes = (bytes: number): string => `${Math.floor(bytes / 1024)}Ki`;
 
-function conditionsOf({ pressure, runtime, old, now }: NodeStatusInput): NodeCondition[] {
-  const problem = runtimeProblem(runtime);
+function conditionsOf({ pressure, runtime, old, now, isShuttingDown }: NodeStatusInput): NodeCondition[] {
+  const problem = isShuttingDown ? "node is shutting down" : runtimeProblem(runtime);
   const verdicts: Omit<NodeCondition, "lastHeartbeatTime" | "lastTransitionTime">[] = [
     pressure.memory ? { type: "MemoryPressure", status: "True", reason: "KubeletHasInsufficientMemory", message: "kubelet has insufficient memory available" } : { type: "MemoryPressure", status: "False", reason: "KubeletHasSufficientMemory", message: "kubelet has sufficient memory available" },
     pressure.disk ? { type: "DiskPressure", status: "True", reason: "KubeletHasDiskPressure", message: "kubelet has disk pressure" } : { type: "DiskPressure", status: "False", reason: "KubeletHasNoDiskPressure", message: "kubelet has no disk pressure" },
@@ -135,8 +138,8 @@ function nodeInfo({ machine, runtime, version }: NodeStatusInput): NonNullable<N
 }
 
 /** The largest images, for the scheduler's image locality. */
-function imagesOf(images: readonly ImageRecord[]): NonNullable<NodeStatus["images"]> {
+function imagesOf(images: readonly ImageRecord[], max = MAX_IMAGES): NonNullable<NodeStatus["images"]> {
   // Runtimes list in no order, and another order would be a change to report.
   const ordered = images.map(({ repoDigests, repoTags, sizeBytes }) => ({ names: [...[...repoDigests].sort(), ...[...repoTags].sort()].slice(0, MAX_NAMES_PER_IMAGE), sizeBytes }));
-  return ordered.sort((a, b) => b.sizeBytes - a.sizeBytes || ((a.names[0] ?? "") < (b.names[0] ?? "") ? -1 : 1)).slice(0, MAX_IMAGES);
+  return ordered.sort((a, b) => b.sizeBytes - a.sizeBytes || ((a.names[0] ?? "") < (b.names[0] ?? "") ? -1 : 1)).slice(0, max < 0 ? Infinity : max);
 }

@@ -24,18 +24,7 @@ export function kubeletPages(kubelet: Kubelet): Record<string, Page> {
   };
 }
 
-/** The fields of KubeletConfiguration that say how this node runs. */
+/** The KubeletConfiguration this node runs with. */
 function configuration({ node }: Kubelet): Record<string, unknown> {
-  return {
-    kind: "KubeletConfiguration", apiVersion: "kubelet.config.k8s.io/v1beta1",
-    clusterDomain: node.clusterDomain, clusterDNS: [...node.clusterDns],
-    maxPods: 110, cgroupsPerQOS: true, enableServer: true, port: 10250, readOnlyPort: 0,
-    syncFrequency: "1m0s", fileCheckFrequency: "20s", nodeStatusUpdateFrequency: "10s", nodeStatusReportFrequency: "5m0s", nodeLeaseDurationSeconds: 40,
-    imageMinimumGCAge: "2m0s", imageGCHighThresholdPercent: 85, imageGCLowThresholdPercent: 80,
-    serializeImagePulls: false, maxParallelImagePulls: 5,
-    containerLogMaxSize: "10Mi", containerLogMaxFiles: 5,
-    evictionHard: { "memory.available": "100Mi", "nodefs.available": "10%", "nodefs.inodesFree": "5%", "imagefs.available": "15%", "imagefs.inodesFree": "5%" },
-    authentication: { anonymous: { enabled: false }, webhook: { enabled: true } }, authorization: { mode: "Webhook" },
-    rotateCertificates: true, serverTLSBootstrap: true, streamingConnectionIdleTimeout: "4h0m0s", logging: { format: "json" },
-  };
+  return { ...node.settings.configuration, clusterDomain: node.clusterDomain, clusterDNS: [...node.clusterDns] };
 }

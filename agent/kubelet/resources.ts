@@ -15,6 +15,8 @@ export interface Machine {
   /** The lowest oom_score_adj this process may give to others; -1000 where it may do anything. */
   readonly oomFloor: number;
   readonly cgroupVersion: 1 | 2;
+  /** False where cpu limits are not enforced. */
+  readonly limitsCpu?: boolean;
 }
 
 /** Thousandths of a core as cgroup cpu shares. */
@@ -30,7 +32,7 @@ export function cpuQuota(milli: number): number | undefined {
 /** What a container gets, pod-level limits filling in for its own. */
 export function containerResources(pod: Pod, container: Container, machine: Machine): LinuxResources {
   const limits = { ...pod.spec?.resources?.limits, ...container.resources?.limits };
-  const quota = cpuQuota(milliCpu(limits));
+  const quota = machine.limitsCpu === false ? undefined : cpuQuota(milliCpu(limits));
   const memory = amount(limits, "memory");
   const hugepages = Object.entries(limits).filter(([name]) => name.startsWith("hugepages-")).map(([name]) => [name.slice("hugepages-".length), amount(limits, name)] as const);
   return {
@@ -50,11 +52,20 @@ export function podResources(pod: Pod): LinuxResources {
   const quota = limit === undefined ? undefined : cpuQuota(limit);
   const memory = podLimit(pod, "memory");
   const isBestEffort = qosClass(pod) === "BestEffort";
+  const hugepages = podHugepages(pod);
   return {
     cpuShares: isBestEffort ? MIN_SHARES : cpuShares(podRequest(pod, "cpu")),
     ...(quota !== undefined && !isBestEffort && { cpuQuotaUs: quota, cpuPeriodUs: CPU_PERIOD_US }),
     ...(memory !== undefined && memory > 0 && !isBestEffort && { memoryLimitBytes: memory }),
+    ...(Object.keys(hugepages).length > 0 && { hugepageLimits: hugepages }),
   };
+}
+
+/** Bytes by page size; none of a size that no container asks for. */
+function podHugepages(pod: Pod): Record<string, number> {
+  const containers = [...(pod.spec?.initContainers ?? []), ...(pod.spec?.containers ?? [])];
+  const names = new Set([pod.spec?.resources?.limits, ...containers.map(({ resources }) => resources?.limits)].flatMap((limits) => Object.keys(limits ?? {})).filter((name) => name.startsWith("hugepages-")));
+  return Object.fromEntries([...names].map((name) => [name.slice("hugepages-".length), podRequest(pod, name)]));
 }
 
 /** Who dies first when memory runs out: best effort, then those far over their request; guaranteed last. */

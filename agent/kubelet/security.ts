@@ -50,12 +50,12 @@ export function verifyNonRoot(pod: Pod, container: Container, image: ImageUser):
 }
 
 /** The runtime's form of the effective context. `seccompRoot` holds Localhost profiles. */
-export function containerSecurity(pod: Pod, container: Container, options: { image: ImageUser; namespaces: NamespaceOptions; seccompRoot: string }): ContainerConfig["security"] {
+export function containerSecurity(pod: Pod, container: Container, options: { image: ImageUser; namespaces: NamespaceOptions; seccompRoot: string; isSeccompDefault?: boolean }): ContainerConfig["security"] {
   verifyNonRoot(pod, container, options.image);
   const context = effectiveContext(pod, container);
   const podContext = pod.spec?.securityContext;
   const user = context.runAsUser ?? options.image.uid;
-  const seccomp = profile(context.seccompProfile, (name) => join(options.seccompRoot, name)) ?? { type: "Unconfined" as const };
+  const seccomp = profile(context.seccompProfile, (name) => join(options.seccompRoot, name)) ?? { type: options.isSeccompDefault ? ("RuntimeDefault" as const) : ("Unconfined" as const) };
   const apparmor = profile(context.appArmorProfile, (name) => name);
   return {
     privileged: context.privileged ?? false,

@@ -16,6 +16,7 @@ import type { ProbeVerdict } from "./plan.ts";
 import type { EventSink } from "./recorder.ts";
 import type { Machine } from "./resources.ts";
 import type { RuntimeCache } from "./runtimecache.ts";
+import type { Settings } from "./settings.ts";
 import type { StatusWriter } from "./statuswriter.ts";
 
 /** Keeps the probes of running containers going. */
@@ -47,6 +48,7 @@ export interface NodeServices {
   readonly paths: Paths;
   readonly objects: ObjectSource;
   readonly machine: Machine;
+  readonly settings: Settings;
   /** Services whose variables containers get; rejects until they have been read once. */
   services(): readonly Service[];
   /** The node's allocatable resources, for downward API defaults. */

@@ -110,6 +110,7 @@ async function prepare(node: NodeServices, input: StartInput, image: ImageRecord
     image: imageUser(image.user),
     machine: node.machine,
     seccompRoot: node.paths.seccomp,
+    isSeccompDefault: node.settings.isSeccompDefault,
     targetContainerId: targetOf(container, observed),
   });
 }

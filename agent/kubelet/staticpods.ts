@@ -27,6 +27,7 @@ export interface StaticPodsOptions {
   readonly clock: Clock;
   readonly onPut: (pod: Pod) => void;
   readonly onRemove: (uid: string) => void;
+  readonly rescanMs?: number;
 }
 
 export class StaticPods {
@@ -69,7 +70,7 @@ export class StaticPods {
       });
       const stop = (): void => timer.abort();
       signal.addEventListener("abort", stop, { once: true });
-      await Promise.race([changed, clock.sleep(RESCAN_MS, timer.signal)]);
+      await Promise.race([changed, clock.sleep(this.options.rescanMs ?? RESCAN_MS, timer.signal)]);
       signal.removeEventListener("abort", stop);
       timer.abort();
     }

@@ -256,7 +256,7 @@ class Run {
     const dead = this.options.observed.containers.find((c) => c.name === name && c.state === "exited");
     if (!dead) return;
     const finishedAt = dead.finishedAt ?? dead.createdAt;
-    state.backOffs.set(name, raise(state.backOffs.get(name), finishedAt, node.clock.now()));
+    state.backOffs.set(name, raise(state.backOffs.get(name), { finishedAt, now: node.clock.now(), maxMs: node.settings.maxRestartDelayMs }));
   }
 
   #retryAfter(delayMs: number, maxMs: number): void {

@@ -59,6 +59,9 @@ export class PodWorker {
   #wake: (() => void) | undefined;
   #isDirty = true;
   readonly finished: Promise<void>;
+  readonly #ended = Promise.withResolvers<void>();
+  /** Resolves when nothing of the pod runs any more. */
+  readonly ended = this.#ended.promise;
 
   constructor(readonly node: NodeServices, pod: Pod, readonly options: WorkerOptions) {
     this.#state = newPodState(node.allocations.granted(pod));
@@ -288,6 +291,7 @@ export class PodWorker {
   #enter(phase: WorkerPhase): void {
     log.debug({ pod: podLabel(this.pod), phase }, "pod enters a phase");
     this.#phase = phase;
+    if (phase === "terminated") this.#ended.resolve();
   }
 
   #observed(): ReturnType<typeof nothingObserved> {
