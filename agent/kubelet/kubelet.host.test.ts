@@ -97,6 +97,13 @@ test("limits reach the pod's cgroup, and deleting the pod removes it, its mounts
   expect(await hostMounter.below(rig.kubelet.node.paths.pod(pod.metadata.uid))).toEqual([]);
 }, 40_000);
 
+test("what of /proc and /sys could hurt the machine is out of sight, unless a container is privileged", async () => {
+  const look = sh("(wc -c < /proc/timer_list; ls /sys/firmware | wc -l; grep -c ' /proc/sys proc ro' /proc/mounts) > /dev/termination-log");
+  await rig.create(aRealPod("masked", { restartPolicy: "Never", containers: [container({ command: look })] }));
+  const done = await rig.until((p) => p?.status?.phase === "Succeeded" || p?.status?.phase === "Failed", "masked", 20_000);
+  expect(done.status?.containerStatuses?.[0]?.state?.terminated?.message).toBe("0\n0\n1\n");
+}, 30_000);
+
 test("a container that forks without end stays within its pod's processes, and can be deleted", async () => {
   const pod = await rig.create(aRealPod("bomb", { terminationGracePeriodSeconds: 1, containers: [container({ command: sh("bomb() { bomb | bomb & }; while :; do bomb; sleep 1; done") })] }));
   const pids = `/sys/fs/cgroup/pids/mk8s-kubelet-test/kubepods/besteffort/pod${pod.metadata.uid}`;

@@ -1,5 +1,6 @@
 // The security context a container really runs with: the pod's merged under the container's own. Pure.
 // Refusals (runAsNonRoot) come in upstream's words.
+import { availableParallelism } from "node:os";
 import { join } from "node:path";
 import type { Container, Pod, SecurityContext } from "../../api/types.ts";
 import type { ContainerConfig, NamespaceOptions, SecurityProfile } from "../runtime/runtime.ts";
@@ -69,9 +70,20 @@ export function containerSecurity(pod: Pod, container: Container, options: { ima
     ...(podContext?.supplementalGroupsPolicy && { supplementalGroupsPolicy: podContext.supplementalGroupsPolicy as "Merge" | "Strict" }),
     seccomp,
     ...(apparmor && { apparmor }),
-    ...(context.procMount === "Unmasked" && { maskedPaths: [], readonlyPaths: [] }),
+    ...procPaths(context),
     namespaces: options.namespaces,
   };
+}
+
+/** What nobody needs and some could misuse. A CRI runtime masks exactly what it is told to, and nothing when told nothing. */
+const MASKED_PATHS = [
+  "/proc/asound", "/proc/acpi", "/proc/interrupts", "/proc/kcore", "/proc/keys", "/proc/latency_stats", "/proc/timer_list", "/proc/timer_stats", "/proc/sched_debug", "/proc/scsi", "/sys/firmware", "/sys/devices/virtual/powercap",
+  ...Array.from({ length: availableParallelism() }, (_, cpu) => `/sys/devices/system/cpu/cpu${cpu}/thermal_throttle`),
+];
+const READONLY_PATHS = ["/proc/bus", "/proc/fs", "/proc/irq", "/proc/sys", "/proc/sysrq-trigger"];
+
+function procPaths({ procMount, privileged }: SecurityContext): Pick<ContainerConfig["security"], "maskedPaths" | "readonlyPaths"> {
+  return procMount === "Unmasked" || privileged ? { maskedPaths: [], readonlyPaths: [] } : { maskedPaths: MASKED_PATHS, readonlyPaths: READONLY_PATHS };
 }
 
 /** fsGroup first, then the groups named. */
