@@ -19,6 +19,11 @@ export class Entry {
     if (source.object) this.#object = this.#publish(source.object);
   }
 
+  /** How long its JSON text is in bytes, or nearly so. */
+  get size(): number {
+    return (this.#bytes ?? (this.#stored as Uint8Array)).length;
+  }
+
   /** The object as JSON text, resourceVersion included: what GET answers and watchers are sent. */
   get bytes(): Buffer {
     if (this.#bytes) return this.#bytes;

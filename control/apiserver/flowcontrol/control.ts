@@ -140,7 +140,7 @@ export class FlowControl {
     flow.figures.estimated.observe(size);
     const queue = level.config.isExempt ? undefined : level.queueFor(flow, now);
     const seating: Seating = { flow, digest, seats: size, arrivedMs: now, queue, arrivalR: level.currentR, startedMs: now };
-    const canStart = level.fits(size) && (!queue || (level.waiting === 0 && !this.#turn.isSpent(now)));
+    const canStart = level.fits(size) && level.mayTake(flow, size) && (!queue || (level.waiting === 0 && !this.#turn.isSpent(now)));
     if (!canStart) return queue ? this.#wait(seating, queue, arrival) : this.#refuse(flow, "concurrency-limit");
     flow.figures.immediate++;
     level.start(seating, now);
@@ -172,7 +172,8 @@ export class FlowControl {
     const key = `${matcher.level}\n${matcher.name}`;
     let figures = this.#figures.get(key);
     if (!figures) this.#figures.set(key, (figures = new FlowFigures(matcher.level, matcher.name)));
-    return { schema: matcher, level, distinguisher: distinguisherOf(matcher, digest), figures };
+    const distinguisher = distinguisherOf(matcher, digest);
+    return { schema: matcher, level, distinguisher, figures, share: level.shareOf(matcher.name, distinguisher) };
   }
 
   #wait(seating: Seating, queue: Queue, { waitAtMostMs, onGone }: Arrival): Promise<Seat> {

@@ -8,6 +8,7 @@ import { DemandMeter } from "./demand.ts";
 import { allocate, boundsOf, type Need } from "./limits.ts";
 import type { Digest } from "./match.ts";
 import { flowSchemas, priorityLevels } from "./objects.ts";
+import { Pace } from "./pace.ts";
 import { Refused } from "./refused.ts";
 import { RetryAfter } from "./retryafter.ts";
 import { Turn } from "./turn.ts";
@@ -124,7 +125,7 @@ describe("who is served", () => {
 
   test("at once while there are seats, later when somebody leaves, in order", async () => {
     const { enter } = aServer(alone);
-    const held = Array.from({ length: 10 }, () => enter(asks(someone("greedy"))) as Seat);
+    const held = Array.from({ length: 9 }, () => enter(asks(someone("greedy"))) as Seat);
     expect(held.every((seat) => !(seat instanceof Promise))).toBe(true);
     let isServed = false;
     const next = (enter(asks(someone("greedy"))) as Promise<Seat>).then((seat) => ((isServed = true), seat));
@@ -136,7 +137,7 @@ describe("who is served", () => {
 
   test("a flow with few requests is not behind one with many", async () => {
     const { enter, clock } = aServer(alone);
-    const held = Array.from({ length: 10 }, () => enter(asks(someone("greedy"))) as Seat);
+    const held = [...Array.from({ length: 9 }, () => enter(asks(someone("greedy"))) as Seat), enter(asks(someone("modest"))) as Seat];
     const order: string[] = [];
     const wait = (name: string): void => void (enter(asks(someone(name))) as Promise<Seat>).then((seat) => (order.push(name), (clock.ms += 1), seat.release()));
     for (let count = 0; count < 100; count++) wait("greedy");
@@ -146,6 +147,18 @@ describe("who is served", () => {
     await Bun.sleep(5);
     expect(order).toHaveLength(103);
     expect(order.slice(0, 20).filter((name) => name === "modest")).toHaveLength(3);
+  });
+
+  test("the last seats are not for who has all the others: somebody else finds one at once, however slow the replies are read", async () => {
+    const { enter, control } = aServer({ ...alone, seats: 80 });
+    for (let count = 0; count < 200; count++) void Promise.resolve(enter(asks(someone("greedy")))).catch(() => {});
+    await Bun.sleep(1);
+    expect(control.levels.get("few")).toMatchObject({ seatsInUse: 70, waiting: 130 });
+    const other = await enter(asks(someone("modest")));
+    expect(control.levels.get("few")?.seatsInUse).toBe(71);
+    other.release();
+    await Bun.sleep(1);
+    expect(control.levels.get("few")?.seatsInUse).toBe(70);
   });
 
   test("a full queue refuses, and says to come back later the more often it does", async () => {
@@ -172,6 +185,15 @@ describe("who is served", () => {
     held.release();
     held.release();
     expect(control.levels.get("few")).toMatchObject({ seatsInUse: 0, isIdle: true });
+  });
+
+  test("refusals are answered at once while they are few, and at a measured pace when they are many", () => {
+    const pace = new Pace();
+    const delays = Array.from({ length: 1050 }, () => pace.delayMs(5000));
+    expect(delays.filter((delay) => delay === 0)).toHaveLength(50);
+    expect(delays.at(-1)).toBe(2000);
+    expect(Math.max(...Array.from({ length: 100_000 }, () => pace.delayMs(5000)))).toBe(10_000);
+    expect(pace.delayMs(1e9)).toBe(0);
   });
 
   test("a level that rejects has no queue", async () => {

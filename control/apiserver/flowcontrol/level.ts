@@ -1,5 +1,6 @@
 // One priority level: its seats, the queues of those who wait for one, and whose turn is next.
 // Fair queuing as in KEP-1040: every queue has a place in virtual time, which a request moves on by the seat-time it takes.
+import { BoundedMap } from "../auth/bounded.ts";
 import { FlowFigures, type RefusalReason } from "./figures.ts";
 import { DemandMeter } from "./demand.ts";
 import { dealHand, hashOf } from "./hand.ts";
@@ -22,14 +23,20 @@ export interface LevelConfig extends Shares {
   readonly queuing?: Queuing | undefined;
 }
 
-/** The requests of one FlowSchema that belong together. */
+/** Requests of one FlowSchema that belong together, and what they have taken. */
+export interface Share {
+  /** The queues they may use. */
+  readonly hand: readonly number[];
+  seatsInUse: number;
+}
+
+/** What requests of one kind from one user are. */
 export interface Flow {
   readonly schema: { readonly name: string; readonly uid: string };
   readonly level: Level;
   readonly distinguisher: string;
   readonly figures: FlowFigures;
-  /** The queues this flow may use; dealt when first needed. */
-  hand?: readonly number[];
+  readonly share: Share;
 }
 
 /** One request's place at the level. */
@@ -59,6 +66,9 @@ export interface Queue {
   nextR: number;
 }
 
+/** One of so many seats is never given to a flow that has all the others. */
+const KEPT_FREE = 8;
+const MAX_SHARES = 4096;
 /** What a request is taken to last before it is known, in milliseconds. */
 const GUESSED_MS = 3;
 
@@ -80,6 +90,7 @@ export class Level {
   dispatchR = 0;
   #queues: (Queue | undefined)[] = [];
   #busy = new Set<Queue>();
+  readonly #shares = new BoundedMap<string, Share>(MAX_SHARES);
   #advancedMs: number;
   #turn = 0;
 
@@ -100,18 +111,34 @@ export class Level {
     return Math.max(1, Math.min(Math.ceil(this.bounds.nominal * 0.15), Math.trunc(this.bounds.nominal / queuing.handSize)));
   }
 
+  /** What flows of this name have in common, whichever requests they are. */
+  shareOf(schema: string, distinguisher: string): Share {
+    const { queuing } = this.config;
+    const key = `${schema}\n${distinguisher}`;
+    let share = this.#shares.get(key);
+    if (!share) this.#shares.set(key, (share = { hand: queuing && queuing.queues > 1 ? dealHand(hashOf(schema, distinguisher), queuing.queues, queuing.handSize) : [0], seatsInUse: 0 }));
+    return share;
+  }
+
   /** Whether a request of this size could start now. One that is larger than the level starts when it is alone. */
   fits(seats: number): boolean {
     if (this.config.isExempt) return true;
     return seats > this.limit ? this.running.size === 0 : this.seatsInUse + seats <= this.limit;
   }
 
+  /**
+   * Whether a flow may take that many seats more. Where there are queues the last few seats are for others:
+   * seats are held until replies are read, and whoever reads slowly would keep everybody out.
+   */
+  mayTake({ share }: Flow, seats: number): boolean {
+    return !this.config.queuing || share.seatsInUse === 0 || share.seatsInUse + seats <= this.limit - Math.floor(this.limit / KEPT_FREE);
+  }
+
   /** The queue a request of this flow would wait in: the least loaded of its hand. */
   queueFor(flow: Flow, nowMs: number): Queue | undefined {
-    const { queuing } = this.config;
-    if (!queuing) return undefined;
+    if (!this.config.queuing) return undefined;
     this.#advance(nowMs);
-    const hand = (flow.hand ??= queuing.queues > 1 ? dealHand(hashOf(flow.schema.name, flow.distinguisher), queuing.queues, queuing.handSize) : [0]);
+    const { hand } = flow.share;
     // Starting elsewhere each time spreads flows whose hands overlap.
     const offset = this.#turn++ % hand.length;
     let best: Queue | undefined;
@@ -122,16 +149,18 @@ export class Level {
     return best;
   }
 
-  /** Whether one more may wait there. */
+  /** Whether no more may wait there. Those who wait for their turn only, not for a seat, come on top. */
   isFull(queue: Queue): boolean {
-    return this.seatsInUse >= this.limit && queue.waiting.size >= (this.config.queuing?.queueLengthLimit ?? 0);
+    const { queueLengthLimit = 0, handSize = 1 } = this.config.queuing ?? {};
+    return queue.waiting.size >= queueLengthLimit + Math.max(0, this.limit - this.seatsInUse) / handSize;
   }
 
   /** Takes seats; the request runs from now. */
   start(seating: Seating, nowMs: number): void {
-    const { queue, seats, flow: { figures } } = seating;
+    const { queue, seats, flow: { figures, share } } = seating;
     seating.startedMs = nowMs;
     this.seatsInUse += seats;
+    share.seatsInUse += seats;
     this.dispatched++;
     this.running.add(seating);
     this.demand.add(seats, nowMs);
@@ -147,9 +176,10 @@ export class Level {
 
   /** Gives seats back. */
   finish(seating: Seating, nowMs: number): void {
-    const { queue, seats, flow: { figures } } = seating;
+    const { queue, seats, flow: { figures, share } } = seating;
     this.#advance(nowMs);
     this.seatsInUse -= seats;
+    share.seatsInUse -= seats;
     this.running.delete(seating);
     this.demand.add(-seats, nowMs);
     figures.executing--;
@@ -214,7 +244,11 @@ export class Level {
 
   /** Takes another configuration; those who wait stay where they are. */
   configure(config: LevelConfig): void {
-    if (config.queuing?.queues !== this.config.queuing?.queues) this.#queues = [];
+    const [queuing, before] = [config.queuing, this.config.queuing];
+    if (queuing?.queues !== before?.queues || queuing?.handSize !== before?.handSize) {
+      this.#queues = [];
+      this.#shares.clear();
+    }
     this.config = config;
     this.isQuiescing = false;
   }
@@ -224,7 +258,7 @@ export class Level {
     let earliest = Infinity;
     for (const queue of this.#busy) {
       const oldest = queue.waiting.values().next().value;
-      if (!oldest) continue;
+      if (!oldest || !this.mayTake(oldest.flow, oldest.seats)) continue;
       const finishR = queue.nextR + oldest.seats * GUESSED_MS;
       if (finishR < earliest) [earliest, next] = [finishR, oldest];
     }

@@ -9,6 +9,7 @@ import type { Authenticator, Authorizer } from "../auth/auth.ts";
 import { admitConnection } from "../connect/admit.ts";
 import type { Engine } from "../engine.ts";
 import type { ApiService } from "../extensions/aggregation/apiservice.ts";
+import { Pace } from "../flowcontrol/pace.ts";
 import { Refused } from "../flowcontrol/refused.ts";
 import type { UserInfo } from "../request.ts";
 import { actingUser, authenticate, authorize, bearerTokenOf } from "./chain.ts";
@@ -104,6 +105,7 @@ export class RequestHandler {
   readonly #deps: ServeDeps;
   readonly #timeouts: Timeouts;
   readonly #deadlines = new Deadlines();
+  readonly #pace = new Pace();
   readonly #stopping = new AbortController();
   #underWay = 0;
   #whenIdle: (() => void) | undefined;
@@ -156,7 +158,7 @@ export class RequestHandler {
       if (isBounded) passing.onTime = this.#deadlines.add(startedMs + timeoutMs, passing);
       await this.#answer(passing, timeoutMs);
     } catch (error) {
-      if (error instanceof Refused) return replyRefused(passing, error);
+      if (error instanceof Refused) return this.#refuse(passing, error);
       if (!(error instanceof ApiError)) log.error({ err: error, method, path }, "a request failed");
       replyError(passing, error);
     }
@@ -182,6 +184,12 @@ export class RequestHandler {
     const authorizeVerb = (verb: string): Promise<void> => authorize(authorizer, user, { target: { ...target, verb }, method });
     await serveResource(engine, passing, { target, query, user, authorize: authorizeVerb, stopping: this.#stopping.signal, minRequestSeconds: this.#timeouts.minRequestSeconds });
     if (target.verb === "watch") releaseWatchSeat(passing, passing.seat);
+  }
+
+  #refuse(passing: Passing, refused: Refused): void {
+    const delayMs = this.#pace.delayMs(performance.now());
+    if (delayMs === 0) replyRefused(passing, refused);
+    else setTimeout(() => replyRefused(passing, refused), delayMs);
   }
 
   /** Who asks, and as whom; from here on the request is recorded. */
