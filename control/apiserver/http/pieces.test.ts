@@ -38,7 +38,7 @@ describe("a long list", () => {
     expect(pretty.text).toBe(`${JSON.stringify(pretty.body, null, 2)}\n`);
     expect(parseYaml((await call(server, "GET", LONG, accepting("application/yaml"))).text)).toEqual(whole);
     expect((await call(server, "GET", `${LONG}?labelSelector=parity%3Dodd`)).body["items"]).toEqual(items.filter(({ metadata }) => metadata.labels?.["parity"] === "odd"));
-  });
+  }, 60_000);
 
   test("that is empty is a list in every form", async () => {
     const none = `${LONG}?labelSelector=parity%3Dnone`;

@@ -6,6 +6,7 @@ import { inPieces } from "../../../lib/turns.ts";
 import type { Entry } from "../cache/entry.ts";
 import type { Place } from "../cache/ordered.ts";
 import type { Selection } from "../cache/selection.ts";
+import { isPlain } from "../cache/selection.ts";
 import { cacheOf, type Engine } from "../engine.ts";
 import type { ResourceRequest } from "../request.ts";
 import { decodeContinue, encodeContinue } from "./continue.ts";
@@ -30,6 +31,8 @@ export interface ListResult {
   readonly remaining?: number | undefined;
 }
 
+/** Kinds with more objects are searched in pieces. */
+export const LOOKED_AT_ONCE = 1000;
 const FRESHNESS_TIMEOUT_MS = 3_000;
 /** Where strangers write to the same store too, its newest revision may be theirs and never arrive. */
 const OTHERS_WAIT_MS = 250;
@@ -37,9 +40,10 @@ const OTHERS_WAIT_MS = 250;
 /** One object, at least as new as `resourceVersion`. */
 export async function get(engine: Engine, { kind, namespace, name }: ResourceRequest, resourceVersion?: string): Promise<Entry> {
   if (resourceVersion && resourceVersion !== "0") await waitFor(engine, parseVersion(resourceVersion));
-  if (!resourceVersion) await becomeFresh(engine);
+  if (!resourceVersion && engine.store.latest) await becomeFresh(engine);
   const entry = cacheOf(engine, kind).get(namespace, name);
   if (!entry) throw notFound(kind, name);
+  if (!isConverted(kind)) return entry;
   await makeReady(engine, kind, [entry]);
   return represent(engine, kind, entry);
 }
@@ -52,7 +56,7 @@ export async function list(engine: Engine, request: ResourceRequest, options: Li
   const limit = options.limit && options.limit > 0 ? options.limit : undefined;
   const token = options.continue ? decodeContinue(options.continue, selection.namespace) : undefined;
   if (token && options.resourceVersion && options.resourceVersion !== "0") throw badRequest("specifying resource version is not allowed when using continue");
-  const at = token ? (token.revision > 0 ? token.revision : undefined) : await exactRevision(engine, options);
+  const at = token ? (token.revision > 0 ? token.revision : undefined) : isOfNow(engine, options) ? undefined : await exactRevision(engine, options);
   const cache = cacheOf(engine, kind);
   // The list and its revision are read in one go: no change can come in between.
   const revision = at ?? engine.caches.revision;
@@ -61,10 +65,10 @@ export async function list(engine: Engine, request: ResourceRequest, options: Li
     if (at !== undefined && at < engine.store.compactRevision) throw gone("The resourceVersion for the provided list is too old.");
     const late = lateSelection(engine, kind, selection);
     if (late) return await listLate(engine, kind, { ...late, revision, limit, after: token?.after });
-    const page = await inPieces(cache.pages({ selection, limit, after: token?.after, at: at === engine.caches.revision ? undefined : at }));
+    const wanted = { selection, limit, after: token?.after, at: at === engine.caches.revision ? undefined : at };
+    const page = isPlain(selection) || cache.size <= LOOKED_AT_ONCE ? cache.list(wanted) : await inPieces(cache.pages(wanted));
     const next = page.next && encodeContinue({ revision, after: page.next }, selection.namespace);
-    await makeReady(engine, kind, page.entries);
-    const entries = isConverted(kind) ? await inPieces(representAll(engine, kind, page.entries)) : page.entries;
+    const entries = isConverted(kind) ? await allRepresented(engine, kind, page.entries) : page.entries;
     return { entries, revision, continue: next, remaining: page.remaining };
   } catch (error) {
     if (token && isExpired(error)) throw expiredToken(encodeContinue({ revision: -1, after: token.after }, selection.namespace));
@@ -78,6 +82,16 @@ async function listLate(engine: Engine, kind: KindInfo, { wide, matches, revisio
   await makeReady(engine, kind, all);
   const { entries, next } = latePage(await inPieces(representAll(engine, kind, all)), matches, { limit, after });
   return { entries, revision, continue: next && encodeContinue({ revision, after: next }, wide.namespace) };
+}
+
+/** Whether no version is named and this process alone knows the newest. */
+function isOfNow({ store }: Engine, { resourceVersion }: ListRequest): boolean {
+  return !resourceVersion && !store.latest;
+}
+
+async function allRepresented(engine: Engine, kind: KindInfo, entries: readonly Entry[]): Promise<readonly Entry[]> {
+  await makeReady(engine, kind, entries);
+  return inPieces(representAll(engine, kind, entries));
 }
 
 function* representAll(engine: Engine, kind: KindInfo, entries: readonly Entry[]): Generator<void, readonly Entry[]> {

@@ -1,11 +1,13 @@
 // Turns the selectors of a LIST or WATCH into what the cache understands; refuses fields the kind does not offer.
 import { badRequest } from "../../../api/errors.ts";
 import type { KindInfo } from "../../../api/kinds.ts";
-import { parseFieldSelector, parseLabelSelector, SelectorError, type FieldRequirement } from "../../../api/selectors.ts";
-import type { Selection } from "../cache/selection.ts";
+import { EVERYTHING, parseFieldSelector, parseLabelSelector, SelectorError, type FieldRequirement } from "../../../api/selectors.ts";
+import { METADATA_READER, type Selection } from "../cache/selection.ts";
 import type { Engine } from "../engine.ts";
 import type { Strategy } from "../kinds/strategy.ts";
 import { fieldReaderOf } from "./convert.ts";
+
+const NO_FIELDS: readonly FieldRequirement[] = [];
 
 export interface SelectionRequest {
   /** Empty or left out: all namespaces. */
@@ -18,6 +20,7 @@ export interface SelectionRequest {
 
 /** Parses a selection; throws 400 in upstream's words. */
 export function parseSelection(engine: Engine, kind: KindInfo, request: SelectionRequest): Selection {
+  if (!request.labelSelector && !request.fieldSelector) return { namespace: (kind.namespaced && request.namespace) || undefined, name: request.name || undefined, labels: EVERYTHING, fields: NO_FIELDS, reader: METADATA_READER };
   const { labels, fields: requirements } = parseSelectors(request);
   const strategy = engine.strategies.for(kind);
   for (const { field } of requirements) requireKnownField(kind, strategy, field);

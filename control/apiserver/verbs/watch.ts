@@ -11,7 +11,7 @@ import type { ResourceRequest } from "../request.ts";
 import { Beginning } from "./beginning.ts";
 import { isConverted, makeReady, represent } from "./convert.ts";
 import { LateFilter, lateSelection } from "./late-selection.ts";
-import { parseVersion } from "./read.ts";
+import { LOOKED_AT_ONCE, parseVersion } from "./read.ts";
 import { replay } from "./replay.ts";
 import { parseSelection } from "./selection.ts";
 
@@ -43,7 +43,6 @@ export interface WatchSink {
 
 const BOOKMARK_EVERY_MS = 60_000;
 const LAST_BOOKMARK_MS = 2_000;
-const LOOKED_AT_ONCE = 1000;
 
 /** Starts a watch that ends with the signal; throws for malformed options, everything later goes to the sink. */
 export function watch(engine: Engine, request: ResourceRequest, options: WatchRequest, sink: WatchSink): void {
