@@ -34,6 +34,7 @@ import { serviceCidrController } from "./servicecidr.ts";
 import { statefulSetController } from "./statefulset/statefulset.ts";
 import { ttlAfterFinishedController } from "./ttlafterfinished.ts";
 import { volumeAttributesClassProtectionController } from "./volumes/attributesclass.ts";
+import { attachDetachController } from "./volumes/attachdetach.ts";
 import { persistentVolumeBinder } from "./volumes/binder.ts";
 import { ephemeralVolumeController } from "./volumes/ephemeral.ts";
 import { volumeExpander } from "./volumes/expand.ts";
@@ -58,6 +59,7 @@ export const CONTROLLERS: Readonly<Record<string, ControllerFactory>> = {
   "persistentvolume-binder-controller": persistentVolumeBinder,
   "local-path-provisioner-controller": localPathProvisioner,
   "ephemeral-volume-controller": ephemeralVolumeController,
+  "persistentvolume-attach-detach-controller": attachDetachController,
   "persistentvolume-expander-controller": volumeExpander,
   "persistentvolumeclaim-protection-controller": pvcProtectionController,
   "persistentvolume-protection-controller": pvProtectionController,
