@@ -59,6 +59,10 @@ test("OpenAPI is served as JSON, as protobuf to those who ask, and not again to 
   expect(again.status).toBe(304);
   const { body: index } = await call(server, "GET", "/openapi/v3");
   const { body: apps } = await call(server, "GET", index["paths"]["apis/apps/v1"].serverRelativeURL as string);
+  const url = index["paths"]["apis/apps/v1"].serverRelativeURL as string;
+  expect((await call(server, "GET", url)).headers.get("cache-control")).toBe("public, immutable");
+  const moved = await fetch(`${server.url}${url.slice(0, -3)}xyz`, { redirect: "manual", headers: { authorization: "Bearer admin" }, tls: { rejectUnauthorized: false } } as RequestInit);
+  expect([moved.status, moved.headers.get("location")]).toEqual([301, url]);
   expect(apps["openapi"]).toBe("3.0.0");
 });
 

@@ -36,6 +36,7 @@ export interface DocumentDeps {
 export type OwnPaths = (method: string, path: string) => Promise<Document | undefined>;
 
 const HEALTH = /^\/(livez|readyz|healthz)(\/[^/]+)?$/;
+const YEAR_MS = 365 * 24 * 3_600_000;
 const AGGREGATED = new Set(["v2", "v2beta1"]);
 
 /** Answers a path that names no resource. */
@@ -54,7 +55,18 @@ export async function serveDocument(exchange: Exchange, deps: DocumentDeps, { pa
   const source = bare.startsWith("/openapi/") ? deps.openapi : bare.startsWith("/openid/") || bare.startsWith("/.well-known/") ? deps.openid : undefined;
   const document = await source?.(bare, String(exchange.request.headers["accept"] ?? ""));
   if (!document) return replyText(exchange, 404, "404 page not found\n");
-  replyDocument(exchange, document);
+  const hash = bare.startsWith("/openapi/v3/") ? query.get("hash") : null;
+  if (hash) replyHashed(exchange, document, { path: bare, hash });
+  else replyDocument(exchange, document);
+}
+
+/** Documents asked for by their hash never change; another hash leads to the one there is. */
+function replyHashed(exchange: Exchange, document: Document, { path, hash }: { path: string; hash: string }): void {
+  const { response } = exchange;
+  const current = document.etag?.replaceAll('"', "");
+  if (current === undefined || hash === current) return replyDocument(exchange, document, current === undefined ? {} : { "cache-control": "public, immutable", expires: new Date(Date.now() + YEAR_MS).toUTCString() });
+  response.writeHead(301, { location: `${path}?hash=${current}`, vary: "Accept", etag: document.etag as string });
+  response.end();
 }
 
 async function serveOwn(exchange: Exchange, own: OwnPaths | undefined, path: string): Promise<void> {
@@ -89,9 +101,9 @@ function serveGroup(exchange: Exchange, discovery: Discovery, path: string): voi
   answer(exchange, second === undefined ? discovery.group(first) : discovery.resources(first, second));
 }
 
-function replyDocument(exchange: Exchange, { body, contentType, etag }: Document): void {
+function replyDocument(exchange: Exchange, { body, contentType, etag }: Document, more: Readonly<Record<string, string>> = {}): void {
   const { request, response } = exchange;
-  const headers = { "content-type": contentType, vary: "Accept", "cache-control": "public", ...(etag && { etag }) };
+  const headers = { "content-type": contentType, vary: "Accept", "cache-control": "public", ...(etag && { etag }), ...more };
   if (!etag || request.headers["if-none-match"] !== etag) return reply(exchange, 200, typeof body === "string" ? Buffer.from(body) : Buffer.from(body.buffer, body.byteOffset, body.byteLength), headers);
   response.writeHead(304, headers);
   response.end();

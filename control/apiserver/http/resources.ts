@@ -266,6 +266,9 @@ async function deleteOptions(engine: Engine, exchange: Exchange, query: Query): 
 function listOptions(query: Query): ListRequest {
   const text = (name: string): string | undefined => query.get(name) ?? undefined;
   const limit = query.get("limit");
+  // A list ends when it ends; what it says must be a number all the same.
+  const timeout = query.get("timeoutSeconds");
+  if (timeout) integer(timeout);
   const initial = query.get("sendInitialEvents");
   return {
     labelSelector: text("labelSelector"), fieldSelector: text("fieldSelector"), resourceVersion: text("resourceVersion"),

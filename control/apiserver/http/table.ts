@@ -40,7 +40,7 @@ export function tableOf(objects: readonly AnyObject[], printer: Printer | undefi
 /** One row of a Table. */
 export function rowOf(object: AnyObject, printer: Printer | undefined, { version, includeObject, nowMs }: TableOptions): Record<string, unknown> {
   const { cells } = printer ?? DEFAULT_PRINTER;
-  return { cells: cells(object, nowMs), ...(includeObject !== "None" && { object: includeObject === "Object" ? object : partialOf(object, version) }) };
+  return { cells: cells(object, nowMs), object: includeObject === "None" ? null : includeObject === "Object" ? object : partialOf(object, version) };
 }
 
 /** The metadata of one object. */

@@ -160,6 +160,16 @@ describe("a custom resource", () => {
     expect((await watching).trim().split("\n").map((line) => JSON.parse(line) as { type: string; object: AnyObject }).map(({ type, object }) => `${type} ${object.metadata.name}`)).toEqual(["DELETED a", "ADDED b", "MODIFIED c"]);
   });
 
+  test("takes no new objects while its definition is being deleted", async () => {
+    const crd = aCrd("lasts");
+    crd.metadata.finalizers = ["example.com/held"];
+    const path = await define(crd);
+    await call(server, "DELETE", `${CRDS}/${crd.metadata.name}`);
+    await until(async () => (await call(server, "POST", path, { body: anObject("Last", {}, `n${Math.random()}`) })).status === 403);
+    expect((await call(server, "POST", path, { body: anObject("Last", {}) })).body["message"]).toBe('lasts.example.com "one" is forbidden: create not allowed while custom resource definition is terminating');
+    await call(server, "PATCH", `${CRDS}/${crd.metadata.name}`, { body: { metadata: { finalizers: null } }, headers: { "content-type": "application/merge-patch+json" } });
+  });
+
   test("lists itself under the kind its definition names", async () => {
     const path = await define(aCrd("oxen", {}, { names: { plural: "oxen", kind: "Ox", listKind: "Herd" } }));
     expect((await call(server, "GET", path)).body["kind"]).toBe("Herd");

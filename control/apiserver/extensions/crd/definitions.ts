@@ -1,6 +1,6 @@
 // Serves what CustomResourceDefinitions define: follows them in the cache, accepts their names, puts their versions into the
 // table of kinds and the schema, and empties a kind whose definition is deleted.
-import { isConflict, isNotFound } from "../../../../api/errors.ts";
+import { forbidden, isConflict, isNotFound } from "../../../../api/errors.ts";
 import { builtinKind, type KindRegistry } from "../../../../api/registry.ts";
 import { apiVersionOf, type KindInfo } from "../../../../api/kinds.ts";
 import { customNode } from "../../../../api/schema/custom.ts";
@@ -93,7 +93,7 @@ export class CustomResources implements Extension {
     const rows = versions.map((version, index) => {
       const kind = kinds[index] as KindInfo;
       const conversion = customConversion({ crd, version, kind, storageVersion: storageVersionOf(crd).name, schema, converter });
-      return { version, kind, strategy: { ...customStrategy(crd, version, compileRules(version.schema?.openAPIV3Schema)), conversion } };
+      return { version, kind, strategy: this.#untilEnding(name, kind, { ...customStrategy(crd, version, compileRules(version.schema?.openAPIV3Schema)), conversion }) };
     });
     for (const kind of before?.kinds ?? []) if (!kinds.some((next) => next.version === kind.version)) this.#forget(kind);
     for (const { version, kind, strategy } of rows) {
@@ -102,6 +102,18 @@ export class CustomResources implements Extension {
       registry.add(kind);
     }
     this.#served.set(name, { crd, kinds });
+  }
+
+  /** Nothing new while everything there is being deleted. */
+  #untilEnding(name: string, kind: KindInfo, strategy: Strategy): Strategy {
+    return {
+      ...strategy,
+      prepareForCreate: (object, context) => {
+        const found = cacheOf(this.#engine as Engine, CRD).get("", name);
+        if (found && hasCondition(crdOf(found.object), "Terminating")) throw forbidden(kind, object.metadata.name ?? "", "create not allowed while custom resource definition is terminating");
+        return strategy.prepareForCreate?.(object, context);
+      },
+    };
   }
 
   #unserve(name: string): void {
