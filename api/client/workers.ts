@@ -1,11 +1,14 @@
 // Workers that turn keys into reconciles: success forgets a key's failures, a throw tries it again later.
 import { logger } from "../../lib/log.ts";
 import { isAlreadyExists, isConflict, isNamespaceTerminating, isNotFound } from "../errors.ts";
+import { queueLines } from "./queuefigures.ts";
 import type { WorkQueue } from "./workqueue.ts";
 
 export interface WorkersOptions {
   /** Whose work it is, for logs. */
   readonly name: string;
+  /** What the queue is called in metrics, where that is not `name`. */
+  readonly queueName?: string | undefined;
   readonly queue: WorkQueue;
   readonly workers: number;
   readonly signal: AbortSignal;
@@ -17,7 +20,7 @@ export interface WorkersOptions {
 
 const log = logger("workers");
 /** The queues being worked on in this process, for its metrics. */
-const running = new Set<Pick<WorkersOptions, "name" | "queue">>();
+const running = new Set<Pick<WorkersOptions, "name" | "queueName" | "queue">>();
 /** A key that failed this often in a row is named: something is wrong with that object, not with the network. */
 const POISONED_AFTER = 8;
 const MAX_NAMED = 100;
@@ -41,13 +44,10 @@ export function wakeDelayed(): void {
 
 /** The queues' numbers as Prometheus reads them, under upstream's names; `reconcile_poisoned` names objects that keep failing. */
 export function workQueueFigures(): string {
-  const queues = [...running];
-  const poisoned = queues.flatMap(({ name, queue }) => [...queue.failing].filter(([, count]) => count >= POISONED_AFTER).map(([key, count]) => `minik8s_reconcile_poisoned{name="${name}",key="${key}"} ${count}`));
-  const lines = (metric: string, of: (queue: WorkQueue) => number): string[] => queues.map(({ name, queue }) => `${metric}{name="${name}"} ${of(queue)}`);
+  const queues = [...running].map(({ name, queueName = name, queue }) => [queueName, queue] as const);
+  const poisoned = queues.flatMap(([name, queue]) => [...queue.failing].filter(([, count]) => count >= POISONED_AFTER).map(([key, count]) => `minik8s_reconcile_poisoned{name="${name}",key="${key}"} ${count}`));
   return [
-    "# HELP workqueue_depth Current depth of workqueue", "# TYPE workqueue_depth gauge", ...lines("workqueue_depth", (queue) => queue.length),
-    "# HELP workqueue_adds_total Total number of adds handled by workqueue", "# TYPE workqueue_adds_total counter", ...lines("workqueue_adds_total", (queue) => queue.counts.adds),
-    "# HELP workqueue_retries_total Total number of retries handled by workqueue", "# TYPE workqueue_retries_total counter", ...lines("workqueue_retries_total", (queue) => queue.counts.retries),
+    ...queueLines(queues),
     "# HELP minik8s_reconcile_poisoned Objects whose reconcile failed many times in a row, by how often", "# TYPE minik8s_reconcile_poisoned gauge", ...poisoned.slice(0, MAX_NAMED),
     "",
   ].join("\n");

@@ -3,6 +3,7 @@
 import { delayOf, type BackoffOptions } from "../../lib/backoff.ts";
 import { systemClock, type Clock } from "../../lib/clock.ts";
 import { Heap } from "../../lib/heap.ts";
+import { Histogram, type QueueFigures } from "./queuefigures.ts";
 
 export interface WorkQueueOptions {
   readonly clock?: Clock;
@@ -20,11 +21,12 @@ const DEFAULT_BACKOFF: BackoffOptions = { baseMs: 5, maxMs: 1_000_000 };
 const LONGEST_SLEEP_MS = 86_400_000;
 
 /** A deduplicating queue of keys. A key added while it is being worked on is handed out again once that is done. */
-export class WorkQueue {
+export class WorkQueue implements QueueFigures {
   readonly #clock: Clock;
   readonly #backoff: BackoffOptions;
-  readonly #ready = new Set<string>();
-  readonly #processing = new Set<string>();
+  /** Since when each key waits, and since when each is worked on. */
+  readonly #ready = new Map<string, number>();
+  readonly #processing = new Map<string, number>();
   readonly #dirty = new Set<string>();
   readonly #failures = new Map<string, number>();
   /** When each delayed key is due; entries of the heap that disagree have been superseded. */
@@ -52,6 +54,21 @@ export class WorkQueue {
     return { adds: this.#adds, retries: this.#retries };
   }
 
+  /** How long keys waited, and how long they were worked on. */
+  readonly waits = new Histogram();
+  readonly work = new Histogram();
+
+  /** Seconds that keys still in work have taken so far. */
+  get inWork(): { readonly total: number; readonly longest: number } {
+    const now = this.#clock.monotonic();
+    let [total, longest] = [0, 0];
+    for (const since of this.#processing.values()) {
+      total += (now - since) / 1000;
+      longest = Math.max(longest, (now - since) / 1000);
+    }
+    return { total, longest };
+  }
+
   /** Keys that keep failing, by how often in a row. */
   get failing(): ReadonlyMap<string, number> {
     return this.#failures;
@@ -66,11 +83,13 @@ export class WorkQueue {
     }
     if (!this.#ready.has(key)) this.#adds++;
     const worker = this.#ready.has(key) ? undefined : this.#waiting.shift();
+    const now = this.#clock.monotonic();
     if (!worker) {
-      this.#ready.add(key);
+      if (!this.#ready.has(key)) this.#ready.set(key, now);
       return;
     }
-    this.#processing.add(key);
+    this.waits.observe(0);
+    this.#processing.set(key, now);
     worker(key);
   }
 
@@ -115,15 +134,19 @@ export class WorkQueue {
   /** The next key, or undefined once shut down. Every key got must be given to `done`. */
   get(): Promise<string | undefined> {
     if (this.#isShutDown) return Promise.resolve(undefined);
-    for (const key of this.#ready) {
+    for (const [key, since] of this.#ready) {
+      const now = this.#clock.monotonic();
+      this.waits.observe((now - since) / 1000);
       this.#ready.delete(key);
-      this.#processing.add(key);
+      this.#processing.set(key, now);
       return Promise.resolve(key);
     }
     return new Promise((resolve) => this.#waiting.push(resolve));
   }
 
   done(key: string): void {
+    const since = this.#processing.get(key);
+    if (since !== undefined) this.work.observe((this.#clock.monotonic() - since) / 1000);
     this.#processing.delete(key);
     if (this.#dirty.delete(key)) this.add(key);
   }

@@ -5,7 +5,7 @@ import { keyOf } from "../../api/client/informer.ts";
 import { WorkQueue } from "../../api/client/workqueue.ts";
 import { isConflict, orAbsent } from "../../api/errors.ts";
 import type { ConfigMap, Secret, Stored } from "../../api/types.ts";
-import { controllerOf, type Controller, type ControllerDeps } from "./controller.ts";
+import { controllerOf, telling, type Controller, type ControllerDeps } from "./controller.ts";
 import { CONFIG_MAP, SECRET } from "./kinds.ts";
 import { isSame } from "./template.ts";
 
@@ -34,7 +34,7 @@ export function tokenCleanerController(deps: ControllerDeps): Controller {
       if (!isConflict(error)) throw error;
     }
   };
-  return controllerOf({ name, queue, informers: deps.informers, workers: 1, reconcile });
+  return controllerOf({ name, queue, informers: deps.informers, workers: 1, reconcile, subject: telling(deps, name, tokens) });
 }
 
 /** Signs the public `cluster-info` with every token that may sign. */
@@ -59,7 +59,7 @@ export function bootstrapSignerController(deps: ControllerDeps): Controller {
     const data = Object.fromEntries([...unsigned, ...signatures]);
     if (!isSame(data, info.data)) await client.update<ConfigMap>(CONFIG_MAP, { ...info, data });
   };
-  return controllerOf({ name, queue, informers: deps.informers, workers: 1, reconcile });
+  return controllerOf({ name, queue, informers: deps.informers, workers: 1, reconcile, subject: telling(deps, name, infos) });
 }
 
 /** `header..signature`, HS256 with the token's secret as key. */

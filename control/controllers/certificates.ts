@@ -7,7 +7,7 @@ import { builtinKind } from "../../api/registry.ts";
 import type { CertificateSigningRequest, Node, Stored } from "../../api/types.ts";
 import { timestamp, type Clock } from "../../lib/clock.ts";
 import { readRequest, type RequestedNames } from "../pki/certificates.ts";
-import { controllerOf, type Controller, type ControllerDeps, type SignCertificate } from "./controller.ts";
+import { controllerOf, telling, type Controller, type ControllerDeps, type SignCertificate } from "./controller.ts";
 
 type Csr = Stored<CertificateSigningRequest>;
 
@@ -40,7 +40,8 @@ class Certificates {
   readonly #nodes: Informer<Node>;
   readonly #queue: WorkQueue;
 
-  constructor({ informers, clientFor, clock, settings }: ControllerDeps, name: string, private readonly part: "approve" | "sign" | "clean") {
+  constructor(deps: ControllerDeps, name: string, private readonly part: "approve" | "sign" | "clean") {
+    const { informers, clientFor, clock, settings } = deps;
     this.#client = clientFor("certificate-controller");
     this.#clock = clock;
     this.#sign = settings.signCertificate;
@@ -49,7 +50,7 @@ class Certificates {
     this.#queue = new WorkQueue({ clock });
     const enqueue = (request: Csr): void => this.#queue.add(keyOf(request));
     this.#requests.addHandler({ add: enqueue, update: enqueue });
-    this.controller = controllerOf({ name, queue: this.#queue, informers, workers: 2, reconcile: (key) => this.#reconcile(key) });
+    this.controller = controllerOf({ name, queue: this.#queue, informers, workers: 2, reconcile: (key) => this.#reconcile(key), subject: telling(deps, name, this.#requests) });
   }
 
   async #reconcile(key: string): Promise<void> {

@@ -2,7 +2,7 @@
 import { WorkQueue } from "../../api/client/workqueue.ts";
 import { matcherOf } from "../../api/selectors.ts";
 import type { ClusterRole, PolicyRule, Stored } from "../../api/types.ts";
-import { controllerOf, type Controller, type ControllerDeps } from "./controller.ts";
+import { controllerOf, telling, type Controller, type ControllerDeps } from "./controller.ts";
 import { CLUSTER_ROLE } from "./kinds.ts";
 import { isSame } from "./template.ts";
 
@@ -26,7 +26,7 @@ export function clusterRoleAggregationController(deps: ControllerDeps): Controll
     const body = { apiVersion: "rbac.authorization.k8s.io/v1", kind: "ClusterRole", metadata: { name }, rules };
     await client.patch<ClusterRole>(CLUSTER_ROLE, { name }, body, { type: "apply", fieldManager: NAME, force: true });
   };
-  return controllerOf({ name: NAME, queue, informers: deps.informers, reconcile });
+  return controllerOf({ name: NAME, queue, informers: deps.informers, reconcile, subject: telling(deps, NAME, roles) });
 }
 
 /** The rules of all selected roles, in the order of their names, each once. */

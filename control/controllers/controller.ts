@@ -12,6 +12,7 @@ import type { KubeObject, ServiceAccount, Stored } from "../../api/types.ts";
 import type { BackoffOptions } from "../../lib/backoff.ts";
 import type { Clock } from "../../lib/clock.ts";
 import type { CustomMetrics } from "./hpa/evaluate.ts";
+import { QUEUE_NAMES } from "./queuenames.ts";
 import { controllerRefOf, indexByController, resolveController } from "./owners.ts";
 
 /** One control loop under upstream's name, such as `deployment-controller`. */
@@ -76,6 +77,11 @@ export interface LoopOptions {
   readonly beside?: (signal: AbortSignal) => Promise<void>;
 }
 
+/** Says of objects that cannot be reconciled that it is so, where a controller's keys are the keys of one cache. */
+export function telling<T extends KubeObject>(deps: ControllerDeps, controller: string, { lister }: Informer<T>): NonNullable<LoopOptions["subject"]> {
+  return { recorder: deps.recorderFor(controller), find: (key) => lister.get(key) };
+}
+
 /** A controller that reconciles the keys of one queue. */
 export function controllerOf(options: LoopOptions): Controller {
   const { name, queue, informers, workers = 5, reconcile, beside, subject } = options;
@@ -87,7 +93,7 @@ export function controllerOf(options: LoopOptions): Controller {
     name,
     async start(signal) {
       await informers.waitForSync(signal);
-      await Promise.all([runWorkers({ name, queue, workers, signal, reconcile, onPoisoned }), beside?.(signal)]);
+      await Promise.all([runWorkers({ name, queueName: QUEUE_NAMES[name], queue, workers, signal, reconcile, onPoisoned }), beside?.(signal)]);
     },
   };
 }

@@ -12,7 +12,7 @@ import { formatLabelSelector, matcherOf } from "../../api/selectors.ts";
 import type { AnyObject, IntOrString, KubeObject, OwnerReference, Pod, PodDisruptionBudget, ReplicaSet, Stored } from "../../api/types.ts";
 import { timestamp, type Clock } from "../../lib/clock.ts";
 import { findCondition, withoutCondition } from "./conditions.ts";
-import { controllerOf, type Controller, type ControllerDeps } from "./controller.ts";
+import { controllerOf, telling, type Controller, type ControllerDeps } from "./controller.ts";
 import { scaledValue } from "./deployment/replicasets.ts";
 import { DEPLOYMENT, POD, POD_DISRUPTION_BUDGET, REPLICA_SET, REPLICATION_CONTROLLER, STATEFUL_SET } from "./kinds.ts";
 import { controllerRefOf } from "./owners.ts";
@@ -56,8 +56,8 @@ class DisruptionController {
     this.#stale = new WorkQueue({ clock: deps.clock });
     this.#listen();
     this.controller = controllerOf({
-      name: NAME, queue: this.#queue, informers: deps.informers, workers: 1, reconcile: (key) => this.#reconcile(key),
-      beside: (signal) => runWorkers({ name: `${NAME} conditions`, queue: this.#stale, workers: 1, signal, reconcile: (key) => this.#clearStale(key) }),
+      name: NAME, queue: this.#queue, informers: deps.informers, workers: 1, reconcile: (key) => this.#reconcile(key), subject: telling(deps, NAME, this.#budgets),
+      beside: (signal) => runWorkers({ name: `${NAME} conditions`, queueName: "stale_pod_disruption", queue: this.#stale, workers: 1, signal, reconcile: (key) => this.#clearStale(key) }),
     });
   }
 

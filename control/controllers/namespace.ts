@@ -7,7 +7,7 @@ import { ApiError, isConflict, isNotFound } from "../../api/errors.ts";
 import type { KindInfo } from "../../api/kinds.ts";
 import type { KubeObject, Namespace, Pod, Stored } from "../../api/types.ts";
 import type { Clock } from "../../lib/clock.ts";
-import { controllerOf, type Controller, type ControllerDeps } from "./controller.ts";
+import { controllerOf, telling, type Controller, type ControllerDeps } from "./controller.ts";
 import { NAMESPACE, POD } from "./kinds.ts";
 import { namespaceConditions, type Remains } from "./namespacestatus.ts";
 import { isFinished } from "./pods.ts";
@@ -32,7 +32,7 @@ export function namespaceController(deps: ControllerDeps): Controller {
     const seconds = await deleter.delete(name);
     if (seconds !== undefined) queue.addAfter(name, (seconds / 2 + 1) * 1000);
   };
-  return controllerOf({ name: NAME, queue, informers: deps.informers, workers: 10, reconcile });
+  return controllerOf({ name: NAME, queue, informers: deps.informers, workers: 10, reconcile, subject: telling(deps, NAME, namespaces) });
 }
 
 /** The last pod gone is what nearly every namespace waits for. */

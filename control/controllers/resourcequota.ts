@@ -11,7 +11,7 @@ import { addUsage, isUncounted, resourcesUsedBy, usageOf } from "../../api/quota
 import type { KindRegistry } from "../../api/registry.ts";
 import type { AnyObject, ResourceQuota, Stored } from "../../api/types.ts";
 import type { Clock } from "../../lib/clock.ts";
-import { controllerOf, type Controller, type ControllerDeps } from "./controller.ts";
+import { controllerOf, telling, type Controller, type ControllerDeps } from "./controller.ts";
 import { metadataScope, RESOURCE_QUOTA } from "./kinds.ts";
 import { isSame } from "./template.ts";
 
@@ -44,7 +44,7 @@ class ResourceQuotaController {
       update: (quota, old) => (isSame(quota.spec, old.spec) && isSame(quota.status?.hard, quota.spec?.hard) ? undefined : this.#queue.add(keyOf(quota))),
     });
     for (const kind of KINDS) if (isCounted(kind)) this.#watch(deps, kind);
-    this.controller = controllerOf({ name: NAME, queue: this.#queue, informers: deps.informers, reconcile: (key) => this.#reconcile(key) });
+    this.controller = controllerOf({ name: NAME, queue: this.#queue, informers: deps.informers, reconcile: (key) => this.#reconcile(key), subject: telling(deps, NAME, this.#quotas) });
   }
 
   #watch({ informers }: ControllerDeps, kind: KindInfo): void {

@@ -3,7 +3,7 @@ import { keyOf } from "../../api/client/informer.ts";
 import { WorkQueue } from "../../api/client/workqueue.ts";
 import { isAlreadyExists, isNamespaceTerminating, isNotFound } from "../../api/errors.ts";
 import type { ConfigMap, Namespace, ServiceAccount, Stored } from "../../api/types.ts";
-import { controllerOf, type Controller, type ControllerDeps } from "./controller.ts";
+import { controllerOf, telling, type Controller, type ControllerDeps } from "./controller.ts";
 import { CONFIG_MAP, NAMESPACE, SERVICE_ACCOUNT } from "./kinds.ts";
 import { isSame } from "./template.ts";
 
@@ -28,7 +28,7 @@ export function serviceAccountController(deps: ControllerDeps): Controller {
     if (!isLive(namespaces.lister.get(namespace)) || accounts.lister.get(`${namespace}/${DEFAULT}`)) return;
     await tolerant(client.create<ServiceAccount>(SERVICE_ACCOUNT, { apiVersion: "v1", kind: "ServiceAccount", metadata: { name: DEFAULT, namespace } }));
   };
-  return controllerOf({ name, queue, informers: deps.informers, workers: 1, reconcile });
+  return controllerOf({ name, queue, informers: deps.informers, workers: 1, reconcile, subject: telling(deps, name, namespaces) });
 }
 
 /** Keeps the ConfigMap `kube-root-ca.crt` of every namespace as it should be. */
@@ -54,7 +54,7 @@ export function rootCaPublisher(deps: ControllerDeps): Controller {
       await client.update<ConfigMap>(CONFIG_MAP, { ...current, metadata: { ...current.metadata, annotations }, data });
     }
   };
-  return controllerOf({ name, queue, informers: deps.informers, workers: 1, reconcile });
+  return controllerOf({ name, queue, informers: deps.informers, workers: 1, reconcile, subject: telling(deps, name, namespaces) });
 }
 
 function isLive(namespace: Stored<Namespace> | undefined): boolean {

@@ -6,7 +6,7 @@ import { builtinKind } from "../../api/registry.ts";
 import type { IPAddress, ServiceCIDR, Stored } from "../../api/types.ts";
 import { cidrContains, parseAddress, parseCidr, type Address, type Cidr } from "../../lib/cidr.ts";
 import { timestamp } from "../../lib/clock.ts";
-import { controllerOf, type Controller, type ControllerDeps } from "./controller.ts";
+import { controllerOf, telling, type Controller, type ControllerDeps } from "./controller.ts";
 
 type Range = Stored<ServiceCIDR>;
 
@@ -56,7 +56,7 @@ export function serviceCidrController(deps: ControllerDeps): Controller {
     const conditions = [...(range.status?.conditions ?? []).filter(({ type }) => type !== "Ready"), { type: "Ready", ...state, lastTransitionTime }];
     await orAbsent(client.update<ServiceCIDR>(SERVICE_CIDR, { ...range, status: { ...range.status, conditions } }, { subresource: "status" }));
   }
-  return controllerOf({ name: NAME, queue, informers: deps.informers, workers: 1, reconcile });
+  return controllerOf({ name: NAME, queue, informers: deps.informers, workers: 1, reconcile, subject: telling(deps, NAME, ranges) });
 }
 
 /** Whether every address in the range is in another one as well. */

@@ -4,7 +4,7 @@ import { keyOf } from "../../api/client/informer.ts";
 import { WorkQueue } from "../../api/client/workqueue.ts";
 import { isConflict, isNotFound } from "../../api/errors.ts";
 import type { Secret, ServiceAccount, Stored } from "../../api/types.ts";
-import { controllerOf, type Controller, type ControllerDeps } from "./controller.ts";
+import { controllerOf, telling, type Controller, type ControllerDeps } from "./controller.ts";
 import { SECRET, SERVICE_ACCOUNT } from "./kinds.ts";
 
 const TYPE = "kubernetes.io/service-account-token";
@@ -48,7 +48,7 @@ export function tokenSecretController(deps: ControllerDeps): Controller {
     });
     return isTheOne(live) ? live : undefined;
   }
-  return controllerOf({ name, queue, informers: deps.informers, workers: 2, reconcile });
+  return controllerOf({ name, queue, informers: deps.informers, workers: 2, reconcile, subject: telling(deps, name, secrets) });
 }
 
 /** The Secret with what it lacks; undefined when it lacks nothing. */

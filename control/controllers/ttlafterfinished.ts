@@ -3,7 +3,7 @@ import { keyOf, splitKey } from "../../api/client/informer.ts";
 import { WorkQueue } from "../../api/client/workqueue.ts";
 import { orAbsent } from "../../api/errors.ts";
 import type { Job, Stored } from "../../api/types.ts";
-import { controllerOf, type Controller, type ControllerDeps } from "./controller.ts";
+import { controllerOf, telling, type Controller, type ControllerDeps } from "./controller.ts";
 import { JOB } from "./kinds.ts";
 
 const NAME = "ttl-after-finished-controller";
@@ -29,7 +29,7 @@ export function ttlAfterFinishedController(deps: ControllerDeps): Controller {
     const expiry = expiryOf(job);
     return expiry === undefined ? undefined : expiry - deps.clock.now();
   };
-  return controllerOf({ name: NAME, queue, informers: deps.informers, reconcile });
+  return controllerOf({ name: NAME, queue, informers: deps.informers, reconcile, subject: telling(deps, NAME, jobs) });
 }
 
 /** When a finished Job's time is up, in milliseconds; undefined when it has none, or is not finished. */

@@ -10,6 +10,8 @@ interface Pending {
   revision: number;
   /** What was deleted: UIDs by key. */
   readonly deleted: Map<Key, string>;
+  /** What is known to be no more: a cache that shows it dying is behind all the same. */
+  readonly gone: Map<Key, string>;
   since: number;
 }
 
@@ -26,8 +28,16 @@ export class PendingWrites {
 
   /** Call with what a create, update or patch returned. */
   wrote(key: Key, object: KubeObject): void {
+    const { deletionTimestamp, deletionGracePeriodSeconds, finalizers } = object.metadata;
+    // The write that takes the last finalizer off ends the object, and its answer carries no revision of that end.
+    if (deletionTimestamp && !deletionGracePeriodSeconds && !finalizers?.length) return this.gone(key, object);
     const pending = this.#pendingOf(key);
     pending.revision = Math.max(pending.revision, Number(object.metadata.resourceVersion ?? 0));
+  }
+
+  /** The object turned out not to be there any more. */
+  gone(key: Key, object: KubeObject): void {
+    this.#pendingOf(key).gone.set(keyOf(object), object.metadata.uid ?? "");
   }
 
   /** Deletes by `act`, and notes it; one that may have been carried out without an answer is waited for as well. */
@@ -63,8 +73,12 @@ export class PendingWrites {
     return pending !== undefined && this.#isSeen(pending);
   }
 
-  #isSeen({ revision, deleted }: Pending): boolean {
+  #isSeen({ revision, deleted, gone }: Pending): boolean {
     if (this.cache.revision < revision) return false;
+    for (const [key, uid] of gone) {
+      if (this.cache.get(key)?.metadata.uid === uid) return false;
+      gone.delete(key);
+    }
     for (const [key, uid] of deleted) {
       const shown = this.cache.get(key);
       if (shown?.metadata.uid === uid && !shown.metadata.deletionTimestamp) return false;
@@ -74,7 +88,7 @@ export class PendingWrites {
   }
 
   #pendingOf(key: Key): Pending {
-    const pending = this.#byKey.get(key) ?? { revision: 0, deleted: new Map<Key, string>(), since: 0 };
+    const pending = this.#byKey.get(key) ?? { revision: 0, deleted: new Map<Key, string>(), gone: new Map<Key, string>(), since: 0 };
     pending.since = this.clock.monotonic();
     this.#byKey.set(key, pending);
     return pending;

@@ -257,7 +257,7 @@ describe("in bad weather", () => {
 
   const CSR = builtinKind("certificates.k8s.io", "v1", "CertificateSigningRequest");
   plays("requests for certificates are forgotten in time, decided or not", {
-    controllers: ["certificatesigningrequest-signing-controller"], stepMs: 20 * 60_000,
+    controllers: ["certificatesigningrequest-approving-controller", "certificatesigningrequest-signing-controller", "certificatesigningrequest-cleaner-controller"], stepMs: 20 * 60_000,
     script: async (world): Promise<Script> => {
       const request = base64("-----BEGIN CERTIFICATE REQUEST-----\nnone\n-----END CERTIFICATE REQUEST-----\n");
       let made = 0;

@@ -4,7 +4,7 @@ import { keyOf, splitKey } from "../../../api/client/informer.ts";
 import { WorkQueue } from "../../../api/client/workqueue.ts";
 import { isNamespaceTerminating, isNotFound } from "../../../api/errors.ts";
 import type { EndpointAddress, Endpoints, EndpointSubset, Pod, Service, Stored } from "../../../api/types.ts";
-import { controllerOf, type Controller, type ControllerDeps } from "../controller.ts";
+import { controllerOf, telling, type Controller, type ControllerDeps } from "../controller.ts";
 import { ENDPOINTS } from "../kinds.ts";
 import { isReady } from "../pods.ts";
 import { canonical, isSame } from "../template.ts";
@@ -66,7 +66,7 @@ export function endpointsController(deps: ControllerDeps): Controller {
       if (!isNotFound(error)) throw error;
     });
   }
-  return controllerOf({ name: NAME, queue, informers: deps.informers, reconcile });
+  return controllerOf({ name: NAME, queue, informers: deps.informers, reconcile, subject: telling(deps, NAME, caches.services) });
 }
 
 /** What the Endpoints of a service should be; keeps annotations others put on it. */

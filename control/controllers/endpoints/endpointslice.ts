@@ -6,7 +6,7 @@ import type { EventRecorder } from "../../../api/client/recorder.ts";
 import { WorkQueue } from "../../../api/client/workqueue.ts";
 import { isNamespaceTerminating, orAbsent } from "../../../api/errors.ts";
 import type { EndpointSlice, Node, Service, Stored } from "../../../api/types.ts";
-import { controllerOf, type Controller, type ControllerDeps } from "../controller.ts";
+import { controllerOf, telling, type Controller, type ControllerDeps } from "../controller.ts";
 import { ENDPOINT_SLICE, NODE } from "../kinds.ts";
 import { isSame } from "../template.ts";
 import { PendingWrites } from "../writes.ts";
@@ -53,7 +53,7 @@ class EndpointSliceController {
     this.#pending = new PendingWrites(deps.clock, this.#slices.lister);
     this.#pace = new Pace(this.#queue, deps.clock);
     this.#listen();
-    this.controller = controllerOf({ name: NAME, queue: this.#queue, informers: deps.informers, reconcile: (key) => this.#reconcile(key) });
+    this.controller = controllerOf({ name: NAME, queue: this.#queue, informers: deps.informers, reconcile: (key) => this.#reconcile(key), subject: telling(deps, NAME, this.#caches.services) });
   }
 
   #listen(): void {

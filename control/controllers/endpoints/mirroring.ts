@@ -7,7 +7,7 @@ import { WorkQueue } from "../../../api/client/workqueue.ts";
 import { isNamespaceTerminating, orAbsent } from "../../../api/errors.ts";
 import type { Endpoint, EndpointAddress, Endpoints, EndpointSlice, EndpointSubset, Service, Stored } from "../../../api/types.ts";
 import { formatAddress, parseAddress } from "../../../lib/cidr.ts";
-import { controllerOf, type Controller, type ControllerDeps } from "../controller.ts";
+import { controllerOf, telling, type Controller, type ControllerDeps } from "../controller.ts";
 import { ENDPOINT_SLICE, ENDPOINTS, SERVICE } from "../kinds.ts";
 import { newControllerRef } from "../owners.ts";
 import { canonical, isSame } from "../template.ts";
@@ -49,7 +49,7 @@ class Mirroring {
     for (const informer of [this.#services as Informer<Service | Endpoints>, this.#endpoints as Informer<Service | Endpoints>]) informer.addHandler({ add: enqueue, update: enqueue, delete: enqueue });
     const sliceChanged = (slice: Stored<EndpointSlice>): void => this.#queue.add(serviceKeyOf(slice));
     this.#slices.addHandler({ add: sliceChanged, update: sliceChanged, delete: sliceChanged });
-    this.controller = controllerOf({ name: NAME, queue: this.#queue, informers: deps.informers, reconcile: (key) => this.#reconcile(key) });
+    this.controller = controllerOf({ name: NAME, queue: this.#queue, informers: deps.informers, reconcile: (key) => this.#reconcile(key), subject: telling(deps, NAME, this.#services) });
   }
 
   async #reconcile(key: Key): Promise<void> {

@@ -47,7 +47,7 @@ class JobController extends KindController<Job> {
   }
 
   protected override beside(signal: AbortSignal): Promise<void> {
-    return runWorkers({ name: `${NAME} orphans`, queue: this.#orphans, workers: 1, signal, reconcile: (key) => this.#releaseOrphan(key) });
+    return runWorkers({ name: `${NAME} orphans`, queueName: "job_orphan_pod", queue: this.#orphans, workers: 1, signal, reconcile: (key) => this.#releaseOrphan(key) });
   }
 
   #followOrphans(): void {
@@ -138,17 +138,22 @@ class JobController extends KindController<Job> {
       if (key !== undefined) this.#pendingPods.wrote(key, released);
       return released;
     } catch (error) {
-      if (isNotFound(error)) return undefined;
+      if (isNotFound(error)) return this.#isGone(key, pod);
       // An orphan that changed may just have been adopted: whether to let it go has to be asked anew.
       if (!isConflict(error) || key === undefined) throw error;
     }
     // The list of finalizers is replaced as a whole: on a newer pod it has to be read again.
     const latest = await orAbsent(this.client.get<Pod>(POD, { name, namespace }));
-    if (latest?.metadata.uid !== uid) return undefined;
+    if (latest?.metadata.uid !== uid) return this.#isGone(key, pod);
     if (isForgotten && isFinished(latest)) throw new Error(`pod ${name} ended before it could be deleted; it has to be counted`);
     // It may have been let go already, by a write whose answer was lost: a cache that does not know would count it again.
     if (!hasTracking(latest)) this.#pendingPods.wrote(key, latest);
     return this.#release(key, latest, isForgotten);
+  }
+
+  /** A cache that still shows such a pod would have it counted again. */
+  #isGone(key: Key | undefined, pod: Stored<Pod>): undefined {
+    if (key !== undefined) this.#pendingPods.gone(key, pod);
   }
 
   async #releaseOrphan(key: Key): Promise<void> {

@@ -1,9 +1,10 @@
 // Gives every node its own range of pod addresses out of the cluster's, one per family.
 // Ranges nodes already have are honoured; a range is free again when its node is deleted.
 import { WorkQueue } from "../../../api/client/workqueue.ts";
+import { orAbsent } from "../../../api/errors.ts";
 import type { Node, Stored } from "../../../api/types.ts";
 import { addressAfter, cidrContains, formatCidr, networkAddress, parseCidr, type Cidr } from "../../../lib/cidr.ts";
-import { controllerOf, type Controller, type ControllerDeps } from "../controller.ts";
+import { controllerOf, telling, type Controller, type ControllerDeps } from "../controller.ts";
 import { NODE } from "../kinds.ts";
 
 const NAME = "node-ipam-controller";
@@ -18,16 +19,22 @@ export function nodeIpamController(deps: ControllerDeps): Controller {
   const { clusterCidrs, nodeCidrMaskSizeIPv4 = MASK_IPV4, nodeCidrMaskSizeIPv6 = MASK_IPV6 } = deps.settings;
   const pools = clusterCidrs.map((text) => new CidrPool(text, text.includes(":") ? nodeCidrMaskSizeIPv6 : nodeCidrMaskSizeIPv4));
   const each = (node: Node, use: (pool: CidrPool, cidr: string) => void): void => podCidrsOf(node).forEach((cidr) => pools.forEach((pool) => use(pool, cidr)));
+  /** What each node was offered: its own for as long as the node may have got it without a word. */
+  const offered = new Map<string, readonly string[]>();
+  const withdraw = (name: string, kept: readonly string[]): void => {
+    offered.get(name)?.forEach((cidr, index) => (kept.includes(cidr) ? undefined : pools[index]?.release(cidr)));
+    offered.delete(name);
+  };
+  const seen = (node: Stored<Node>): void => {
+    const ranges = podCidrsOf(node);
+    if (ranges.length === 0) return queue.add(node.metadata.name);
+    withdraw(node.metadata.name, ranges);
+    each(node, (pool, cidr) => pool.occupy(cidr));
+  };
   nodes.addHandler({
-    add: (node) => {
-      each(node, (pool, cidr) => pool.occupy(cidr));
-      if (podCidrsOf(node).length === 0) queue.add(node.metadata.name);
-    },
-    update: (node) => {
-      each(node, (pool, cidr) => pool.occupy(cidr));
-      if (podCidrsOf(node).length === 0) queue.add(node.metadata.name);
-    },
+    add: seen, update: seen,
     delete: (node) => {
+      withdraw(node.metadata.name, []);
       each(node, (pool, cidr) => pool.release(cidr));
       // Somebody may have been waiting for a range to become free.
       for (const other of nodes.lister.list()) if (podCidrsOf(other).length === 0) queue.add(other.metadata.name);
@@ -37,18 +44,21 @@ export function nodeIpamController(deps: ControllerDeps): Controller {
   async function reconcile(name: string): Promise<void> {
     const node = nodes.lister.get(name);
     if (!node || podCidrsOf(node).length > 0 || pools.length === 0) return;
-    const podCIDRs = pools.map((pool) => pool.allocate());
-    try {
-      if (podCIDRs.some((cidr) => cidr === undefined)) throw new Error("CIDR allocation failed; there are no remaining CIDRs left to allocate in the accepted range");
-      await client.patch<Node>(NODE, { name }, { metadata: { uid: node.metadata.uid, resourceVersion: node.metadata.resourceVersion }, spec: { podCIDR: podCIDRs[0], podCIDRs } }, { type: "merge" });
-    } catch (error) {
-      podCIDRs.forEach((cidr, index) => (cidr === undefined ? undefined : pools[index]?.release(cidr)));
-      if (podCIDRs.includes(undefined)) recorder.event(reference(node), "Normal", "CIDRNotAvailable", `Node ${name} status is now: CIDRNotAvailable`);
-      throw error;
-    }
+    const podCIDRs = offered.get(name) ?? allocate(node);
+    offered.set(name, podCIDRs);
+    await orAbsent(client.patch<Node>(NODE, { name }, { metadata: { uid: node.metadata.uid, resourceVersion: node.metadata.resourceVersion }, spec: { podCIDR: podCIDRs[0], podCIDRs } }, { type: "merge" }));
+  }
+
+  /** One range from every pool, or none. */
+  function allocate(node: Stored<Node>): string[] {
+    const taken = pools.map((pool) => pool.allocate());
+    if (taken.every((cidr) => cidr !== undefined)) return taken;
+    taken.forEach((cidr, index) => (cidr === undefined ? undefined : pools[index]?.release(cidr)));
+    recorder.event(reference(node), "Normal", "CIDRNotAvailable", `Node ${node.metadata.name} status is now: CIDRNotAvailable`);
+    throw new Error("CIDR allocation failed; there are no remaining CIDRs left to allocate in the accepted range");
   }
   // One worker: two nodes are never offered one range.
-  return controllerOf({ name: NAME, queue, informers: deps.informers, workers: 1, reconcile });
+  return controllerOf({ name: NAME, queue, informers: deps.informers, workers: 1, reconcile, subject: telling(deps, NAME, nodes) });
 }
 
 /** The ranges of one size within a cluster range, by number. */

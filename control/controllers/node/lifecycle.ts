@@ -7,7 +7,7 @@ import { WorkQueue } from "../../../api/client/workqueue.ts";
 import { isNotFound } from "../../../api/errors.ts";
 import type { Lease, Node, NodeCondition, Pod, Stored } from "../../../api/types.ts";
 import { timestamp, type Clock } from "../../../lib/clock.ts";
-import { controllerOf, type Controller, type ControllerDeps } from "../controller.ts";
+import { controllerOf, telling, type Controller, type ControllerDeps } from "../controller.ts";
 import { LEASE, NODE, POD } from "../kinds.ts";
 import { isReady } from "../pods.ts";
 import { indexByNode, podsOnNode } from "./podsonnode.ts";
@@ -47,7 +47,7 @@ class NodeLifecycle {
     this.#queue = new WorkQueue({ clock: deps.clock });
     indexByNode(this.#pods);
     this.#listen(deps.informers.for<Lease>(LEASE, { namespace: "kube-node-lease" }));
-    this.controller = controllerOf({ name: NAME, queue: this.#queue, informers: deps.informers, workers: 8, reconcile: (name) => this.#reconcile(name) });
+    this.controller = controllerOf({ name: NAME, queue: this.#queue, informers: deps.informers, workers: 8, reconcile: (name) => this.#reconcile(name), subject: telling(deps, NAME, this.#nodes) });
   }
 
   #listen(leases: Informer<Lease>): void {

@@ -6,7 +6,7 @@ import { isNotFound } from "../../../api/errors.ts";
 import type { Node, Pod, PodCondition, Stored } from "../../../api/types.ts";
 import { timestamp } from "../../../lib/clock.ts";
 import { withoutCondition } from "../conditions.ts";
-import { controllerOf, type Controller, type ControllerDeps } from "../controller.ts";
+import { controllerOf, telling, type Controller, type ControllerDeps } from "../controller.ts";
 import { NODE, POD } from "../kinds.ts";
 import { isSame } from "../template.ts";
 import { indexByNode, podsOnNode } from "./podsonnode.ts";
@@ -65,7 +65,7 @@ export function taintEvictionController(deps: ControllerDeps): Controller {
       if (!isNotFound(error)) throw error;
     }
   }
-  return controllerOf({ name: NAME, queue, informers: deps.informers, workers: 8, reconcile });
+  return controllerOf({ name: NAME, queue, informers: deps.informers, workers: 8, reconcile, subject: telling(deps, NAME, pods) });
 }
 
 /** When the pod has to go, in milliseconds; undefined when it may stay. */

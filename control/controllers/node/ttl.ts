@@ -3,7 +3,7 @@
 import { WorkQueue } from "../../../api/client/workqueue.ts";
 import { orAbsent } from "../../../api/errors.ts";
 import type { Node, Stored } from "../../../api/types.ts";
-import { controllerOf, type Controller, type ControllerDeps } from "../controller.ts";
+import { controllerOf, telling, type Controller, type ControllerDeps } from "../controller.ts";
 import { NODE } from "../kinds.ts";
 
 const NAME = "ttl-controller";
@@ -35,5 +35,5 @@ export function ttlController(deps: ControllerDeps): Controller {
     if (!node || node.metadata.annotations?.[ANNOTATION] === wanted()) return;
     await orAbsent(client.patch<Node>(NODE, { name }, { metadata: { annotations: { [ANNOTATION]: wanted() } } }, { type: "merge" }));
   };
-  return controllerOf({ name: NAME, queue, informers: deps.informers, workers: 2, reconcile });
+  return controllerOf({ name: NAME, queue, informers: deps.informers, workers: 2, reconcile, subject: telling(deps, NAME, nodes) });
 }

@@ -1,7 +1,7 @@
 // Keeps a StatefulSet's pods: each with a name, claims and an order of its own.
 // What to do next is `plan.ts`'s business, what a pod looks like `identity.ts`'s.
 import { keyOf, type Informer, type Key } from "../../../api/client/informer.ts";
-import { isAlreadyExists, isNamespaceTerminating, isNotFound } from "../../../api/errors.ts";
+import { isAlreadyExists, isNamespaceTerminating, isNotFound, orAbsent } from "../../../api/errors.ts";
 import { matcherOf } from "../../../api/selectors.ts";
 import type { ControllerRevision, PersistentVolumeClaim, Pod, StatefulSet, StatefulSetStatus, Stored } from "../../../api/types.ts";
 import { KindController, type Controller, type ControllerDeps } from "../controller.ts";
@@ -11,7 +11,7 @@ import { claim, controllerRefOf, indexByController, ownedAndOrphans } from "../o
 import { nextAvailability } from "../pods.ts";
 import { isSame } from "../template.ts";
 import { PendingWrites } from "../writes.ts";
-import { claimOwners, claimsOf, isStaleClaim, ordinalOf, revisionOf, withIdentity } from "./identity.ts";
+import { claimOwners, claimsOf, isInRange, isStaleClaim, ordinalOf, revisionOf, withIdentity } from "./identity.ts";
 import { planSteps, statusOf, type Situation, type Step } from "./plan.ts";
 
 const NAME = "statefulset-controller";
@@ -133,6 +133,7 @@ class StatefulSetController extends KindController<StatefulSet> {
   async #delete(key: Key, set: Stored<StatefulSet>, pod: Stored<Pod>): Promise<void> {
     const { name, namespace, uid } = pod.metadata;
     try {
+      await this.#ownUnseenClaims(set, pod);
       await this.#pending.deleting(key, pod, () => this.client.delete(POD, { name, namespace }, { preconditions: { uid } }));
       this.#say(set, "Delete", pod);
     } catch (error) {
@@ -177,6 +178,17 @@ class StatefulSetController extends KindController<StatefulSet> {
     for (const existing of this.#claimsOf(set, ordinalOf(set, pod))) {
       const ownerReferences = claimOwners(set, pod, existing);
       if (ownerReferences) await this.client.update<PersistentVolumeClaim>(PERSISTENT_VOLUME_CLAIM, { ...existing, metadata: { ...existing.metadata, ownerReferences } });
+    }
+  }
+
+  /** The last moment to have the claims of a pod scaled away go with it: one the cache does not show yet would stay for ever. */
+  async #ownUnseenClaims(set: Stored<StatefulSet>, pod: Stored<Pod>): Promise<void> {
+    if (set.spec?.persistentVolumeClaimRetentionPolicy?.whenScaled !== "Delete" || isInRange(set, pod)) return;
+    for (const wanted of claimsOf(set, ordinalOf(set, pod))) {
+      if (this.#claims.lister.get(keyOf(wanted))) continue;
+      const live = await orAbsent(this.client.get<PersistentVolumeClaim>(PERSISTENT_VOLUME_CLAIM, { name: wanted.metadata.name as string, namespace: set.metadata.namespace }));
+      const ownerReferences = live && claimOwners(set, pod, live);
+      if (ownerReferences) await this.client.update<PersistentVolumeClaim>(PERSISTENT_VOLUME_CLAIM, { ...live, metadata: { ...live.metadata, ownerReferences } });
     }
   }
 

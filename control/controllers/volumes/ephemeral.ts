@@ -4,7 +4,7 @@ import { isNamespaceTerminating } from "../../../api/errors.ts";
 import { keyOf } from "../../../api/client/informer.ts";
 import { WorkQueue } from "../../../api/client/workqueue.ts";
 import type { PersistentVolumeClaim, Pod, Stored, Volume } from "../../../api/types.ts";
-import { controllerOf, type Controller, type ControllerDeps } from "../controller.ts";
+import { controllerOf, telling, type Controller, type ControllerDeps } from "../controller.ts";
 import { PERSISTENT_VOLUME_CLAIM, POD } from "../kinds.ts";
 import { isControlledBy, newControllerRef } from "../owners.ts";
 import { indexByClaim, podsUsing } from "./protection.ts";
@@ -44,7 +44,7 @@ export function ephemeralVolumeController(deps: ControllerDeps): Controller {
     if (!existing) await client.create<PersistentVolumeClaim>(PERSISTENT_VOLUME_CLAIM, wanted);
     else if (!isControlledBy(existing, pod)) throw new Error(`PVC ${namespace}/${name} was not created for pod ${namespace}/${pod.metadata.name} (pod is not owner)`);
   }
-  return controllerOf({ name: NAME, queue, informers: deps.informers, reconcile });
+  return controllerOf({ name: NAME, queue, informers: deps.informers, reconcile, subject: telling(deps, NAME, pods) });
 }
 
 function claimFor(pod: Stored<Pod>, { name, ephemeral }: Volume): PersistentVolumeClaim {

@@ -5,7 +5,7 @@ import { WorkQueue } from "../../../api/client/workqueue.ts";
 import { LOCAL_PATH_PROVISIONER } from "../../../api/localpath.ts";
 import { compareQuantities, parseQuantity } from "../../../api/quantity.ts";
 import type { PersistentVolume, PersistentVolumeClaim, Stored } from "../../../api/types.ts";
-import { controllerOf, type Controller, type ControllerDeps } from "../controller.ts";
+import { controllerOf, telling, type Controller, type ControllerDeps } from "../controller.ts";
 import { PERSISTENT_VOLUME, PERSISTENT_VOLUME_CLAIM } from "../kinds.ts";
 import { PROVISIONED_BY } from "./match.ts";
 
@@ -31,7 +31,7 @@ export function volumeExpander(deps: ControllerDeps): Controller {
     await client.update<PersistentVolumeClaim>(PERSISTENT_VOLUME_CLAIM, { ...claim, status: { ...claim.status, capacity: { ...claim.status?.capacity, storage } } }, { subresource: "status" });
     recorder.event(claim, "Normal", "VolumeResizeSuccessful", "Resize volume succeeded");
   }
-  return controllerOf({ name: NAME, queue, informers: deps.informers, workers: 2, reconcile });
+  return controllerOf({ name: NAME, queue, informers: deps.informers, workers: 2, reconcile, subject: telling(deps, NAME, claims) });
 }
 
 /** Bound, and asking for more than it has. */

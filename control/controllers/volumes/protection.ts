@@ -4,7 +4,7 @@ import { keyOf, type Informer } from "../../../api/client/informer.ts";
 import { WorkQueue } from "../../../api/client/workqueue.ts";
 import { orAbsent } from "../../../api/errors.ts";
 import type { PersistentVolume, PersistentVolumeClaim, Pod, Stored } from "../../../api/types.ts";
-import { controllerOf, type Controller, type ControllerDeps } from "../controller.ts";
+import { controllerOf, telling, type Controller, type ControllerDeps } from "../controller.ts";
 import { PERSISTENT_VOLUME, PERSISTENT_VOLUME_CLAIM, POD } from "../kinds.ts";
 import { isFinished } from "../pods.ts";
 
@@ -58,7 +58,7 @@ export function pvcProtectionController(deps: ControllerDeps): Controller {
   async function write(claim: Stored<PersistentVolumeClaim>, finalizers: string[]): Promise<void> {
     await orAbsent(client.update<PersistentVolumeClaim>(PERSISTENT_VOLUME_CLAIM, { ...claim, metadata: { ...claim.metadata, finalizers } }));
   }
-  return controllerOf({ name, queue, informers: deps.informers, reconcile });
+  return controllerOf({ name, queue, informers: deps.informers, reconcile, subject: telling(deps, name, claims) });
 }
 
 /** A pod that has no node yet has not begun to use anything. */
@@ -83,5 +83,5 @@ export function pvProtectionController(deps: ControllerDeps): Controller {
     const finalizers = isDeleting ? current.filter((finalizer) => finalizer !== PV_FINALIZER) : [...current, PV_FINALIZER];
     await orAbsent(client.update<PersistentVolume>(PERSISTENT_VOLUME, { ...volume, metadata: { ...volume.metadata, finalizers } }));
   };
-  return controllerOf({ name, queue, informers: deps.informers, reconcile });
+  return controllerOf({ name, queue, informers: deps.informers, reconcile, subject: telling(deps, name, volumes) });
 }
