@@ -44,8 +44,16 @@ export async function patch(engine: Engine, request: ResourceRequest, change: Pa
     if (!current) throw notFound(request.kind, request.name);
     return patched(engine, request, { ...change, current });
   };
-  return update(engine, request, { unconditional: true, transform });
+  return update(engine, request, { unconditional: true, transform, onlyReads: isDecodedWhole(request) });
 }
+
+/** Decoding makes a new object of every kind whose schema is known to the last field. */
+function isDecodedWhole({ kind }: ResourceRequest): boolean {
+  return !kind.isCustom && DECODED_WHOLE.has(`${kind.group}/${kind.plural}`);
+}
+
+/** Those that are patched all the time. */
+const DECODED_WHOLE = new Set(["/pods", "/nodes", "/events", "apps/replicasets", "apps/deployments", "batch/jobs", "coordination.k8s.io/leases"]);
 
 async function patched(engine: Engine, { kind, name, warnings }: ResourceRequest, { type, body, current, fieldValidation }: PatchRequest & { current: AnyObject }): Promise<AnyObject> {
   const { uid } = current.metadata;

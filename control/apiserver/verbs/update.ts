@@ -16,13 +16,15 @@ import type { ResourceRequest } from "../request.ts";
 import { fromStored, makeReady, represent, toStored } from "./convert.ts";
 import { create, requireNamespaceMatch, uidConflict } from "./create.ts";
 
-/** How the new object comes from the current one, of which it gets a private copy; undefined when it does not exist. */
+/** How the new object comes from the current one, of which it gets a private copy unless it says otherwise; undefined when it does not exist. */
 export type Transform = (current: AnyObject | undefined) => AnyObject | Promise<AnyObject>;
 
 export interface UpdateRequest {
   readonly transform: Transform;
   /** The new object does not come from the current one: nobody needs a copy of that, and the transform gets an empty one. */
   readonly replaces?: boolean | undefined;
+  /** The transform only reads the current object, and what it makes shares nothing with it that anybody changes: no copy is made. */
+  readonly onlyReads?: boolean | undefined;
   /** Creates what does not exist (server-side apply). */
   readonly mayCreate?: boolean | undefined;
   /** The transform already wrote managedFields (server-side apply). */
@@ -53,7 +55,7 @@ export async function update(engine: Engine, request: ResourceRequest, change: U
     const current = cacheOf(engine, kind).get(namespace, name);
     if (!current) return createInstead(engine, request, change);
     await makeReady(engine, kind, [current]);
-    const next = await change.transform(change.replaces ? NOTHING : fromStored(engine, kind, current));
+    const next = await change.transform(startOf(engine, kind, { current, change }));
     const isConditional = requireVersion(request, strategy, { next, current, unconditional: change.unconditional === true });
     try {
       const entry = await updateOnce(engine, request, { next, current, change });
@@ -64,6 +66,11 @@ export async function update(engine: Engine, request: ResourceRequest, change: U
       if (isConditional || attempt >= ATTEMPTS) throw modifiedConflict(kind, name);
     }
   }
+}
+
+function startOf(engine: Engine, kind: KindInfo, { current, change }: { current: Entry; change: UpdateRequest }): AnyObject {
+  if (change.replaces) return NOTHING;
+  return change.onlyReads ? (represent(engine, kind, current).object as AnyObject) : fromStored(engine, kind, current);
 }
 
 async function createInstead(engine: Engine, request: ResourceRequest, change: UpdateRequest): Promise<UpdateResult> {
