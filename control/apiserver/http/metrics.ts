@@ -8,6 +8,9 @@ import type { Target } from "./target.ts";
 const BUCKETS = [0.005, 0.025, 0.05, 0.1, 0.2, 0.4, 0.6, 0.8, 1, 1.25, 1.5, 2, 3, 4, 5, 6, 8, 10, 15, 20, 30, 45, 60];
 const MAX_SERIES = 5000;
 
+/** What a request does, as upstream counts them. */
+export type RequestKind = "mutating" | "readOnly";
+
 interface Series {
   count: number;
   seconds: number;
@@ -18,20 +21,25 @@ interface Series {
 export class Metrics {
   readonly #requests = new Map<string, Series>();
   readonly #registry = new Registry();
-  #inflight = 0;
+  readonly #inflight = { mutating: 0, readOnly: 0 };
   #collectsProcess = false;
 
   constructor(private readonly caches: () => Caches | undefined, private readonly more: () => readonly string[] = () => []) {}
 
   readonly contentType = "text/plain; version=0.0.4; charset=utf-8";
 
-  begin(): void {
-    this.#inflight++;
+  /** Counts a request that has an end of its own among those under way. */
+  begin(kind: RequestKind): void {
+    this.#inflight[kind]++;
+  }
+
+  /** The opposite of `begin`. */
+  finish(kind: RequestKind): void {
+    this.#inflight[kind]--;
   }
 
   /** Counts a finished request. `labels` is the label text; the same text is the same series. */
   end(labels: string, seconds: number): void {
-    this.#inflight--;
     let series = this.#requests.get(labels);
     if (!series) {
       if (this.#requests.size >= MAX_SERIES) return;
@@ -59,7 +67,13 @@ export class Metrics {
       BUCKETS.forEach((bound, index) => durations.push(`apiserver_request_duration_seconds_bucket{${labels},le="${bound}"} ${(below += buckets[index] ?? 0)}`));
       durations.push(`apiserver_request_duration_seconds_bucket{${labels},le="+Inf"} ${count}`, `apiserver_request_duration_seconds_sum{${labels}} ${seconds}`, `apiserver_request_duration_seconds_count{${labels}} ${count}`);
     }
-    return [...counts, ...durations, "# HELP apiserver_current_inflight_requests Maximal number of currently used inflight request limit of this apiserver per request kind in last second.", "# TYPE apiserver_current_inflight_requests gauge", `apiserver_current_inflight_requests{request_kind="all"} ${this.#inflight}`];
+    return [...counts, ...durations, "# HELP apiserver_current_inflight_requests Maximal number of currently used inflight request limit of this apiserver per request kind in last second.", "# TYPE apiserver_current_inflight_requests gauge", ...Object.entries(this.#inflight).map(([kind, count]) => `apiserver_current_inflight_requests{request_kind="${kind}"} ${count}`), ...this.#terminationLines()];
+  }
+
+  /** Requests that the server ended itself. */
+  #terminationLines(): string[] {
+    const ended = [...this.#requests].filter(([labels]) => /^code="(429|504)"/.test(labels));
+    return ["# HELP apiserver_request_terminations_total Number of requests which apiserver terminated in self-defense.", "# TYPE apiserver_request_terminations_total counter", ...ended.map(([labels, { count }]) => `apiserver_request_terminations_total{${labels.replace('dry_run="",', "")}} ${count}`)];
   }
 
   #cacheLines(): string[] {

@@ -139,9 +139,12 @@ export class RequestHandler {
     const connection = this.connections.of(request);
     const passing: Passing = { request, response, warnings: [], startedMs, method, path, query, target, connection, audit: undefined, seat: undefined, onTime: undefined, expire: () => expire(passing) };
     const isBounded = !isLongRunning(target);
-    metrics.begin();
+    const kind = method === "GET" || method === "HEAD" ? "readOnly" : "mutating";
     connection.begin();
-    if (isBounded) this.#underWay++;
+    if (isBounded) {
+      this.#underWay++;
+      metrics.begin(kind);
+    }
     response.on("close", () => {
       const now = performance.now();
       passing.seat?.release();
@@ -149,7 +152,10 @@ export class RequestHandler {
       passing.audit?.complete(response.statusCode);
       connection.finish(now);
       if (response.isReset) connection.reset(now);
-      if (isBounded && --this.#underWay === 0) this.#whenIdle?.();
+      if (isBounded) {
+        metrics.finish(kind);
+        if (--this.#underWay === 0) this.#whenIdle?.();
+      }
       metrics.end(metricLabels(target, method, response.statusCode), (now - startedMs) / 1000);
     });
     response.on("error", (error: Error) => log.debug({ err: error }, "a reply could not be sent"));

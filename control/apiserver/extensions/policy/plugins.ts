@@ -47,14 +47,36 @@ interface Denial {
   readonly reason: string;
 }
 
-function judge({ policy, binding, seen, failure }: Application, attributes: Attributes): void {
-  const denials = failure !== undefined ? [failed(failure)] : (policy.spec.validations ?? []).map((validation) => denialOf(validation, seen)).filter((denial) => denial !== undefined);
+function judge(application: Application, attributes: Attributes): void {
+  const { policy, binding, seen, failure } = application;
+  const denials = failure !== undefined ? [{ ...failed(failure), index: 0 }] : (policy.spec.validations ?? []).map((validation, index) => ({ ...denialOf(validation, seen), index })).filter((denial): denial is Judged => denial.message !== undefined);
   const counted = denials.filter(({ isError }) => !isError || policy.spec.failurePolicy !== "Ignore");
+  const actions = binding.spec.validationActions ?? ["Deny"];
+  if (attributes.auditAnnotations) noteForAudit(application, attributes.auditAnnotations, actions.includes("Audit") ? counted : []);
   const [first] = counted;
   if (!first) return;
-  const actions = binding.spec.validationActions ?? ["Deny"];
   if (actions.includes("Warn")) for (const { message } of counted) attributes.warnings.push(`Validation failed for ValidatingAdmissionPolicy '${policy.name}' with binding '${binding.name}': ${message}`);
   if (actions.includes("Deny")) throw denied(attributes, `ValidatingAdmissionPolicy '${policy.name}' with binding '${binding.name}' denied request: ${first.message}`, first.reason);
+}
+
+interface Judged extends Denial {
+  readonly isError: boolean;
+  readonly index: number;
+}
+
+const FAILURES = "validation.policy.admission.k8s.io/validation_failure";
+
+/** Notes what the policy says of itself, and what would have been denied. */
+function noteForAudit({ policy, binding, seen, failure }: Application, annotations: Map<string, string>, denials: readonly Judged[]): void {
+  const failures = denials.map(({ message, index }) => ({ message, policy: policy.name, binding: binding.name, expressionIndex: index, validationActions: binding.spec.validationActions }));
+  if (failures.length > 0) annotations.set(FAILURES, JSON.stringify([...(JSON.parse(annotations.get(FAILURES) ?? "[]") as unknown[]), ...failures]));
+  if (failure !== undefined) return;
+  for (const { key, valueExpression } of policy.spec.auditAnnotations ?? []) {
+    const value = ownMessage(valueExpression, seen);
+    const full = `${policy.name}/${key}`;
+    const before = annotations.get(full)?.split(", ") ?? [];
+    if (value !== undefined && !before.includes(value)) annotations.set(full, [...before, value].join(", "));
+  }
 }
 
 function failed(message: string): Denial & { isError: boolean } {

@@ -146,6 +146,7 @@ async function ask({ call }: WebhookDeps, attributes: Attributes, { hook, as, mu
     const reply = await labelled("failed to call webhook", call({ config: hook.clientConfig, body: review, timeoutSeconds: hook.timeoutSeconds ?? DEFAULT_TIMEOUT_SECONDS }));
     const answer = await labelled("received invalid webhook response", (async () => answerOf(reply, { uid, apiVersion: review.apiVersion as string, mutates }))());
     attributes.warnings.push(...answer.warnings.filter((text) => !attributes.warnings.includes(text)));
+    for (const [key, value] of Object.entries(answer.auditAnnotations)) attributes.auditAnnotations?.set(`${hook.name}/${key}`, value);
     return answer;
   } catch (error) {
     const message = `failed calling webhook ${JSON.stringify(hook.name)}: ${(error as Error).message}`;

@@ -10,6 +10,8 @@ export interface Answer {
   readonly allowed: boolean;
   readonly status: Readonly<Record<string, unknown>> | undefined;
   readonly warnings: readonly string[];
+  /** What it wants noted in the audit log. */
+  readonly auditAnnotations: Readonly<Record<string, string>>;
   /** A JSON patch, parsed. */
   readonly patch: unknown;
 }
@@ -64,6 +66,7 @@ export function answerOf(reply: unknown, { uid, apiVersion, mutates }: { uid: st
   const { patch } = response as { patch?: string };
   return {
     allowed: response["allowed"] === true, status: response["status"] as Answer["status"], warnings: (response["warnings"] as string[] | undefined) ?? [],
+    auditAnnotations: (response["auditAnnotations"] as Record<string, string> | undefined) ?? {},
     patch: patch ? decodePatch(patch) : undefined,
   };
 }
