@@ -110,7 +110,8 @@ async function start(values: Values, signal: AbortSignal): Promise<() => Promise
   void keepSmall({ clock }, signal);
   void runLocalPaths({ client, clock, nodeName }, signal);
   void announceShutdown(kubelet, settings, signal).catch((error: unknown) => log.error({ err: error }, "shutdowns of this machine are not heard of"));
-  void keepIdentity(identity, client, signal).catch((error: unknown) => log.error({ err: error }, "certificates are no longer renewed"));
+  const warn = (message: string): void => recorder("kubelet").event({ kind: "Node", name: nodeName, uid: nodeName, apiVersion: "v1" }, "Warning", "CertificateExpiring", message);
+  void keepIdentity(identity, { client, warn }, signal).catch((error: unknown) => log.error({ err: error }, "certificates are no longer renewed"));
   const stop = await startAll([node, podNetwork, kubelet, server, proxy, dns, routes, policy], (name, ms) => log.info({ name, ms: Math.round(ms) }, "started"));
   return async () => {
     if (values["drain-on-stop"]) await kubelet.shutdown.begin();

@@ -97,7 +97,7 @@ export function buildApiServer({ values, store, pki, signal, advertise, own }: A
     informers, clock, clientAuthorities: [pki.roots.authority.certPem], serviceAccountKeyPem: pki.roots.serviceAccountKeyPem,
     issuer, ...tokenOptions(values, [issuer]),
   });
-  const figures = new Set<() => string>();
+  const figures = new Set([() => auth.authenticator.figures()]);
   const aggregator = new Aggregator({ kinds, frontProxy: () => frontProxyOf(pki) });
   const engine = (): ApiServer["engine"] => (parts.server as ApiServer).engine;
   const connector = new NodeConnector(engine, () => nodeCredentials(pki));

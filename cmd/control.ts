@@ -2,12 +2,14 @@
 // Started in this order, stopped in reverse; everything above the API server reaches it through `Client` only.
 import { join } from "node:path";
 import { fingerprint } from "../lib/fingerprint.ts";
-import { ServedAddresses } from "../control/apiserver/addresses.ts";
+import { isReachable, publishAddresses, ServedAddresses } from "../control/apiserver/addresses.ts";
 import { openPki, type Pki } from "../control/pki/pki.ts";
 import { allAddresses, defaultAddress, firstAddress } from "../lib/addresses.ts";
 import { systemClock } from "../lib/clock.ts";
 import { logger } from "../lib/log.ts";
-import { buildApiServer, type ControlPlane } from "./apiserver.ts";
+import { BackgroundEventRecorder } from "../api/client/recorder.ts";
+import { buildApiServer, type Api, type ControlPlane } from "./apiserver.ts";
+import { keepCertificates, type CertificateDeps } from "./certificates.ts";
 import type { Invocation } from "./commands.ts";
 import { schedulerConfig, startControllers } from "./controllers.ts";
 import { joinControlPlane } from "./controljoin.ts";
@@ -61,7 +63,7 @@ function isAddress(name: string): boolean {
 
 async function start(values: Values): Promise<ControlPlane> {
   const dataDir = values["data-dir"] as string;
-  const [below, pki] = await Promise.all([openDatastore(values), openPki({ directory: join(dataDir, "pki"), ...servingNames(values) })]);
+  const [below, pki] = await Promise.all([openDatastore(values), openPki({ directory: join(dataDir, "pki"), names: () => servingNames(values) })]);
   const running = new AbortController();
   const { signal } = running;
   const { store, rotation } = await encryptedStore(below, { values, pki, signal });
@@ -69,15 +71,9 @@ async function start(values: Values): Promise<ControlPlane> {
   api.figures.add(() => encryptionFigures(rotation));
   await api.server.start();
   writeAdminConfigs(values, pki);
-  pki.renewWhile(signal, (error) => log.error({ err: error }, "certificates could not be renewed; tried again in an hour"));
-  pki.onRenewed((name, pair) => {
-    log.info({ name }, "certificate renewed");
-    if (name === "apiserver") api.server.replaceCertificate({ cert: pair.certPem + pki.roots.authority.certPem, key: pair.keyPem });
-    if (name === "admin") writeAdminConfigs(values, pki);
-  });
   await api.bootstrap();
   const addresses = isShared(values) ? new ServedAddresses(api.server.localClient(), { address: advertised(values), port: Number(values["port"]) }, systemClock) : undefined;
-  const working = Promise.all([startControllers({ values, api, pki, signal }), addresses?.run(signal), rotation.run(signal)]);
+  const working = Promise.all([startControllers({ values, api, pki, signal }), addresses?.run(signal), rotation.run(signal), keepCertificates(certificateDeps(values, pki, api), signal)]);
   working.catch((error: unknown) => {
     log.fatal({ err: error }, "controllers cannot run");
     process.exit(1);
@@ -97,6 +93,18 @@ async function start(values: Values): Promise<ControlPlane> {
       await store.close();
     },
   };
+}
+
+/** A new serving certificate may mean a new address of this machine, under which clients and pods are to find it. */
+function certificateDeps(values: Values, pki: Pki, { server, figures }: Api): CertificateDeps {
+  const client = server.localClient();
+  const use: CertificateDeps["use"] = (name, pair) => {
+    if (name === "apiserver") server.replaceCertificate({ cert: pair.certPem + pki.roots.authority.certPem, key: pair.keyPem });
+    if (name === "apiserver" || name === "admin") writeAdminConfigs(values, pki);
+    const place = { address: advertised(values), port: Number(values["port"]) };
+    if (name === "apiserver" && !isShared(values) && isReachable(place)) publishAddresses(client, [place.address], place.port).catch((error: unknown) => log.warn({ err: error }, "the new address could not be published"));
+  };
+  return { pki, client, figures, clock: systemClock, use, recorder: new BackgroundEventRecorder({ client, component: "certificates", clock: systemClock }) };
 }
 
 function writeAdminConfigs(values: Values, pki: Pki): void {

@@ -98,7 +98,7 @@ function controllerDeps({ values, api, pki }: ControllersOptions, informers: Inf
       clusterCaPem: pki.roots.authority.certPem,
       clusterCidrs: (values["cluster-cidr"] as string).split(","),
       serviceCidrs: (values["service-cidr"] as string).split(","),
-      signCertificate: ({ csrPem, usages, lifetimeMs }) => signRequest(pki.roots.authority, csrPem, { usages: usages as Usage[], lifetimeMs }),
+      signCertificate: ({ csrPem, usages, lifetimeMs }) => signRequest(pki.roots.authority, csrPem, { usages: usages as Usage[], lifetimeMs, now: systemClock.now() }),
     },
   };
 }

@@ -11,6 +11,8 @@ import { requestCertificate, type NodeCertificateRequest } from "./csr.ts";
 
 const log = logger("node-certificates");
 const RETRY_MS = 10_000;
+/** The last part of a certificate's life, in which whoever failed to renew it has tried for weeks. */
+const OVERDUE = 0.1;
 /** Node's timers overflow beyond this. */
 const MAX_SLEEP_MS = 2 ** 31 - 1;
 
@@ -42,6 +44,17 @@ export function isValid(pair: ClientCertificate | undefined, now: number): pair 
   }
 }
 
+/** Whether it names everything that is asked for now: a machine may have got another address. */
+export function isFor(pair: ClientCertificate, { dnsNames = [], ipAddresses = [] }: NodeCertificateRequest): boolean {
+  const certificate = new X509Certificate(pair.certPem);
+  return dnsNames.every((name) => certificate.checkHost(name) !== undefined) && ipAddresses.every((address) => certificate.checkIP(address) !== undefined);
+}
+
+/** When it ends, in milliseconds since the epoch. */
+export function expiryOf(pair: ClientCertificate): number {
+  return new X509Certificate(pair.certPem).validToDate.getTime();
+}
+
 /** When to renew: a moment of its own in the last third, so that a cluster's nodes do not all ask at once. */
 export function renewalTime(certPem: string, random: number): number {
   const { validFromDate, validToDate } = new X509Certificate(certPem);
@@ -58,6 +71,8 @@ export interface RotatingOptions {
 /** One certificate of the node, current at any time. */
 export class RotatingCertificate {
   #current: ClientCertificate | undefined;
+  #failures = 0;
+  #ended: number | undefined;
   readonly #listeners = new Set<() => void>();
 
   constructor(readonly options: RotatingOptions, current?: ClientCertificate) {
@@ -73,12 +88,26 @@ export class RotatingCertificate {
     this.#listeners.add(listener);
   }
 
-  /** Loads what is on disk; true when it is good. */
+  /** How often asking for a new one has failed. */
+  get failures(): number {
+    return this.#failures;
+  }
+
+  /** Loads what is on disk; true when it is good, and for what is asked for now. */
   async load(): Promise<boolean> {
     const stored = await loadCertificate(this.options.path);
-    if (!isValid(stored, this.options.clock.now())) return false;
+    if (!isValid(stored, this.options.clock.now())) {
+      if (stored) this.#ended = endOf(stored);
+      return false;
+    }
+    if (!isFor(stored, this.options.request)) return false;
     this.#current = stored;
     return true;
+  }
+
+  /** When the one that was found at start had ended, in milliseconds since the epoch; undefined when there was none. */
+  get ended(): number | undefined {
+    return this.#ended;
   }
 
   /** Asks for a new certificate now and keeps it. */
@@ -90,8 +119,8 @@ export class RotatingCertificate {
     for (const listener of this.#listeners) listener();
   }
 
-  /** Keeps it fresh until the signal aborts. */
-  async keepFresh(client: Client, signal: AbortSignal): Promise<void> {
+  /** Keeps it fresh until the signal aborts; `onOverdue` hears of every failure once the end is near or past. */
+  async keepFresh(client: Client, signal: AbortSignal, onOverdue?: (overdue: Overdue) => void | Promise<void>): Promise<void> {
     const { clock, request } = this.options;
     while (!signal.aborted) {
       const due = this.#current ? renewalTime(this.#current.certPem, Math.random()) : 0;
@@ -102,10 +131,33 @@ export class RotatingCertificate {
         log.info({ signer: request.signerName }, "certificate renewed");
       } catch (error) {
         if (signal.aborted) return;
+        this.#failures++;
         log.warn({ err: error, signer: request.signerName }, "renewing a certificate failed");
+        await this.#complain(onOverdue, error as Error);
         await clock.sleep(RETRY_MS, signal);
       }
     }
+  }
+
+  async #complain(onOverdue: ((overdue: Overdue) => void | Promise<void>) | undefined, error: Error): Promise<void> {
+    if (!this.#current || !onOverdue) return;
+    const expiresAt = expiryOf(this.#current);
+    const life = expiresAt - new X509Certificate(this.#current.certPem).validFromDate.getTime();
+    if (this.options.clock.now() > expiresAt - life * OVERDUE) await onOverdue({ expiresAt, error });
+  }
+}
+
+/** A certificate that should have been renewed long ago. */
+export interface Overdue {
+  readonly expiresAt: number;
+  readonly error: Error;
+}
+
+function endOf(pair: ClientCertificate): number | undefined {
+  try {
+    return expiryOf(pair);
+  } catch {
+    return undefined;
   }
 }
 

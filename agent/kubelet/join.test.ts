@@ -8,9 +8,9 @@ import { builtinKind } from "../../api/registry.ts";
 import type { CertificateSigningRequest, Stored } from "../../api/types.ts";
 import type { Authenticator } from "../../control/apiserver/auth/auth.ts";
 import { selfSigned, startTestServer, type TestServer } from "../../control/apiserver/testing.ts";
-import { createAuthority, readRequest, signRequest } from "../../control/pki/certificates.ts";
+import { createAuthority, issue, readRequest, signRequest } from "../../control/pki/certificates.ts";
 import { systemClock } from "../../lib/clock.ts";
-import { identityPaths, isValid, loadCertificate, renewalTime } from "./identity.ts";
+import { identityPaths, isValid, loadCertificate, renewalTime, RotatingCertificate, saveCertificate } from "./identity.ts";
 import { join, JoinError, type JoinOptions } from "./join.ts";
 
 const CSR = builtinKind("certificates.k8s.io", "v1", "CertificateSigningRequest");
@@ -70,6 +70,24 @@ test("a server of another authority, a wrong token and no token are each one cle
   expect(String(await failure({ nodeName: "n3", token: "abcdef.wrong" }))).toContain("the join token is not valid (any more)");
   expect(await failure({ nodeName: "n4", token: "" })).toBeInstanceOf(JoinError);
   expect(String(await failure({ nodeName: "unwanted" }))).toContain("was denied: not here");
+});
+
+test("a node whose certificate ended while it was off is told so, and joins again with a token", async () => {
+  const later = { ...systemClock, now: () => Date.now() + 2 * 3_600_000 };
+  const failure = await join(options({ token: "", caSha256: "", clock: later })).then(() => undefined, (error: unknown) => error);
+  expect(String(failure)).toMatch(/this machine's certificate ended on \d{4}-\d\d-\d\d, and only a new token lets it in again: run `minik8s token create`/);
+  expect(String(await join(options({ token: "abcdef.wrong", clock: later })).then(() => undefined, (error: unknown) => error))).toMatch(/certificate ended .*; the join token is not valid/);
+  const before = (await loadCertificate(identityPaths(joinPath(dir, "n1")).client))?.certPem;
+  const identity = await join(options({ clock: later }));
+  expect(identity.client.current?.certPem).not.toBe(before as string);
+});
+
+test("a certificate for another address than the machine has now is not used", async () => {
+  const path = joinPath(dir, "moved.pem");
+  const authority = await createAuthority("kubernetes", 86_400_000);
+  await saveCertificate(path, await issue(authority, { commonName: "system:node:n1", dnsNames: ["n1"], ipAddresses: ["192.0.2.1"], usages: ["server auth"], lifetimeMs: 3_600_000 }));
+  const at = (address: string): Promise<boolean> => new RotatingCertificate({ path, clock: systemClock, request: { signerName: "kubernetes.io/kubelet-serving", nodeName: "n1", dnsNames: ["n1"], ipAddresses: [address] } }).load();
+  expect([await at("192.0.2.1"), await at("192.0.2.2")]).toEqual([true, false]);
 });
 
 test("a certificate is renewed in the last third of its life", async () => {

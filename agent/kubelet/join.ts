@@ -11,7 +11,7 @@ import type { ConfigMap } from "../../api/types.ts";
 import type { Clock } from "../../lib/clock.ts";
 import { fingerprint } from "../../lib/fingerprint.ts";
 import { logger } from "../../lib/log.ts";
-import { identityPaths, RotatingCertificate } from "./identity.ts";
+import { identityPaths, RotatingCertificate, type Overdue } from "./identity.ts";
 
 const log = logger("join");
 const CSR = builtinKind("certificates.k8s.io", "v1", "CertificateSigningRequest");
@@ -40,6 +40,8 @@ export interface NodeIdentity {
   readonly client: RotatingCertificate;
   /** What the node's own HTTPS server shows; empty until the cluster has issued it. */
   readonly serving: RotatingCertificate;
+  /** Asks for a client certificate as on the first day, with the token given at start; rejects with JoinError when that no longer holds. */
+  rejoin(): Promise<void>;
   /** A client that authenticates as the node. */
   connect(): HttpClient;
 }
@@ -60,16 +62,33 @@ export async function join(options: JoinOptions): Promise<NodeIdentity> {
   await serving.load();
   log.info({ server, node: nodeName }, "joined");
   signal.throwIfAborted();
-  return { server, caPem, client, serving, connect: () => new HttpClient({ server, caPem, clientCertificate: () => client.current, userAgent: "minik8s-kubelet" }) };
+  return { server, caPem, client, serving, rejoin: () => bootstrap(options, caPem, client), connect: () => new HttpClient({ server, caPem, clientCertificate: () => client.current, userAgent: "minik8s-kubelet" }) };
 }
 
-/** Keeps both certificates fresh until the signal aborts. */
-export async function keepIdentity(identity: NodeIdentity, client: HttpClient, signal: AbortSignal): Promise<void> {
-  await Promise.all([identity.client.keepFresh(client, signal), identity.serving.keepFresh(client, signal)]);
+/** Keeps both certificates fresh until the signal aborts; `warn` is told, in a sentence, of one that ends soon all the same. */
+export async function keepIdentity(identity: NodeIdentity, { client, warn }: { client: HttpClient; warn: (message: string) => void }, signal: AbortSignal): Promise<void> {
+  const tell = (what: string) => ({ expiresAt, error }: Overdue): void => warn(`the ${what} certificate ends on ${dayOf(expiresAt)} and could not be renewed: ${error.message}`);
+  const rejoin = async ({ expiresAt, error }: Overdue): Promise<void> => {
+    tell("client")({ expiresAt, error });
+    // Who it names nobody believes any more; the token, where it still holds, is as good as on the first day.
+    if (identity.client.options.clock.now() > expiresAt) await identity.rejoin().catch((cause: unknown) => log.error({ err: cause }, "the node's certificate has ended; start the agent with a new token"));
+  };
+  await Promise.all([identity.client.keepFresh(client, signal, rejoin), identity.serving.keepFresh(client, signal, tell("serving"))]);
+}
+
+function dayOf(ms: number): string {
+  return new Date(ms).toISOString().slice(0, 10);
+}
+
+const hasEnded = ({ current, ended }: RotatingCertificate): boolean => (current ?? ended) !== undefined;
+
+function whyNeeded(certificate: RotatingCertificate): string {
+  if (!hasEnded(certificate)) return "this machine has not joined a cluster yet";
+  return `this machine's certificate ended${certificate.ended ? ` on ${dayOf(certificate.ended)}` : ""}, and only a new token lets it in again`;
 }
 
 async function bootstrap({ server, token, signal }: JoinOptions, caPem: string, certificate: RotatingCertificate): Promise<void> {
-  if (token === "") throw new JoinError("this machine has not joined a cluster yet: run `minik8s token create` on the control plane and pass what it prints as --token");
+  if (token === "") throw new JoinError(`${whyNeeded(certificate)}: run \`minik8s token create\` on the control plane and pass what it prints as --token`);
   const client = new HttpClient({ server, caPem, token: () => token, userAgent: "minik8s-kubelet" });
   try {
     // Asked first and without a body: a server may close the connection on a refused body before its answer is read.
@@ -78,7 +97,7 @@ async function bootstrap({ server, token, signal }: JoinOptions, caPem: string, 
     });
     await certificate.renew(client, signal);
   } catch (error) {
-    if (isApiError(error, 401)) throw new JoinError("the join token is not valid (any more): make a new one with `minik8s token create` on the control plane", { cause: error });
+    if (isApiError(error, 401)) throw new JoinError(`${hasEnded(certificate) ? `${whyNeeded(certificate)}; ` : ""}the join token is not valid (any more): make a new one with \`minik8s token create\` on the control plane`, { cause: error });
     throw error;
   } finally {
     client.close();

@@ -55,6 +55,24 @@ function perPod(sample: Sample, figure: (container: ContainerFigures) => number)
   return [...sums.values()].map(({ labels, value }) => [labels, value]);
 }
 
+/** What is known of one of the node's certificates. */
+export interface CertificateFigures {
+  /** Milliseconds since the epoch; undefined while there is none. */
+  readonly expiresAt: number | undefined;
+  readonly failures: number;
+}
+
+/** The part of `/metrics` about the node's own certificates. */
+export function certificateMetrics({ client, serving }: { client: CertificateFigures; serving: CertificateFigures }, now: number): string {
+  const ttl = ({ expiresAt }: CertificateFigures): Point[] => [[{}, expiresAt === undefined ? Infinity : Math.trunc((expiresAt - now) / 1000)]];
+  return render([
+    { name: "kubelet_certificate_manager_client_ttl_seconds", help: "[ALPHA] Gauge of the TTL (time-to-live) of the Kubelet's client certificate. The value is in seconds until certificate expiry (negative if already expired). If client certificate is invalid or unused, the value will be +INF.", type: "gauge", points: ttl(client) },
+    { name: "kubelet_certificate_manager_client_expiration_renew_errors", help: "[ALPHA] Counter of certificate renewal errors.", type: "counter", points: [[{}, client.failures]] },
+    { name: "kubelet_certificate_manager_server_ttl_seconds", help: "[ALPHA] Gauge of the shortest TTL (time-to-live) of the Kubelet's serving certificate. The value is in seconds until certificate expiry (negative if already expired). If serving certificate is invalid or unused, the value will be +INF.", type: "gauge", points: ttl(serving) },
+    { name: "kubelet_server_expiration_renew_errors", help: "[ALPHA] Counter of certificate renewal errors.", type: "counter", points: [[{}, serving.failures]] },
+  ]).replaceAll(" Infinity\n", " +Inf\n");
+}
+
 const cadvisorLabels = ({ id, container, image, namespace, pod }: ContainerFigures): Labels => ({ container, id: `/kubepods/${id}`, image, name: id, namespace, pod });
 
 /** `/metrics/cadvisor`: the container figures dashboards are built on. */

@@ -7,7 +7,7 @@ let rig: Rig;
 afterEach(() => rig.close());
 
 async function page(path: string): Promise<unknown> {
-  return kubeletPages(rig.kubelet)[path]?.body();
+  return kubeletPages(rig.kubelet, () => "")[path]?.body();
 }
 
 test("the summary and the metrics know the pod by its names", async () => {

@@ -5,7 +5,7 @@ import { cadvisorMetrics, kubeletMetrics, probeMetrics, resourceMetrics } from "
 import { summary } from "./summary.ts";
 
 /** By path, for `NodeServerOptions.pages`. */
-export function kubeletPages(kubelet: Kubelet): Record<string, Page> {
+export function kubeletPages(kubelet: Kubelet, certificates: () => string): Record<string, Page> {
   const { node, pods, prober, stats } = kubelet;
   const startedAtMs = Date.now() - process.uptime() * 1000;
   const figures = (): Parameters<typeof kubeletMetrics>[0] => {
@@ -17,7 +17,7 @@ export function kubeletPages(kubelet: Kubelet): Record<string, Page> {
   return {
     "/configz": { type: "json", body: () => ({ kubeletconfig: configuration(kubelet) }) },
     "/stats/summary": { type: "json", body: async () => summary(await stats.sample(), node.nodeName) },
-    "/metrics": { type: "text", body: () => kubeletMetrics(figures()) },
+    "/metrics": { type: "text", body: () => kubeletMetrics(figures()) + certificates() },
     "/metrics/resource": { type: "text", body: async () => resourceMetrics(await stats.sample()) },
     "/metrics/cadvisor": { type: "text", body: async () => cadvisorMetrics(await stats.sample()) },
     "/metrics/probes": { type: "text", body: () => probeMetrics(prober.counts()) },

@@ -56,7 +56,7 @@ export async function startPlane(): Promise<TestPlane> {
   const flags = COMMANDS.find(({ name }) => name === "control")?.flags ?? [];
   const { values } = parseFlags(flags, ["--init", "--datastore", "memory", "--bind-address", "127.0.0.1", "--port", `${port}`, "--data-dir", directory], {});
   const running = new AbortController();
-  const [store, pki] = await Promise.all([openMemoryStore(), openPki({ directory: join(directory, "pki"), dnsNames: ["localhost"], ipAddresses: ["127.0.0.1"] })]);
+  const [store, pki] = await Promise.all([openMemoryStore(), openPki({ directory: join(directory, "pki"), names: () => ({ dnsNames: ["localhost"], ipAddresses: ["127.0.0.1"] }) })]);
   const api = buildApiServer({ values, store, pki, signal: running.signal, advertise: "127.0.0.1" });
   await api.server.start();
   await api.bootstrap();

@@ -8,12 +8,14 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import * as x509 from "@peculiar/x509";
 import { createAuthority, DAY_MS, isDueForRenewal, issue, readRequest, signRequest, validity } from "./certificates.ts";
+import { FakeClock } from "../../lib/clock.ts";
 import { openPki } from "./pki.ts";
 
 const root = mkdtempSync(join(tmpdir(), "minik8s-pki-"));
 afterAll(() => rmSync(root, { recursive: true, force: true }));
 
-const names = { dnsNames: ["kubernetes", "localhost"], ipAddresses: ["127.0.0.1", "10.96.0.1"] };
+const served = { dnsNames: ["kubernetes", "localhost"], ipAddresses: ["127.0.0.1", "10.96.0.1"] };
+const names = { names: () => served };
 
 async function aRequest(name: string): Promise<string> {
   const algorithm = { name: "ECDSA", namedCurve: "P-256", hash: "SHA-256" };
@@ -65,22 +67,38 @@ test("a second start finds the same authority and certificates, and keys are pri
 test("another address gives the API server a new certificate from the same authority", async () => {
   const directory = join(root, "moved");
   const first = await openPki({ directory, ...names });
-  const moved = await openPki({ directory, ...names, ipAddresses: ["192.0.2.7"] });
+  const moved = await openPki({ directory, names: () => ({ ...served, ipAddresses: ["192.0.2.7"] }) });
   expect(moved.roots).toEqual(first.roots);
   expect(new X509Certificate(moved.leaf("apiserver").certPem).checkIP("192.0.2.7")).toBe("192.0.2.7");
   expect(moved.leaf("admin")).toEqual(first.leaf("admin"));
 });
 
-test("a certificate near its end is replaced while running, and listeners hear of it", async () => {
-  let now = Date.now();
-  const pki = await openPki({ directory: join(root, "aging"), ...names, now: () => now });
+test("certificates near their end, or for another address, are replaced while running, and listeners hear of it", async () => {
+  const clock = new FakeClock(Date.now());
+  let ipAddresses = ["192.0.2.1"];
+  const pki = await openPki({ directory: join(root, "aging"), names: () => ({ ...served, ipAddresses }), clock });
   const before = pki.leaf("apiserver");
   const renewed: string[] = [];
   pki.onRenewed((name) => renewed.push(name));
   await pki.renew();
   expect(renewed).toEqual([]);
-  now += 300 * DAY_MS;
+  ipAddresses = ["192.0.2.2"];
+  await pki.renew();
+  expect(renewed.splice(0)).toEqual(["apiserver"]);
+  expect(new X509Certificate(pki.leaf("apiserver").certPem).checkIP("192.0.2.2")).toBe("192.0.2.2");
+  await clock.advance(300 * DAY_MS);
   await pki.renew();
   expect(renewed.toSorted()).toEqual(["admin", "apiserver", "front-proxy-client", "kubelet-client"]);
   expect(validity(pki.leaf("apiserver").certPem).notAfter).toBeGreaterThan(validity(before.certPem).notAfter);
+});
+
+test("a control plane that was off past the end of its certificates starts with new ones of the same authority", async () => {
+  const directory = join(root, "off");
+  const clock = new FakeClock(Date.now());
+  const before = await openPki({ directory, ...names, clock });
+  await clock.advance(3 * 365 * DAY_MS);
+  const after = await openPki({ directory, ...names, clock });
+  expect(after.roots).toEqual(before.roots);
+  for (const { name, notAfter } of after.expirations()) expect([name, notAfter > clock.now()]).toEqual([name, true]);
+  expect(validity(before.leaf("admin").certPem).notAfter).toBeLessThan(clock.now());
 });

@@ -5,20 +5,34 @@ import { existsSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { writeFileAtomic } from "../../lib/files.ts";
 import { fingerprint } from "../../lib/fingerprint.ts";
-import { createAuthority, DAY_MS, isDueForRenewal, issue, type KeyPair, type LeafOptions } from "./certificates.ts";
+import { systemClock, type Clock } from "../../lib/clock.ts";
+import { createAuthority, DAY_MS, isDueForRenewal, issue, validity, type KeyPair, type LeafOptions } from "./certificates.ts";
 import { loadKeyPair, loadOrCreate, saveKeyPair } from "./files.ts";
 
 const YEAR_MS = 365 * DAY_MS;
 const AUTHORITY_LIFETIME_MS = 10 * YEAR_MS;
 const SERVICE_ACCOUNT_KEY = "sa.key";
-const RENEWAL_CHECK_MS = 3_600_000;
+/** Addresses change without notice; comparing them costs nothing. */
+const CHECK_EVERY_MS = 60_000;
+
+/** What an API server is reached under. */
+export interface ServingNames {
+  readonly dnsNames: readonly string[];
+  readonly ipAddresses: readonly string[];
+}
 
 export interface PkiOptions {
   readonly directory: string;
-  /** What the API server is reached under; a change of either issues a new serving certificate, nothing else breaks. */
-  readonly dnsNames: readonly string[];
-  readonly ipAddresses: readonly string[];
-  readonly now?: () => number;
+  /** Asked at every check; another answer issues a new serving certificate, nothing else breaks. */
+  readonly names: () => ServingNames;
+  readonly clock?: Clock;
+}
+
+/** How long something of the control plane's is good for. */
+export interface Expiration {
+  readonly name: string;
+  /** Milliseconds since the epoch. */
+  readonly notAfter: number;
 }
 
 /** The leaf certificates a control plane holds. */
@@ -36,6 +50,7 @@ export interface Roots {
 export class Pki {
   readonly #options: PkiOptions;
   readonly #leaves = new Map<LeafName, KeyPair>();
+  readonly #descriptions = new Map<LeafName, string>();
   readonly #listeners: ((name: LeafName, pair: KeyPair) => void)[] = [];
 
   constructor(options: PkiOptions, readonly roots: Roots) {
@@ -56,45 +71,66 @@ export class Pki {
     this.#listeners.push(listener);
   }
 
+  /** When each authority and each leaf ends. */
+  expirations(): Expiration[] {
+    const { authority, frontProxyAuthority } = this.roots;
+    const all: (readonly [string, KeyPair])[] = [["ca", authority], ["front-proxy-ca", frontProxyAuthority], ...this.#leaves];
+    return all.map(([name, { certPem }]) => ({ name, notAfter: validity(certPem).notAfter }));
+  }
+
   /** Issues every leaf that is missing, due, or names other addresses than wanted now. */
   async renew(): Promise<void> {
-    await Promise.all((Object.keys(LEAVES) as LeafName[]).map((name) => this.#renewOne(name)));
+    const names = this.#options.names();
+    await Promise.all((Object.keys(LEAVES) as LeafName[]).map((name) => this.#renewOne(name, names)));
   }
 
-  /** Checks hourly until the signal aborts. */
-  renewWhile(signal: AbortSignal, onError: (error: unknown) => void): void {
-    const timer = setInterval(() => void this.renew().catch(onError), RENEWAL_CHECK_MS);
-    timer.unref();
-    signal.addEventListener("abort", () => clearInterval(timer), { once: true });
+  /** Checks every minute until the signal aborts; what fails is told and tried again a minute later. */
+  async keepFresh(signal: AbortSignal, onError: (error: unknown) => void): Promise<void> {
+    const { clock = systemClock } = this.#options;
+    for (await clock.sleep(CHECK_EVERY_MS, signal); !signal.aborted; await clock.sleep(CHECK_EVERY_MS, signal)) await this.renew().catch(onError);
   }
 
-  async #renewOne(name: LeafName): Promise<void> {
-    const { directory, now = Date.now } = this.#options;
-    const wanted = { ...LEAVES[name](this.#options), lifetimeMs: YEAR_MS, now: now() };
+  async #renewOne(name: LeafName, names: ServingNames): Promise<void> {
+    const { directory, clock = systemClock } = this.#options;
+    const now = clock.now();
+    const wanted = { ...LEAVES[name](names), lifetimeMs: YEAR_MS, now };
     const signer = name === "front-proxy-client" ? this.roots.frontProxyAuthority : this.roots.authority;
     const description = JSON.stringify([fingerprint(signer.certPem), wanted.commonName, wanted.organizations, wanted.dnsNames, wanted.ipAddresses]);
-    const descriptionPath = join(directory, `${name}.names`);
-    const existing = loadKeyPair(directory, name);
-    const isCurrent = existing && existsSync(descriptionPath) && readFileSync(descriptionPath, "utf8") === description && !isDueForRenewal(existing.certPem, now());
-    if (isCurrent) {
-      this.#leaves.set(name, existing);
-      return;
-    }
+    const held = this.#leaves.get(name);
+    if (held && this.#descriptions.get(name) === description && !isDueForRenewal(held.certPem, now)) return;
+    const pair = (held ? undefined : keptLeaf(directory, { name, description, now })) ?? (await this.#issue(signer, { name, wanted, description }));
+    this.#descriptions.set(name, description);
+    this.#leaves.set(name, pair);
+    if (held) for (const listener of this.#listeners) listener(name, pair);
+  }
+
+  async #issue(signer: KeyPair, { name, wanted, description }: { name: LeafName; wanted: LeafOptions; description: string }): Promise<KeyPair> {
+    const { directory } = this.#options;
     const pair = await issue(signer, wanted);
     saveKeyPair(directory, name, pair);
-    writeFileAtomic(descriptionPath, description, 0o644);
-    const isReplacement = this.#leaves.has(name);
-    this.#leaves.set(name, pair);
-    if (isReplacement) for (const listener of this.#listeners) listener(name, pair);
+    writeFileAtomic(descriptionPath(directory, name), description, 0o644);
+    return pair;
   }
+}
+
+function descriptionPath(directory: string, name: LeafName): string {
+  return join(directory, `${name}.names`);
+}
+
+/** The leaf on disk, as long as it says what is wanted and is not due. */
+function keptLeaf(directory: string, { name, description, now }: { name: LeafName; description: string; now: number }): KeyPair | undefined {
+  const kept = loadKeyPair(directory, name);
+  const path = descriptionPath(directory, name);
+  return kept && existsSync(path) && readFileSync(path, "utf8") === description && !isDueForRenewal(kept.certPem, now) ? kept : undefined;
 }
 
 /** Loads or creates everything a control plane needs to prove who it is. */
 export async function openPki(options: PkiOptions): Promise<Pki> {
-  const { directory, now = Date.now } = options;
+  const { directory, clock = systemClock } = options;
+  const now = clock.now();
   const [authority, frontProxyAuthority] = await Promise.all([
-    loadOrCreate(directory, "ca", () => createAuthority("minik8s-ca", AUTHORITY_LIFETIME_MS, now())),
-    loadOrCreate(directory, "front-proxy-ca", () => createAuthority("minik8s-front-proxy-ca", AUTHORITY_LIFETIME_MS, now())),
+    loadOrCreate(directory, "ca", () => createAuthority("minik8s-ca", AUTHORITY_LIFETIME_MS, now)),
+    loadOrCreate(directory, "front-proxy-ca", () => createAuthority("minik8s-front-proxy-ca", AUTHORITY_LIFETIME_MS, now)),
   ]);
   const pki = new Pki(options, { authority, frontProxyAuthority, serviceAccountKeyPem: loadServiceAccountKey(directory) });
   await pki.renew();
@@ -120,7 +156,7 @@ export function saveRoots(directory: string, { authority, frontProxyAuthority, s
 
 type LeafWish = Omit<LeafOptions, "lifetimeMs" | "now">;
 
-const LEAVES: Readonly<Record<LeafName, (options: PkiOptions) => LeafWish>> = {
+const LEAVES: Readonly<Record<LeafName, (names: ServingNames) => LeafWish>> = {
   apiserver: ({ dnsNames, ipAddresses }) => ({ commonName: "kube-apiserver", dnsNames, ipAddresses, usages: ["server auth"] }),
   admin: () => ({ commonName: "kubernetes-admin", organizations: ["system:masters"], usages: ["client auth"] }),
   "kubelet-client": () => ({ commonName: "kube-apiserver-kubelet-client", organizations: ["system:masters"], usages: ["client auth"] }),

@@ -58,6 +58,11 @@ export class RequestAuthenticator implements Authenticator {
     this.#audiences = options.tokens.audiences;
   }
 
+  /** Numbers about credentials, in Prometheus' text form. */
+  figures(): string {
+    return this.#certificates.expirations.text();
+  }
+
   authenticate(credentials: Credentials): UserInfo | undefined | Promise<UserInfo | undefined> {
     // A certificate that is not ours is no obstacle to a good token beside it: proxies present their own.
     const { user, isBad } = this.#byCertificate(credentials);

@@ -6,6 +6,7 @@ import type { Clock } from "../../../lib/clock.ts";
 import type { UserInfo } from "../request.ts";
 import type { Authenticator, Credentials } from "./auth.ts";
 import { BoundedMap } from "./bounded.ts";
+import { ClientCertificateExpirations } from "./expirations.ts";
 import { authenticated, EXTRA } from "./user.ts";
 
 const CLIENT_AUTH = "1.3.6.1.5.5.7.3.2";
@@ -26,6 +27,7 @@ export interface CertificateOptions {
 
 /** Knows users by their client certificate. */
 export class CertificateAuthenticator implements Authenticator {
+  readonly expirations = new ClientCertificateExpirations();
   readonly #authorities: readonly { certificate: X509Certificate; key: KeyObject }[];
   /** A connection presents the same bytes again and again. */
   readonly #byBytes = new WeakMap<Uint8Array, Verified>();
@@ -40,6 +42,7 @@ export class CertificateAuthenticator implements Authenticator {
     const verified = this.#byBytes.get(peerCertificate) ?? this.#recall(peerCertificate);
     const now = this.options.clock.now();
     if (now < verified.notBefore || now > verified.notAfter) throw unauthorized();
+    this.expirations.observe((verified.notAfter - now) / 1000);
     return verified.user;
   }
 
