@@ -8,29 +8,36 @@ import { constraintsOf } from "./constraints.ts";
 import type { Pool } from "./pools.ts";
 import { search, type Pick } from "./search.ts";
 import { AllocationError, type Allocation, type Claim, type Class, type NodeSelector } from "./types.ts";
-import { keyOf, wishesOf } from "./wishes.ts";
+import { keyOf, wishesOn, type WishPlan } from "./wishes.ts";
 
 type Config = NonNullable<NonNullable<Allocation["devices"]>["config"]>[number];
 type SelectorTerm = NodeSelector["nodeSelectorTerms"][number];
 type Requirement = NonNullable<SelectorTerm["matchExpressions"]>[number];
 
 const MAX_ALTERNATIVES = 8;
+const NOT_ALL = "cannot allocate all claims";
+
+/** A claim and what it asks for. */
+export interface PlannedClaim {
+  readonly claim: Claim;
+  readonly requests: readonly (readonly WishPlan[])[];
+}
 
 export interface AllocateOptions {
   readonly node: SelectableNode;
-  readonly claims: readonly Claim[];
+  readonly claims: readonly PlannedClaim[];
   readonly pools: readonly Pool[];
   readonly allocated: AllocatedDevices;
-  classOf(name: string): Class | undefined;
   checkTime(): void;
 }
 
 /** An allocation for every claim, or in upstream's words why there is none; throws AllocationError. */
-export function allocate({ node, claims, pools, allocated, classOf, checkTime }: AllocateOptions): readonly Allocation[] | string {
-  const wishes = claims.map((claim) => ({ name: keyOf(claim), requests: wishesOf(claim, { node, pools, classOf }), constraints: constraintsOf(claim.spec?.devices?.constraints, keyOf(claim)) }));
-  const picks = search({ claims: wishes, pools, allocated, checkTime });
-  if (!picks) return pools.some((pool) => pool.invalid !== undefined) ? "invalid resource pools were encountered" : "cannot allocate all claims";
-  return claims.map((claim, index) => allocationOf(claim, picks[index] ?? [], node.name));
+export function allocate({ node, claims, pools, allocated, checkTime }: AllocateOptions): readonly Allocation[] | string {
+  if (pools.length === 0) return NOT_ALL;
+  const wishes = claims.map(({ claim, requests }) => ({ requests: wishesOn(requests, { name: keyOf(claim), place: { node, pools } }), constraints: constraintsOf(claim.spec?.devices?.constraints, keyOf(claim)) }));
+  const picks = search({ node, claims: wishes, pools, allocated, checkTime });
+  if (!picks) return pools.some((pool) => pool.invalid !== undefined) ? "invalid resource pools were encountered" : NOT_ALL;
+  return claims.map(({ claim }, index) => allocationOf(claim, picks[index] ?? [], node.name));
 }
 
 /** Points for the alternatives a claim got: the earlier, the more. */
@@ -55,9 +62,9 @@ function allocationOf(claim: Claim, picks: readonly Pick[], nodeName: string): A
 function resultOf({ wish, device, pool, consumed }: Pick): AllocatedDevice {
   const { bindingConditions, bindingFailureConditions } = device;
   return {
-    request: wish.fullRequest, driver: pool.driver, pool: pool.name, device: device.name,
-    ...(wish.hasAdminAccess && { adminAccess: true }),
-    ...(wish.tolerations.length > 0 && { tolerations: [...wish.tolerations] }),
+    request: wish.plan.fullRequest, driver: pool.driver, pool: pool.name, device: device.name,
+    ...(wish.plan.hasAdminAccess && { adminAccess: true }),
+    ...(wish.plan.tolerations.length > 0 && { tolerations: [...wish.plan.tolerations] }),
     ...(bindingConditions && { bindingConditions }), ...(bindingFailureConditions && { bindingFailureConditions }),
     ...(consumed && { shareID: crypto.randomUUID() }),
     ...(consumed && consumed.size > 0 && { consumedCapacity: Object.fromEntries([...consumed].map(([name, amount]) => [name, formatQuantity(amount)])) }),
@@ -68,12 +75,12 @@ function resultOf({ wish, device, pool, consumed }: Pick): AllocatedDevice {
 function configOf({ spec }: Claim, picks: readonly Pick[]): Config[] {
   const byClass = new Map<string, { readonly class: Class; readonly requests: string[] }>();
   const met = new Set<string>();
-  for (const { wish } of picks) {
-    if (met.has(wish.fullRequest)) continue;
-    met.add(wish.fullRequest).add(wish.request);
-    const known = byClass.get(wish.class.metadata.name) ?? { class: wish.class, requests: [] };
-    known.requests.push(wish.fullRequest);
-    byClass.set(wish.class.metadata.name, known);
+  for (const { wish: { plan } } of picks) {
+    if (met.has(plan.fullRequest)) continue;
+    met.add(plan.fullRequest).add(plan.request);
+    const known = byClass.get(plan.class.metadata.name) ?? { class: plan.class, requests: [] };
+    known.requests.push(plan.fullRequest);
+    byClass.set(plan.class.metadata.name, known);
   }
   const ofClasses = [...byClass.values()].flatMap(({ class: { spec: classSpec }, requests }) => (classSpec?.config ?? []).map((config): Config => ({ source: "FromClass", requests: [...requests], ...config })));
   const ofClaim = (spec?.devices?.config ?? []).filter(({ requests = [] }) => requests.length === 0 || requests.some((name) => met.has(name)));

@@ -4,14 +4,14 @@ import type { ResourceClaim } from "../../../api/types.ts";
 import { PluginError, unresolvable, type Status } from "../framework.ts";
 import type { NodeState } from "../nodestate.ts";
 import type { PodInfo } from "../podinfo.ts";
-import { allocate, alternativeScore } from "./allocation.ts";
+import { allocate, alternativeScore, type PlannedClaim } from "./allocation.ts";
 import { earlierClaim, extendedRequests, newClaim, type RequestMapping } from "./extended.ts";
 import type { DeviceObjects } from "./objects.ts";
 import { claimsOfPod } from "./podclaims.ts";
 import { selects } from "./pools.ts";
 import { isLate, readinessOf } from "./readiness.ts";
 import { AllocationError, type Allocation, type Claim, type Class } from "./types.ts";
-import { keyOf } from "./wishes.ts";
+import { keyOf, planWishes } from "./wishes.ts";
 
 export const NAME = "DynamicResources";
 
@@ -83,6 +83,7 @@ export class PodState {
   readonly #missing: readonly Claim[];
   readonly #plans = new Map<string, NodePlan>();
   readonly #unavailable = new Set<Claim>();
+  readonly #wishes = new WeakMap<Claim, PlannedClaim>();
 
   constructor(readonly pod: PodInfo, private readonly found: Found) {
     this.claims = found.claims;
@@ -158,6 +159,13 @@ export class PodState {
     };
   }
 
+  /** Read once for all nodes; a claim that is to be made is another one on each. */
+  #planned(claim: Claim): PlannedClaim {
+    let planned = this.#wishes.get(claim);
+    if (!planned) this.#wishes.set(claim, (planned = { claim, requests: planWishes(claim, (name) => this.found.objects.classOf(name)) }));
+    return planned;
+  }
+
   #allocate(node: NodeState, claims: readonly Claim[]): readonly Allocation[] | string {
     const { objects, filterTimeoutMs } = this.found;
     const end = performance.now() + filterTimeoutMs;
@@ -165,7 +173,7 @@ export class PodState {
       if (performance.now() > end) throw new AllocationError(`node ${node.name}: timed out trying to allocate devices`);
     };
     try {
-      return allocate({ node, claims, pools: objects.pools(node), allocated: objects.allocated, classOf: (name) => objects.classOf(name), checkTime });
+      return allocate({ node, claims: claims.map((claim) => this.#planned(claim)), pools: objects.pools(node), allocated: objects.allocated, checkTime });
     } catch (error) {
       if (error instanceof AllocationError) throw new PluginError(`running ${JSON.stringify(NAME)} filter plugin: ${error.message}`, NAME, { cause: error });
       throw error;

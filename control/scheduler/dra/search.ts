@@ -7,8 +7,9 @@ import { consumption, fits, type Consumed } from "./capacity.ts";
 import type { ClaimConstraint, Taking } from "./constraints.ts";
 import { CounterUse } from "./counters.ts";
 import { AllocationError, deviceId, MAX_RESULTS, type DeviceId } from "./types.ts";
-import type { Candidate, Wish } from "./wishes.ts";
+import { isWanted, type Candidate, type Wish } from "./wishes.ts";
 import type { Pool } from "./pools.ts";
+import type { SelectableNode } from "../nodeaffinity.ts";
 
 /** A device chosen for a request. */
 export interface Pick extends Candidate {
@@ -19,13 +20,13 @@ export interface Pick extends Candidate {
 
 /** One claim as the search sees it. */
 export interface ClaimWishes {
-  readonly name: string;
   /** For each request its alternatives, the best first. */
   readonly requests: readonly (readonly Wish[])[];
   readonly constraints: readonly ClaimConstraint[];
 }
 
 export interface SearchOptions {
+  readonly node: SelectableNode;
   readonly claims: readonly ClaimWishes[];
   readonly pools: readonly Pool[];
   readonly allocated: AllocatedDevices;
@@ -121,7 +122,7 @@ class Search {
         const devices = slice.spec?.devices ?? [];
         for (let d = p === start.pool && s === start.slice ? start.device : 0; d < devices.length; d++) {
           const candidate = { device: devices[d] as Candidate["device"], slice, pool };
-          if (!this.#isFree(spot.claim, wish, candidate) || !wish.selects(candidate)) continue;
+          if (!this.#isFree(spot.claim, wish, candidate) || !isWanted(wish.plan, candidate, this.options.node)) continue;
           const undo = this.#take(spot, wish, candidate);
           if (!undo) continue;
           const outcome = this.#devices(next, { pool: p, slice: s, device: d + 1 });
@@ -135,7 +136,7 @@ class Search {
   }
 
   /** Admins get any device, once a claim; everybody else gets what nobody has. */
-  #isFree(claim: number, { hasAdminAccess }: Wish, candidate: Candidate): boolean {
+  #isFree(claim: number, { plan: { hasAdminAccess } }: Wish, candidate: Candidate): boolean {
     const id = idOf(candidate);
     const taking = this.#taking.get(id);
     if (hasAdminAccess) return !taking?.has(claim);
@@ -144,20 +145,20 @@ class Search {
 
   /** Takes the device for the request, if that is possible; returns how to give it back. */
   #take(spot: Spot, wish: Wish, candidate: Candidate): (() => void) | undefined {
-    if (!this.#isFree(spot.claim, wish, candidate) || isTainted(candidate.device.taints, wish.tolerations)) return undefined;
+    if (!this.#isFree(spot.claim, wish, candidate) || isTainted(candidate.device.taints, wish.plan.tolerations)) return undefined;
     const { device, pool } = candidate;
     const id = idOf(candidate);
-    const amounts = consumption(device.capacity, wish.capacity);
+    const amounts = consumption(device.capacity, wish.plan.capacity);
     if (!amounts || !fits(device.capacity, amounts, [this.options.allocated.consumed(id), this.#consumed.get(id)])) return undefined;
     const isShared = device.allowMultipleAllocations === true;
     const isCounted = !(isShared && (this.options.allocated.consumed(id) !== undefined || this.#consumed.has(id)));
     if (isCounted && !this.#counters.take(device, pool)) return undefined;
     const giveBackCounters = (): void => void (isCounted && this.#counters.giveBack(device, pool));
-    const taking: Taking = { device, driver: pool.driver, request: wish.request, fullRequest: wish.fullRequest };
-    const { constraints, name } = this.options.claims[spot.claim] as ClaimWishes;
+    const taking: Taking = { device, driver: pool.driver, request: wish.plan.request, fullRequest: wish.plan.fullRequest };
+    const { constraints } = this.options.claims[spot.claim] as ClaimWishes;
     if (!addToAll(constraints, taking)) {
       giveBackCounters();
-      if (wish.all) throw new AllocationError(`claim ${name}, request ${wish.fullRequest.slice(wish.fullRequest.indexOf("/") + 1)}: cannot add device ${id} because a claim constraint would not be satisfied`);
+      if (wish.all) throw new AllocationError(`${wish.plan.at}: cannot add device ${id} because a claim constraint would not be satisfied`);
       return undefined;
     }
     const release = isShared ? this.#share(id, amounts) : this.#own(id, spot.claim);

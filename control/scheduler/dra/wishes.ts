@@ -1,7 +1,6 @@
 // What claims ask for, made ready for the search: every request with its alternatives, class, selectors and number of devices.
 // Finds requests that can never be met; choosing devices is the search's business.
 import type { DeviceToleration } from "../../../api/devicetaints.ts";
-import { CompileError } from "../../../api/cel/compile.ts";
 import { deviceSelector } from "../../../api/cel/device.ts";
 import type { SelectableNode } from "../nodeaffinity.ts";
 import { consumption } from "./capacity.ts";
@@ -17,37 +16,58 @@ export interface Candidate {
   readonly pool: Pool;
 }
 
-/** One request, or one alternative of a request: some devices of a class. */
-export interface Wish {
+/** One request, or one alternative of a request, whatever the node: some devices of a class. */
+export interface WishPlan {
   readonly request: string;
   readonly fullRequest: string;
+  /** How messages name it. */
+  readonly at: string;
   readonly class: Class;
-  readonly count: number;
-  /** Set when all devices that match are wanted. */
-  readonly all: readonly Candidate[] | undefined;
+  /** undefined for all devices that match. */
+  readonly count: number | undefined;
   readonly hasAdminAccess: boolean;
   readonly tolerations: readonly DeviceToleration[];
   readonly capacity: Readonly<Record<string, string>> | undefined;
-  /** Whether a device is of the right kind and at the node; throws AllocationError when a selector cannot say. */
-  selects(candidate: Candidate): boolean;
+  /** Whether a device is of the right kind; throws AllocationError when a selector cannot say. */
+  matches(device: Device, driver: string): boolean;
 }
 
-/** What wishes are read with. */
-export interface WishContext {
+/** The same on one node. */
+export interface Wish {
+  readonly plan: WishPlan;
+  readonly count: number;
+  /** Set when all devices that match are wanted. */
+  readonly all: readonly Candidate[] | undefined;
+}
+
+/** Where wishes are to be met. */
+export interface WishPlace {
   readonly node: SelectableNode;
   readonly pools: readonly Pool[];
-  classOf(name: string): Class | undefined;
 }
 
 /** Every request of a claim as its alternatives, the best first; throws AllocationError. */
-export function wishesOf(claim: Claim, context: WishContext): readonly (readonly Wish[])[] {
-  const requests = (claim.spec?.devices?.requests ?? []).map((request) => {
-    if (request.exactly) return [wishOf({ claim, name: request.name, fullName: request.name, exact: request.exactly }, context)];
-    return (request.firstAvailable ?? []).map((alternative) => wishOf({ claim, name: request.name, fullName: `${request.name}/${alternative.name}`, exact: alternative }, context));
+export function planWishes(claim: Claim, classOf: (name: string) => Class | undefined): readonly (readonly WishPlan[])[] {
+  return (claim.spec?.devices?.requests ?? []).map((request) => {
+    if (request.exactly) return [planOf({ claim, name: request.name, fullName: request.name, exact: request.exactly }, classOf)];
+    return (request.firstAvailable ?? []).map((alternative) => planOf({ claim, name: request.name, fullName: `${request.name}/${alternative.name}`, exact: alternative }, classOf));
   });
-  const least = requests.reduce((sum, wishes) => sum + Math.min(...wishes.map((wish) => wish.count)), 0);
-  if (least > MAX_RESULTS) throw new AllocationError(`claim ${keyOf(claim)}: number of requested devices ${least} exceeds the claim limit of ${MAX_RESULTS}`);
-  return requests;
+}
+
+/** What the plans of a claim come to on a node; throws AllocationError when that can never be. */
+export function wishesOn(plans: readonly (readonly WishPlan[])[], { name, place }: { name: string; place: WishPlace }): readonly (readonly Wish[])[] {
+  const wishes = plans.map((alternatives) => alternatives.map((plan): Wish => {
+    const all = plan.count === undefined ? allOf(plan, place) : undefined;
+    return { plan, all, count: all?.length ?? plan.count ?? 0 };
+  }));
+  const least = wishes.reduce((sum, alternatives) => sum + Math.min(...alternatives.map((wish) => wish.count)), 0);
+  if (least > MAX_RESULTS) throw new AllocationError(`claim ${name}: number of requested devices ${least} exceeds the claim limit of ${MAX_RESULTS}`);
+  return wishes;
+}
+
+/** Whether a device is of the right kind and at the node. */
+export function isWanted({ matches }: WishPlan, { device, slice, pool }: Candidate, node: SelectableNode): boolean {
+  return matches(device, pool.driver) && (slice.spec?.perDeviceNodeSelection !== true || isAt(node, device));
 }
 
 export const keyOf = ({ metadata }: Claim): string => `${metadata.namespace}/${metadata.name}`;
@@ -59,57 +79,57 @@ interface Asked {
   readonly exact: Exact;
 }
 
-function wishOf({ claim, name, fullName, exact }: Asked, context: WishContext): Wish {
+function planOf({ claim, name, fullName, exact }: Asked, classOf: (name: string) => Class | undefined): WishPlan {
   const at = `claim ${keyOf(claim)}, request ${fullName.slice(fullName.indexOf("/") + 1)}`;
-  const deviceClass = context.classOf(exact.deviceClassName);
+  const deviceClass = classOf(exact.deviceClassName);
   if (!deviceClass) throw new AllocationError(`${at}: could not retrieve device class ${exact.deviceClassName}: deviceclass.resource.k8s.io ${JSON.stringify(exact.deviceClassName)} not found`);
-  const selects = selectorOf({ deviceClass, claim, exact, node: context.node });
-  const capacity = exact.capacity?.requests;
-  const all = exact.allocationMode === "All" ? allOf({ at, capacity, selects, pools: context.pools }) : undefined;
-  if (!all && exact.allocationMode !== "ExactCount") throw new AllocationError(`${at}: unsupported count mode ${exact.allocationMode ?? ""}`);
+  const { allocationMode = "", count = 1 } = exact;
+  if (allocationMode !== "All" && allocationMode !== "ExactCount") throw new AllocationError(`${at}: unsupported count mode ${allocationMode}`);
   return {
-    request: name, fullRequest: fullName, class: deviceClass, selects, capacity, all,
-    count: all?.length ?? exact.count ?? 1, hasAdminAccess: exact.adminAccess ?? false, tolerations: exact.tolerations ?? [],
+    request: name, fullRequest: fullName, at, class: deviceClass, count: allocationMode === "All" ? undefined : count,
+    hasAdminAccess: exact.adminAccess ?? false, tolerations: exact.tolerations ?? [], capacity: exact.capacity?.requests,
+    matches: matcherOf([...selectorsOf(`class ${deviceClass.metadata.name}`, deviceClass.spec?.selectors), ...selectorsOf(`claim ${keyOf(claim)}`, exact.selectors)]),
   };
 }
 
-/** Class first, then request, then place. */
-function selectorOf({ deviceClass, claim, exact, node }: { deviceClass: Class; claim: Claim; exact: Exact; node: SelectableNode }): Wish["selects"] {
-  const owners = [
-    { name: `class ${deviceClass.metadata.name}`, selectors: deviceClass.spec?.selectors ?? [] },
-    { name: `claim ${keyOf(claim)}`, selectors: exact.selectors ?? [] },
-  ];
-  return ({ device, slice }) => {
-    for (const { name, selectors } of owners) {
-      for (const [index, { cel }] of selectors.entries()) {
-        if (!cel) throw new AllocationError(`${name}: selector #${index}: CEL expression empty (unsupported selector type?)`);
-        if (!matches(cel.expression, { device, driver: slice.spec?.driver ?? "", at: `${name}: selector #${index}` })) return false;
-      }
-    }
-    return slice.spec?.perDeviceNodeSelection ? isAt(node, device) : true;
-  };
+interface NamedSelector {
+  readonly at: string;
+  readonly expression: string;
 }
 
-function matches(expression: string, { device, driver, at }: { device: Device; driver: string; at: string }): boolean {
+function selectorsOf(owner: string, selectors: Exact["selectors"]): NamedSelector[] {
+  return (selectors ?? []).map(({ cel }, index) => {
+    const at = `${owner}: selector #${index}`;
+    if (!cel) throw new AllocationError(`${at}: CEL expression empty (unsupported selector type?)`);
+    return { at, expression: cel.expression };
+  });
+}
+
+/** Class first, then request. */
+function matcherOf(named: readonly NamedSelector[]): WishPlan["matches"] {
+  const selectors = named.map(({ at, expression }) => ({ at, selector: told(at, "compile", () => deviceSelector(expression)) }));
+  return (device, driver) => selectors.every(({ at, selector }) => told(at, "runtime", () => selector.matches(device, driver)));
+}
+
+function told<T>(at: string, kind: string, work: () => T): T {
   try {
-    return deviceSelector(expression).matches(device, driver);
+    return work();
   } catch (error) {
-    const kind = error instanceof CompileError ? "compile" : "runtime";
     throw new AllocationError(`${at}: CEL ${kind} error: ${(error as Error).message}`, { cause: error });
   }
 }
 
-function allOf({ at, pools, selects, capacity }: { at: string; pools: readonly Pool[]; selects: Wish["selects"]; capacity: Wish["capacity"] }): Candidate[] {
+function allOf(plan: WishPlan, { node, pools }: WishPlace): Candidate[] {
   const found: Candidate[] = [];
   for (const pool of pools) {
     const state = pool.isIncomplete ? "being updated" : pool.invalid === undefined ? undefined : "invalid";
-    if (state) throw new AllocationError(`${at}: asks for all devices, but resource pool ${pool.driver}/${pool.name} is currently ${state}`);
+    if (state) throw new AllocationError(`${plan.at}: asks for all devices, but resource pool ${pool.driver}/${pool.name} is currently ${state}`);
     for (const slice of pool.slices) {
       for (const device of slice.spec?.devices ?? []) {
-        if (selects({ device, slice, pool }) && consumption(device.capacity, capacity)) found.push({ device, slice, pool });
+        const candidate = { device, slice, pool };
+        if (isWanted(plan, candidate, node) && consumption(device.capacity, plan.capacity)) found.push(candidate);
       }
     }
   }
   return found;
 }
-
