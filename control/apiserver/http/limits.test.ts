@@ -293,3 +293,21 @@ test("a client that only opens and resets requests is cut off", async () => {
   expect((await call(server, "GET", "/livez")).status).toBe(200);
   await server.stop();
 }, 20_000);
+
+test("a client that leaves while it waits is forgotten, over HTTP/1.1 too", async () => {
+  const { server, flowControl, slow, stop } = await aLimitedServer({ seats: 40 });
+  const greedy = connectHttp2(server.url, { rejectUnauthorized: false });
+  flood(greedy, 60);
+  const level = () => flowControl.levels.get("global-default");
+  await until(() => slow.held > 0 && (level()?.waiting ?? 0) > 0);
+  const before = level()?.waiting ?? 0;
+  const leaving = new AbortController();
+  const asked = fetch(`${server.url}${MAPS}`, { signal: leaving.signal, tls: { rejectUnauthorized: false }, ...as("greedy") } as RequestInit).catch(() => "left");
+  await until(() => level()?.waiting === before + 1);
+  leaving.abort();
+  expect(await asked).toBe("left");
+  await until(() => level()?.waiting === before);
+  greedy.destroy();
+  await until(() => (slow.open(), level()?.isIdle === true));
+  await stop();
+}, 10_000);

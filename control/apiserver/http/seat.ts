@@ -66,6 +66,7 @@ export function releaseWatchSeat({ response }: Exchange, seat: Held | undefined)
 
 /** Upstream's answer, which is plain text. */
 export function replyRefused(exchange: Exchange, { message, retryAfterSeconds }: Refused): void {
+  if (exchange.response.headersSent || exchange.response.destroyed) return;
   exchange.response.setHeader("retry-after", String(retryAfterSeconds));
   replyText(exchange, 429, `${message}\n`);
 }

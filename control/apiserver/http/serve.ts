@@ -91,6 +91,8 @@ interface Passing extends Exchange, Expiring {
   readonly connection: Connection;
   audit: Trail | undefined;
   seat: Held | undefined;
+  /** The client has its answer or has gone. */
+  isOver: boolean;
   /** Takes it off the list of what ends by itself. */
   onTime: (() => void) | undefined;
 }
@@ -137,7 +139,7 @@ export class RequestHandler {
     const { path, query } = splitUrl(request.url ?? "/");
     const target = targetOf(method, path, query);
     const connection = this.connections.of(request);
-    const passing: Passing = { request, response, warnings: [], startedMs, method, path, query, target, connection, audit: undefined, seat: undefined, onTime: undefined, expire: () => expire(passing) };
+    const passing: Passing = { request, response, warnings: [], startedMs, method, path, query, target, connection, audit: undefined, seat: undefined, isOver: false, onTime: undefined, expire: () => expire(passing) };
     const isBounded = !isLongRunning(target);
     const kind = method === "GET" || method === "HEAD" ? "readOnly" : "mutating";
     connection.begin();
@@ -147,6 +149,7 @@ export class RequestHandler {
     }
     response.on("close", () => {
       const now = performance.now();
+      passing.isOver = true;
       passing.seat?.release();
       passing.onTime?.();
       passing.audit?.complete(response.statusCode);
@@ -174,10 +177,11 @@ export class RequestHandler {
     const { engine, authorizer, documents, connect, aggregator, limits = NO_LIMITS } = this.#deps;
     const { method, path, query, target } = passing;
     const user = await this.#userOf(passing);
+    if (passing.isOver || passing.response.headersSent) return;
     const seat = takeSeat(limits, passing, { engine, target, method, query, user, timeoutMs });
     passing.seat = seat instanceof Promise ? await seat : seat;
     // Whoever left before it was their turn has nobody to give the seat back.
-    if (passing.response.destroyed) return passing.seat?.release();
+    if (passing.isOver) return passing.seat?.release();
     const { audit } = passing;
     await authorize(authorizer, user, { target, method, ...(audit && { note: (decision) => audit.decided(decision) }) });
     const remote = aggregator?.find(path);
@@ -193,6 +197,7 @@ export class RequestHandler {
   }
 
   #refuse(passing: Passing, refused: Refused): void {
+    if (passing.isOver) return;
     const delayMs = this.#pace.delayMs(performance.now());
     if (delayMs === 0) replyRefused(passing, refused);
     else setTimeout(() => replyRefused(passing, refused), delayMs);
