@@ -114,7 +114,7 @@ export function describeFaults(runtime: "containerd" | "docker"): void {
     }, 180_000);
 
     test("a container that forks without end stays within its pod's share, and the node stays Ready", async () => {
-      const { rules: _, ...before } = await census(target);
+      const { rules: _, ...before } = await settledCensus(target);
       await kubectl.apply(steadyPod("forks", `command: [sh, -c, "while true; do sh -c 'while true; do sleep 100000 & done'; sleep 1; done"], `));
       await eventually("the limit is told", async () => (await kubectl.run("get", "events", "--field-selector", "reason=PidLimitReached")).includes("forks"), 120_000);
       expect(await kubectl.value(`{.status.conditions[?(@.type=="Ready")].status}`, "node", "node-1")).toBe("True");

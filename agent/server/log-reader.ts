@@ -45,6 +45,8 @@ export async function readLog(path: string, options: LogOptions, deps: LogReader
       if (deps.signal.aborted || formatter.isFull) return;
       const successor = changes && (await openSuccessor(path, file));
       if (successor) {
+        // What was written after the last look and before the rotation is in the old file still.
+        await copy(lines, formatter, deps);
         await file.close();
         file = successor;
         lines = new LineReader(file, 0);

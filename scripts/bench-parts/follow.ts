@@ -7,9 +7,9 @@ const POD = "writes";
 
 /** Follows for ten seconds; memory is the agent's at its highest less what it was before. */
 export async function followLog({ kubectl, image, nodeName, agentPid }: { readonly kubectl: readonly string[]; readonly image: string; readonly nodeName: string; readonly agentPid: number }): Promise<{ megabytesPerSecond: number; grownMB: number }> {
-  const line = "x".repeat(1000);
+  const line = "x".repeat(4000);
   const overrides = { spec: { nodeName, terminationGracePeriodSeconds: 0 } };
-  await run([...kubectl, "run", POD, `--image=${image}`, "--restart=Never", `--overrides=${JSON.stringify(overrides)}`, "--command", "--", "yes", line]);
+  await run([...kubectl, "run", POD, `--image=${image}`, "--restart=Never", `--overrides=${JSON.stringify(overrides)}`, "--command", "--", "sh", "-c", `while :; do echo ${line}; done`]);
   await run([...kubectl, "wait", "--for=condition=Ready", `pod/${POD}`, "--timeout=60s"]);
   const before = memoryMB(agentPid);
   const child = Bun.spawn([...kubectl, "logs", "--follow", POD], { stdout: "pipe", stderr: "ignore" });
