@@ -6,7 +6,7 @@ import { isSidecar } from "./observed.ts";
 import type { PodPhase } from "./phase.ts";
 
 /** The condition types this kubelet writes; all others belong to somebody else. */
-export const OWNED_CONDITIONS: readonly string[] = ["PodResizePending", "PodResizeInProgress", "PodReadyToStartContainers", "Initialized", "Ready", "ContainersReady", "PodScheduled"];
+export const OWNED_CONDITIONS: readonly string[] = ["PodResizePending", "PodResizeInProgress", "PodReadyToStartContainers", "Initialized", "Ready", "ContainersReady", "PodScheduled", "AllContainersRestarting"];
 
 /** Others write it too; this kubelet only when it ends the pod itself. */
 export const DISRUPTION = "DisruptionTarget";
@@ -27,6 +27,8 @@ export interface ConditionInput {
   /** Sandbox with network, and volumes mounted. */
   readonly canStartContainers: boolean;
   readonly resize: ResizeState;
+  /** Whether the pod restarts as a whole; undefined for pods that never do. */
+  readonly allRestarting?: boolean | undefined;
   /** Why this kubelet ends the pod. */
   readonly disruption?: { readonly reason: string; readonly message: string } | undefined;
   readonly now: number;
@@ -48,6 +50,7 @@ export function conditionsOf(input: ConditionInput): PodCondition[] {
     ["Ready", judgeReady(input, containersReady, foreign)],
     ["ContainersReady", containersReady],
     ["PodScheduled", { status: "True" }],
+    ...(input.allRestarting === undefined ? [] : [["AllContainersRestarting", judgeRestarting(input)] as [string, Verdict]]),
   ];
   return [...foreign, ...own.map(([type, verdict]) => stamped(input, type, verdict))];
 }
@@ -63,6 +66,12 @@ function stamped(input: ConditionInput, type: string, verdict: Verdict): PodCond
     ...(verdict.message && { message: verdict.message }),
     ...(input.pod.metadata.generation !== undefined && { observedGeneration: input.pod.metadata.generation }),
   };
+}
+
+function judgeRestarting({ phase, allRestarting }: ConditionInput): Verdict {
+  if (phase === "Succeeded") return { status: "False", reason: "PodCompleted" };
+  if (phase === "Failed") return { status: "False", reason: "PodFailed" };
+  return allRestarting ? { status: "True", reason: "RestartAllContainersStarted", message: "container exited with restart policy rule" } : { status: "False" };
 }
 
 function judgeContainersReady({ pod, statuses, phase }: ConditionInput): Verdict {

@@ -33,6 +33,8 @@ export interface ContainerStatusInput {
   readonly supportsRecursiveReadOnly: boolean;
   /** The pod is stopped for good: what has not started never will. */
   readonly isTerminal: boolean;
+  /** All containers have just been removed to begin again. */
+  readonly isRestartingAll?: boolean;
 }
 
 /** One status per container of the role, in the order of the spec. */
@@ -70,7 +72,7 @@ function fromRecord(input: ContainerStatusInput, { container, record, previous, 
     state,
     lastState,
     ready: false,
-    restartCount: Math.max(restartCountOf(record), record.state === "unknown" ? (old?.restartCount ?? 0) + 1 : 0),
+    restartCount: Math.max(restartCountOf(record), record.state === "unknown" ? (old?.restartCount ?? 0) + 1 : old?.containerID === undefined ? (old?.restartCount ?? 0) : 0),
     // Containers are made by digest, so that a tag that moves changes nothing; users know their image by name.
     image: record.image.startsWith("sha256:") ? (container.image ?? record.image) : record.image,
     imageID: record.imageId,
@@ -106,6 +108,7 @@ function stateOf(input: ContainerStatusInput, record: ContainerRecord, old: Cont
 }
 
 function withoutRecord(input: ContainerStatusInput, container: Container, old: ContainerStatus | undefined): ContainerStatus {
+  if (input.isRestartingAll && old && !old.state?.waiting) return restartingWith(old);
   // What ended stays ended, even once the runtime has forgotten it.
   if (old?.state?.terminated) return old;
   const hasInit = (input.pod.spec?.initContainers?.length ?? 0) > 0;
@@ -127,6 +130,12 @@ function withoutRecord(input: ContainerStatusInput, container: Container, old: C
   if (!old?.state?.running || old.lastState?.terminated) return base;
   const lost = { reason: "ContainerStatusUnknown", message: "The container could not be located when the pod was deleted.  The container used to be Running", exitCode: 137 };
   return { ...base, lastState: { terminated: lost }, restartCount: base.restartCount + (input.pod.metadata.deletionTimestamp ? 0 : 1) };
+}
+
+/** Removed so that all begin again: it counts as a restart, and what it did last is kept. */
+function restartingWith({ containerID: _, ...old }: ContainerStatus): ContainerStatus {
+  const [reason, message] = ["RestartingAllContainers", "The container is removed because RestartAllContainers in place"];
+  return { ...old, state: { waiting: { reason, message } }, lastState: { terminated: old.state?.terminated ?? { reason, message, exitCode: 137 } }, ready: false, started: false, restartCount: old.restartCount + 1 };
 }
 
 function hasCreatedRegular(input: ContainerStatusInput): boolean {

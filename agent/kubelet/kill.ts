@@ -94,6 +94,7 @@ async function before(node: NodeServices, deadline: number, { work, signal }: { 
 /** Seconds between asking a container to stop and forcing it. */
 export function gracePeriod(pod: Pod, container: Container, reason: Victim["reason"]): number {
   if (pod.metadata.deletionGracePeriodSeconds !== undefined) return pod.metadata.deletionGracePeriodSeconds;
+  if (reason === "RestartAllContainers") return 0;
   const ofProbe = reason === "StartupProbe" ? container.startupProbe?.terminationGracePeriodSeconds : reason === "LivenessProbe" ? container.livenessProbe?.terminationGracePeriodSeconds : undefined;
   return ofProbe ?? pod.spec?.terminationGracePeriodSeconds ?? DEFAULT_GRACE_SECONDS;
 }

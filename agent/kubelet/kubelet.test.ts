@@ -240,3 +240,18 @@ test("a resize that does not fit waits and says so, and happens once there is ro
   const pod = await rig.until((p) => p?.status?.containerStatuses?.[0]?.allocatedResources?.["cpu"] === "500m");
   expect(pod.status?.containerStatuses?.[0]?.restartCount).toBe(0);
 });
+
+test("a rule restarts all containers in place: init containers run again, counts go up, and the condition says so", async () => {
+  const rule = { action: "RestartAllContainers", exitCodes: { operator: "In", values: [42] } };
+  rig = await new Rig({ runtime: { program: ({ name }) => ({ output: "", ...(name === "setup" && { exitCode: 0, afterMs: 0 }) }) } }).start();
+  await rig.create(aPod({ spec: { restartPolicy: "Never", initContainers: [aContainer({ name: "setup" })], containers: [aContainer({ restartPolicy: "Never", restartPolicyRules: [rule] }), aContainer({ name: "web" })] } }));
+  const before = await rig.until((p) => conditionOf(p, "Ready") === "True");
+  expect(conditionOf(before, "AllContainersRestarting")).toBe("False");
+  const sandbox = (await rig.runtime.pods.listSandboxes())[0]?.id;
+  rig.runtime.exit(before.status?.containerStatuses?.[0]?.containerID?.slice(7) ?? "", 42);
+  const after = await rig.until((p) => conditionOf(p, "Ready") === "True" && p?.status?.containerStatuses?.every(({ restartCount }) => restartCount === 1) === true, "p", 10_000);
+  expect(after.status?.initContainerStatuses?.[0]).toMatchObject({ restartCount: 1, state: { terminated: { exitCode: 0 } } });
+  expect(after.status?.containerStatuses?.map(({ lastState }) => lastState?.terminated?.exitCode)).toEqual([42, 137]);
+  expect((await rig.runtime.pods.listSandboxes()).map(({ id }) => id)).toEqual([sandbox as string]);
+  expect(conditionOf(after, "AllContainersRestarting")).toBe("False");
+}, 15_000);

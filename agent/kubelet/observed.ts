@@ -61,11 +61,29 @@ export const isSidecar = (container: Container): boolean => container.restartPol
 /** Whether policy wants a container that exited with this code to run again. */
 export function shouldRestart(pod: Pod, container: Container, exitCode: number): boolean {
   if (container.restartPolicy !== undefined) {
-    const rule = (container.restartPolicyRules ?? []).find((candidate) => ruleMatches(candidate.exitCodes, exitCode));
+    const rule = ruleFor(container, exitCode);
     if (rule) return rule.action === "Restart" || rule.action === "RestartAllContainers";
     return followsPolicy(container.restartPolicy, exitCode);
   }
   return followsPolicy(pod.spec?.restartPolicy ?? "Always", exitCode);
+}
+
+/** Whether this instance ended in a way that its rules answer by restarting the whole pod in place. */
+export function restartsAll(pod: Pod, record: ContainerRecord): boolean {
+  if (record.state !== "exited") return false;
+  const container = [...(pod.spec?.initContainers ?? []), ...(pod.spec?.containers ?? [])].find(({ name }) => name === record.name);
+  return container !== undefined && ruleFor(container, record.exitCode ?? 0)?.action === RESTART_ALL;
+}
+
+/** Whether any rule of the pod could ask for that. */
+export function mayRestartAll(pod: Pod): boolean {
+  return [...(pod.spec?.initContainers ?? []), ...(pod.spec?.containers ?? [])].some(({ restartPolicyRules }) => restartPolicyRules?.some(({ action }) => action === RESTART_ALL));
+}
+
+const RESTART_ALL = "RestartAllContainers";
+
+function ruleFor({ restartPolicyRules = [] }: Container, exitCode: number): NonNullable<Container["restartPolicyRules"]>[number] | undefined {
+  return restartPolicyRules.find((candidate) => ruleMatches(candidate.exitCodes, exitCode));
 }
 
 /** Whether a probe failure leads to a restart: exit codes are not known yet, so only the policies speak. */

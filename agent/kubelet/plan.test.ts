@@ -45,6 +45,7 @@ function words(action: Action): string {
     case "createSandbox": return `sandbox ${action.attempt}`;
     case "resize": return `resize ${action.id}`;
     case "removeContainer": return `remove ${action.id}`;
+    case "resetContainer": return `reset ${action.id}`;
     default: return action.type;
   }
 }
@@ -71,6 +72,7 @@ const CASES: Record<string, [Case, string[]]> = {
   "a failed liveness probe only kills under Never": [{ spec: { restartPolicy: "Never", containers: two }, containers: [record("app", "running"), record("web", "running")], probes: { "app-0": { liveness: "failure" } } }, ["kill app-0: Container app failed liveness probe"]],
   "a container's own policy beats the pod's": [{ spec: { restartPolicy: "Never", containers: [aContainer({ restartPolicy: "OnFailure" })] }, containers: [exited("app", 1)] }, ["start app"]],
   "a restart rule for an exit code beats the container's policy": [{ spec: { restartPolicy: "Never", containers: [aContainer({ restartPolicy: "Never", restartPolicyRules: [{ action: "Restart", exitCodes: { operator: "In", values: [42] } }] })] }, containers: [exited("app", 42)] }, ["start app"]],
+  "a rule can restart all containers in place: all are taken away, the one that asked last": [{ spec: { restartPolicy: "Never", initContainers: [aContainer({ name: "i1" })], containers: [aContainer({ restartPolicy: "Never", restartPolicyRules: [{ action: "RestartAllContainers", exitCodes: { operator: "In", values: [42] } }] }), aContainer({ name: "web" })] }, containers: [exited("i1", 0), exited("app", 42), record("web", "running")] }, ["reset web-0", "reset i1-0", "reset app-0"]],
 
   "new limits are given to a running container": [{ spec: { containers: [aContainer({ resources: { limits: { cpu: "2" } } })] }, containers: [record("app", "running")], actuated: { "app-0": { limits: { cpu: "1" } } } }, ["resize app-0"]],
   "the same amount spelt differently is no resize": [{ spec: { containers: [aContainer({ resources: { limits: { cpu: "1000m" } } })] }, containers: [record("app", "running")], actuated: { "app-0": { limits: { cpu: "1" } } } }, []],

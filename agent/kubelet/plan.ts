@@ -5,7 +5,7 @@ import type { ContainerRecord } from "../runtime/runtime.ts";
 import { changedResources } from "./allocation.ts";
 import { goDuration, restartAt, type BackOff } from "./backoff.ts";
 import { hashOf, recordedHash } from "./labels.ts";
-import { isRunning, isSidecar, judgeSandbox, latest, restartsAfterProbeFailure, shouldBeStarted, shouldRestart, type ObservedPod } from "./observed.ts";
+import { isRunning, isSidecar, judgeSandbox, latest, restartsAfterProbeFailure, restartsAll, shouldBeStarted, shouldRestart, type ObservedPod } from "./observed.ts";
 
 /** What the probes say of one running container; absent means not probed or not known yet. */
 export interface ProbeVerdict {
@@ -30,12 +30,14 @@ export interface PlanInput {
 export type ContainerRole = "ephemeral" | "init" | "regular";
 
 /** Why a container is killed; decides its grace period. */
-export type KillReason = "LivenessProbe" | "StartupProbe" | "DefinitionChanged" | "Resize" | "Unknown";
+export type KillReason = "LivenessProbe" | "StartupProbe" | "DefinitionChanged" | "Resize" | "RestartAllContainers" | "Unknown";
 
 export type Action =
   | { readonly type: "killPod" }
   | { readonly type: "killContainer"; readonly id: string; readonly container: string; readonly reason: KillReason; readonly message: string }
   | { readonly type: "removeContainer"; readonly id: string }
+  /** Kills it where it still runs, and removes it; its log stays. */
+  | { readonly type: "resetContainer"; readonly id: string; readonly container: string }
   | { readonly type: "createSandbox"; readonly attempt: number; readonly replaces: string | undefined }
   | { readonly type: "resize"; readonly id: string; readonly container: string }
   | { readonly type: "startContainer"; readonly role: ContainerRole; readonly container: string };
@@ -56,6 +58,8 @@ export interface Plan {
 
 /** Decides the next actions. The same input gives the same plan; a converged pod gives none. */
 export function plan(input: PlanInput): Plan {
+  const reset = planReset(input);
+  if (reset) return reset;
   const sandbox = judgeSandbox(input.pod, input.observed);
   if (sandbox.needsNew) return planNewSandbox(input, sandbox);
 
@@ -65,6 +69,15 @@ export function plan(input: PlanInput): Plan {
   if (init === "failed") return stopIfRunning(input.observed);
   if (init === "initialized" && planRegularContainers(input, draft) === "finished") return stopIfRunning(input.observed);
   return finish(input, draft);
+}
+
+/** A container asked for all of them to begin again. It goes last: a reset that was cut short is begun again because of it. */
+function planReset({ pod, observed }: PlanInput): Plan | undefined {
+  const records = [...(pod.spec?.containers ?? []), ...(pod.spec?.initContainers ?? [])].flatMap(({ name }) => observed.containers.filter((record) => record.name === name));
+  const causes = records.filter((record) => restartsAll(pod, record));
+  if (causes.length === 0) return undefined;
+  const order = [...records.filter((record) => !causes.includes(record)), ...causes];
+  return { actions: order.map(({ id, name }) => ({ type: "resetContainer", id, container: name })), waiting: [] };
 }
 
 function stopIfRunning(observed: ObservedPod): Plan {

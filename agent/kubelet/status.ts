@@ -4,7 +4,7 @@ import { timestamp } from "../../lib/clock.ts";
 import type { Pod, PodStatus } from "../../api/types.ts";
 import { conditionsOf, hasStarted, DISRUPTION, OWNED_CONDITIONS, type ResizeState } from "./conditions.ts";
 import { containerStatuses, type ContainerStatusInput } from "./containerstatus.ts";
-import { judgeSandbox } from "./observed.ts";
+import { judgeSandbox, mayRestartAll, restartsAll } from "./observed.ts";
 import { phaseOf, type PodPhase } from "./phase.ts";
 import { qosClass } from "./qos.ts";
 
@@ -36,7 +36,7 @@ export function podStatus(input: StatusInput): PodStatus {
   return {
     ...(pod.metadata.generation !== undefined && { observedGeneration: pod.metadata.generation }),
     phase,
-    conditions: conditionsOf({ pod, old, statuses, phase, now: input.now, resize: input.isTerminal ? {} : input.resize, disruption: input.verdict?.disruption, canStartContainers: !sandbox.needsNew && input.volumesReady }),
+    conditions: conditionsOf({ pod, old, statuses, phase, now: input.now, resize: input.isTerminal ? {} : input.resize, disruption: input.verdict?.disruption, allRestarting: mayRestartAll(pod) ? observed.containers.some((record) => restartsAll(pod, record)) : undefined, canStartContainers: !sandbox.needsNew && input.volumesReady }),
     ...(message && { message }),
     ...(reason && { reason }),
     hostIP: input.nodeIp,

@@ -34,6 +34,8 @@ export interface PodState {
   readonly notBefore: Map<string, number>;
   resize: ResizeState;
   volumesReady: boolean;
+  /** Its containers have just been taken away to begin again. */
+  isRestartingAll: boolean;
   sandboxFailures: number;
   volumeFailures: number;
 }
@@ -41,7 +43,7 @@ export interface PodState {
 /** A pod this process has not worked on yet; what an earlier one had reported still holds. */
 export function newPodState(pod: Pod): PodState {
   const volumesReady = pod.status?.conditions?.some((c) => c.type === "PodReadyToStartContainers" && c.status === "True") ?? false;
-  return { pod, backOffs: new Map(), reasons: new Map(), notBefore: new Map(), resize: {}, volumesReady, sandboxFailures: 0, volumeFailures: 0 };
+  return { pod, backOffs: new Map(), reasons: new Map(), notBefore: new Map(), resize: {}, volumesReady, isRestartingAll: false, sandboxFailures: 0, volumeFailures: 0 };
 }
 
 export interface SyncOptions {
@@ -92,6 +94,7 @@ class Run {
   /** Times at which failed steps should be tried again. */
   async perform(actions: readonly Action[]): Promise<number[]> {
     await this.#clear(actions);
+    await this.#reset(actions.filter((action) => action.type === "resetContainer"));
     await this.#resize(actions.filter((action) => action.type === "resize"));
     const starts = actions.filter((action) => action.type === "startContainer");
     const create = actions.find((action) => action.type === "createSandbox");
@@ -119,6 +122,25 @@ class Run {
       if (record) await killContainer(node, { pod: state.pod, record, observed: options.observed, reason: action.reason, message: action.message }, { signal: options.signal });
     }));
     for (const action of actions) if (action.type === "removeContainer") await removeContainer(node, action.id);
+  }
+
+  /** One after the other, in the plan's order; the next look starts them again. */
+  async #reset(actions: readonly Extract<Action, { type: "resetContainer" }>[]): Promise<void> {
+    const { node, state, options } = this;
+    if (actions.length === 0) return;
+    for (const { id, container } of actions) {
+      const record = options.observed.containers.find((candidate) => candidate.id === id);
+      if (record && record.state !== "exited") await killContainer(node, { pod: state.pod, record, observed: options.observed, reason: "RestartAllContainers", message: `Container ${container} is restarted with all others` }, { signal: options.signal });
+      if (options.signal.aborted) return;
+      await removeContainer(node, id, { keepLog: true });
+    }
+    state.backOffs.clear();
+    state.reasons.clear();
+    state.notBefore.clear();
+    state.isRestartingAll = true;
+    this.options.publish();
+    state.isRestartingAll = false;
+    this.#wakeUps.push(node.clock.now());
   }
 
   async #resize(actions: readonly Extract<Action, { type: "resize" }>[]): Promise<void> {
@@ -276,11 +298,12 @@ async function pruneDead(node: NodeServices, observed: ObservedPod, name: string
   }
 }
 
-/** Removes a container and its log. */
-export async function removeContainer(node: NodeServices, id: string): Promise<void> {
+/** Removes a container and, unless told otherwise, its log. */
+export async function removeContainer(node: NodeServices, id: string, { keepLog = false }: { readonly keepLog?: boolean } = {}): Promise<void> {
   const record = node.cache.container(id);
   await node.runtime.pods.removeContainer(id);
   node.cache.forget(id);
+  if (keepLog) return;
   if (record?.logPath) await rm(record.logPath, { force: true });
   if (record) await unlinkLog(node.paths, record);
 }

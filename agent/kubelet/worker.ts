@@ -313,6 +313,7 @@ export class PodWorker {
       runtimeName: node.runtime.name,
       actuated: (id) => node.allocations.actuated(uid, id),
       resize: this.#state.resize,
+      isRestartingAll: this.#state.isRestartingAll,
       supportsRecursiveReadOnly: node.supportsRecursiveReadOnly(pod),
       isTerminal: this.#phase === "terminated",
       volumesReady: this.#state.volumesReady,
