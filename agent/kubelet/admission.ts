@@ -62,6 +62,8 @@ function misfit({ pod, others, isStatic }: AdmissionInput, node: Node): Refusal 
   const os = pod.spec?.nodeSelector?.["kubernetes.io/os"];
   if (os !== undefined && labels["kubernetes.io/os"] !== os) return { reason: "PodOSSelectorNodeLabelDoesNotMatch", message: "Failed to admit pod as the `kubernetes.io/os` label doesn't match node label" };
   if (pod.spec?.os && pod.spec.os.name !== "linux") return { reason: "PodOSNotSupported", message: "Failed to admit pod as the OS field doesn't match node OS" };
+  const strict = pod.spec?.securityContext?.supplementalGroupsPolicy === "Strict";
+  if (strict && node.status?.features?.supplementalGroupsPolicy !== true) return { reason: "SupplementalGroupsPolicyNotSupported", message: "SupplementalGroupsPolicy=Strict is not supported in this node" };
   const lacking = insufficient(pod, others, node);
   if (lacking) return lacking;
   if (!matchesNode(pod, node)) return { reason: "NodeAffinity", message: "Predicate NodeAffinity failed: node(s) didn't match Pod's node affinity/selector" };

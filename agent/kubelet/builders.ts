@@ -28,7 +28,7 @@ export function aPod(overrides: { name?: string; uid?: string; spec?: Partial<Po
 }
 
 export const noCgroups: Cgroups = { version: 1, parentOf: (pod) => `/kubepods/pod${pod.metadata.uid}`, ensure: () => Promise.resolve(), resize: () => Promise.resolve(), remove: () => Promise.resolve(), refusedForks: () => Promise.resolve(0), removeStale: () => Promise.resolve() };
-export const noMounter: Mounter = { tmpfs: () => Promise.resolve(), bind: () => Promise.resolve(), image: () => Promise.resolve(), unmount: () => Promise.resolve(), isMountPoint: () => Promise.resolve(false), below: () => Promise.resolve([]) };
+export const noMounter: Mounter = { tmpfs: () => Promise.resolve(), hugetlbfs: () => Promise.resolve(), bind: () => Promise.resolve(), image: () => Promise.resolve(), unmount: () => Promise.resolve(), isMountPoint: () => Promise.resolve(false), below: () => Promise.resolve([]) };
 
 export interface RecordedEvent {
   readonly about: ObjectReference;

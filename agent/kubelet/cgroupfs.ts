@@ -136,9 +136,9 @@ export class CgroupFs implements Cgroups {
   async #make(name: CgroupName): Promise<void> {
     const path = cgroupPath(name, this.options.driver, this.options.root ?? "");
     if (this.#made.has(path)) return;
-    for (const controller of NEEDED) {
-      const mount = this.options.mounts.mounts.get(controller) as string;
-      await mkdir(join(mount, path), { recursive: true });
+    for (const controller of [...NEEDED, "hugetlb"]) {
+      const mount = this.options.mounts.mounts.get(controller);
+      if (mount !== undefined) await mkdir(join(mount, path), { recursive: true });
     }
     // A pod's own cgroup passes controllers on too: containers stand below it.
     if (this.options.mounts.version === 2) await this.#delegate(path);

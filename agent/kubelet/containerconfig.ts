@@ -2,7 +2,7 @@
 // Env, mounts and files are made by the caller.
 import { join } from "node:path";
 import type { Container, Pod } from "../../api/types.ts";
-import type { ContainerConfig, Mount } from "../runtime/runtime.ts";
+import type { ContainerConfig, Mount, NamespaceOptions } from "../runtime/runtime.ts";
 import { expand } from "./expand.ts";
 import { containerAnnotations, containerLabels } from "./labels.ts";
 import { containerResources, type Machine } from "./resources.ts";
@@ -25,6 +25,7 @@ export interface ContainerInput {
   readonly terminationFile: string;
   /** For ephemeral containers that join another's processes. */
   readonly targetContainerId?: string | undefined;
+  readonly user?: NamespaceOptions["user"];
 }
 
 /** The configuration; throws SecurityError where the pod may not run as it would. */
@@ -50,6 +51,6 @@ export function containerConfig(input: ContainerInput): ContainerConfig {
     tty: container.tty ?? false,
     ...(container.lifecycle?.stopSignal && { stopSignal: container.lifecycle.stopSignal }),
     resources: containerResources(pod, container, input.machine),
-    security: containerSecurity(pod, container, { image: input.image, namespaces: namespacesOf(pod, input.targetContainerId), seccompRoot: input.seccompRoot, isSeccompDefault: input.isSeccompDefault ?? false }),
+    security: containerSecurity(pod, container, { image: input.image, namespaces: namespacesOf(pod, { targetContainerId: input.targetContainerId, user: input.user }), seccompRoot: input.seccompRoot, isSeccompDefault: input.isSeccompDefault ?? false }),
   };
 }

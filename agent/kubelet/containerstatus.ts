@@ -133,7 +133,8 @@ function withoutRecord(input: ContainerStatusInput, container: Container, old: C
 }
 
 /** Removed so that all begin again: it counts as a restart, and what it did last is kept. */
-function restartingWith({ containerID: _, ...old }: ContainerStatus): ContainerStatus {
+function restartingWith(status: ContainerStatus): ContainerStatus {
+  const { containerID: _, ...old } = status;
   const [reason, message] = ["RestartingAllContainers", "The container is removed because RestartAllContainers in place"];
   return { ...old, state: { waiting: { reason, message } }, lastState: { terminated: old.state?.terminated ?? { reason, message, exitCode: 137 } }, ready: false, started: false, restartCount: old.restartCount + 1 };
 }

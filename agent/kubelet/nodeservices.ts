@@ -34,6 +34,7 @@ import type { NodeServices } from "./services.ts";
 import { DEFAULT_SETTINGS } from "./settings.ts";
 import { isStatic } from "./staticpods.ts";
 import { StatusWriter } from "./statuswriter.ts";
+import { UserNamespaces } from "./userns.ts";
 
 const SERVICE_ACCOUNT = builtinKind("", "v1", "ServiceAccount");
 
@@ -93,6 +94,7 @@ export function nodeServices(deps: KubeletDeps, sources: Sources): NodeServices 
     },
     runtimeHandler: (pod) => sources.classes.handlerOf(pod),
     supportsRecursiveReadOnly: (pod) => sources.classes.featuresOf(pod)?.recursiveReadOnlyMounts ?? false,
+    userNamespaces: new UserNamespaces({ paths, idsPerPod: settings.idsPerPod }),
     supportsUserNamespaces: (pod) => sources.classes.featuresOf(pod)?.userNamespaces ?? false,
     withLastWords,
     statusTarget: (pod) => (isStatic(pod) ? sources.mirrorOf(pod) : pod),

@@ -35,6 +35,8 @@ export interface Pressure {
 }
 
 const MAX_IMAGES = 50;
+/** What this node can do that not every node of a supported version can; the control plane asks before it relies on it. */
+const DECLARED_FEATURES = ["ExtendWebSocketsToKubelet", "InPlacePodVerticalScalingInitContainers", "RestartAllContainersOnContainerExits"];
 const MAX_NAMES_PER_IMAGE = 5;
 
 /** The whole status; conditions keep their transition times while they do not change. */
@@ -49,7 +51,8 @@ export function nodeStatus(input: NodeStatusInput): NodeStatus {
     nodeInfo: nodeInfo(input),
     images: imagesOf(input.images, input.maxImages),
     runtimeHandlers: input.runtime.handlers.map(({ name, recursiveReadOnlyMounts, userNamespaces }) => ({ name, features: { recursiveReadOnlyMounts, userNamespaces } })),
-    features: { supplementalGroupsPolicy: false },
+    features: { supplementalGroupsPolicy: input.runtime.supplementalGroupsPolicy ?? false },
+    declaredFeatures: [...DECLARED_FEATURES],
   };
 }
 

@@ -176,7 +176,7 @@ function judgeInit(input: PlanInput, container: Container, record: ContainerReco
     case "created":
       return { verdict: "restart" };
     case "running":
-      return isSidecar(container) ? judgeRunningSidecar(input, container, record) : { verdict: "wait" };
+      return isSidecar(container) ? judgeRunningSidecar(input, container, record) : waitForInit(input, container, record);
     case "exited":
       if (isSidecar(container)) return { verdict: "restart" };
       if (record.exitCode === 0) return { verdict: "done" };
@@ -185,6 +185,12 @@ function judgeInit(input: PlanInput, container: Container, record: ContainerReco
       if (!isSidecar(container) && !restartsAfterProbeFailure(input.pod, container)) return { verdict: "failed" };
       return { verdict: "restart", kill: killOf(record, "Unknown", `Init container is in "unknown" state, try killing it before restart`) };
   }
+}
+
+/** One that runs to its end is resized, too, but never restarted for it. */
+function waitForInit(input: PlanInput, container: Container, record: ContainerRecord): InitStep {
+  const resize = judgeResize(input, container, record);
+  return resize === undefined || resize === "restart" ? { verdict: "wait" } : { verdict: "wait", resize };
 }
 
 function judgeRunningSidecar(input: PlanInput, container: Container, record: ContainerRecord): InitStep {

@@ -1,6 +1,6 @@
 // The sandbox a pod needs, in the runtime's terms. Pure.
 import type { Pod } from "../../api/types.ts";
-import type { SandboxConfig } from "../runtime/runtime.ts";
+import type { NamespaceOptions, SandboxConfig } from "../runtime/runtime.ts";
 import type { DnsConfig } from "./dns.ts";
 import { sandboxHostName } from "./hosts.ts";
 import { sandboxLabels } from "./labels.ts";
@@ -14,6 +14,8 @@ export interface SandboxInput {
   readonly logDirectory: string;
   readonly cgroupParent: string;
   readonly runtimeHandler: string;
+  /** The host ids of a user namespace of the pod's own. */
+  readonly user?: NamespaceOptions["user"];
 }
 
 /** The configuration of the pod's `attempt`-th sandbox; throws for an FQDN that is too long. */
@@ -33,7 +35,7 @@ export function sandboxConfig(input: SandboxInput): SandboxConfig {
     cgroupParent: input.cgroupParent,
     // runc knows sysctls by their dotted names only.
     sysctls: Object.fromEntries(sysctls.map(({ name, value }) => [name.replaceAll("/", "."), value])),
-    namespaces: namespacesOf(pod),
+    namespaces: namespacesOf(pod, { user: input.user }),
     privileged: [...(pod.spec?.initContainers ?? []), ...(pod.spec?.containers ?? [])].some((c) => effectiveContext(pod, c).privileged === true),
     seccomp: { type: "RuntimeDefault" },
     ...(runAsUser !== undefined && { runAsUser }),

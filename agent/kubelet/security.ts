@@ -93,13 +93,14 @@ export function supplementalGroups(pod: Pod): number[] {
 }
 
 /** The namespaces of a pod's containers; ephemeral ones may join the processes of another container. */
-export function namespacesOf(pod: Pod, targetContainerId?: string): NamespaceOptions {
+export function namespacesOf(pod: Pod, { targetContainerId, user }: { readonly targetContainerId?: string | undefined; readonly user?: NamespaceOptions["user"] } = {}): NamespaceOptions {
   const spec = pod.spec;
   const pid = spec?.hostPID ? "node" : spec?.shareProcessNamespace ? "pod" : "container";
   return {
     network: spec?.hostNetwork ? "node" : "pod",
     pid: targetContainerId !== undefined && pid === "container" ? { targetContainerId } : pid,
     ipc: spec?.hostIPC ? "node" : "pod",
+    ...(user && { user }),
   };
 }
 

@@ -18,6 +18,7 @@ import type { Machine } from "./resources.ts";
 import type { RuntimeCache } from "./runtimecache.ts";
 import type { Settings } from "./settings.ts";
 import type { StatusWriter } from "./statuswriter.ts";
+import type { UserNamespaces } from "./userns.ts";
 
 /** Keeps the probes of running containers going. */
 export interface Probes {
@@ -58,6 +59,7 @@ export interface NodeServices {
   runtimeHandler(pod: Pod): string;
   supportsRecursiveReadOnly(pod: Pod): boolean;
   supportsUserNamespaces(pod: Pod): boolean;
+  readonly userNamespaces: UserNamespaces;
   /** Adds an exited container's last words. */
   withLastWords(record: ContainerRecord): Promise<ContainerRecord>;
   /** The API object a pod's status belongs to: the mirror of a static pod; undefined while there is none. */

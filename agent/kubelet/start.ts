@@ -111,6 +111,7 @@ async function prepare(node: NodeServices, input: StartInput, image: ImageRecord
     machine: node.machine,
     seccompRoot: node.paths.seccomp,
     isSeccompDefault: node.settings.isSeccompDefault,
+    user: node.userNamespaces.known(pod),
     targetContainerId: targetOf(container, observed),
   });
 }

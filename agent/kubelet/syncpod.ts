@@ -210,7 +210,8 @@ class Run {
     const { node, state } = this;
     if (replaces !== undefined) node.recorder.event(podRef(state.pod), "Normal", "SandboxChanged", "Pod sandbox changed, it will be killed and re-created.");
     try {
-      if (state.pod.spec?.hostUsers === false && !node.supportsUserNamespaces(state.pod)) throw new Error("can't set `spec.hostUsers: false`, runtime does not support user namespaces");
+      if (state.pod.spec?.hostUsers === false && !node.supportsUserNamespaces(state.pod)) throw new Error(noUserNamespaces(node.runtimeHandler(state.pod)));
+      await node.userNamespaces.of(state.pod);
       const config = this.#sandboxConfig(attempt, true);
       const sandbox = await node.cache.refreshSandbox(await node.runtime.pods.runSandbox(config));
       if (!sandbox) throw new Error("the new sandbox is gone");
@@ -234,7 +235,7 @@ class Run {
     const { node, state: { pod } } = this;
     const { config, warnings } = podDns({ pod, clusterDns: node.clusterDns, clusterDomain: node.clusterDomain, host: node.hostDns() });
     if (isNew) for (const warning of warnings) node.recorder.event(podRef(pod), "Warning", "DNSConfigForming", warning);
-    return sandboxConfig({ pod, attempt, dns: config, clusterDomain: node.clusterDomain, logDirectory: node.paths.podLogDirectory(pod), cgroupParent: node.cgroups.parentOf(pod), runtimeHandler: node.runtimeHandler(pod) });
+    return sandboxConfig({ pod, attempt, dns: config, clusterDomain: node.clusterDomain, logDirectory: node.paths.podLogDirectory(pod), cgroupParent: node.cgroups.parentOf(pod), runtimeHandler: node.runtimeHandler(pod), user: node.userNamespaces.known(pod) });
   }
 
   async #startAll(starts: readonly Start[], prepared: { sandbox: Sandbox; config: SandboxConfig; volumes: ReadonlyMap<string, MountedVolume>; images: ReadonlyMap<string, Promise<ImageRecord>> }): Promise<void> {
@@ -284,6 +285,10 @@ class Run {
   #retryAfter(delayMs: number, maxMs: number): void {
     this.#wakeUps.push(this.node.clock.now() + Math.min(delayMs, maxMs));
   }
+}
+
+function noUserNamespaces(handler: string): string {
+  return handler === "" ? "can't set `spec.hostUsers: false`, runtime does not support user namespaces" : `can't set \`spec.hostUsers: false\`, RuntimeClass handler "${handler}" does not support user namespaces`;
 }
 
 function containerOf(pod: Pod, { role, container }: Start): Container {

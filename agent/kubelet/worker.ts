@@ -264,6 +264,7 @@ export class PodWorker {
     node.writer.forget(uid);
     node.images.forgetPod(uid);
     node.allocations.forget(uid);
+    node.userNamespaces.forget(uid);
     this.#enter("gone");
   }
 

@@ -8,6 +8,8 @@ import { endsWithin } from "./responsive.ts";
 /** Mounting on this machine. Unmounting succeeds on absence. */
 export interface Mounter {
   tmpfs(target: string, options: string): Promise<void>;
+  /** Memory in pages of a size such as `2M`. */
+  hugetlbfs(target: string, pageSize: string): Promise<void>;
   bind(source: string, target: string): Promise<void>;
   /** The files of an image; nobody can write there. */
   image(files: ImageFiles, target: string): Promise<void>;
@@ -75,6 +77,10 @@ function mount(call: MountCall): void {
 export const hostMounter: Mounter = {
   async tmpfs(target, options) {
     mount({ source: "tmpfs", target, type: "tmpfs", flags: 0n, data: options });
+  },
+
+  async hugetlbfs(target, pageSize) {
+    mount({ source: "nodev", target, type: "hugetlbfs", flags: 0n, data: `pagesize=${pageSize}` });
   },
 
   async bind(source, target) {

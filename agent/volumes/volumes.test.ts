@@ -18,7 +18,7 @@ import type { Volumes } from "./volume.ts";
 
 let dir: string;
 const signal = new AbortController().signal;
-const mounter: Mounter = { tmpfs: async () => undefined, bind: async () => undefined, image: async () => undefined, unmount: async () => undefined, isMountPoint: async () => false, below: async () => [] };
+const mounter: Mounter = { tmpfs: async () => undefined, hugetlbfs: async () => undefined, bind: async () => undefined, image: async () => undefined, unmount: async () => undefined, isMountPoint: async () => false, below: async () => [] };
 const configMaps: Record<string, { data?: Record<string, string>; binaryData?: Record<string, string> }> = {};
 const sources: PayloadSources = {
   configMap: async (_namespace, name) => configMaps[name],

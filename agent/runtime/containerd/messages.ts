@@ -79,6 +79,7 @@ export interface WireStatus {
   readonly status: { readonly conditions: readonly { readonly type: string; readonly status: boolean; readonly reason: string; readonly message: string }[] } | null;
   readonly info: Record<string, string>;
   readonly runtimeHandlers: readonly { readonly name: string; readonly features: { readonly recursiveReadOnlyMounts: boolean; readonly userNamespaces: boolean } | null }[];
+  readonly features: { readonly supplementalGroupsPolicy: boolean } | null;
 }
 
 export interface WireVersion {

@@ -16,7 +16,8 @@ message RuntimeCondition { string type = 1; bool status = 2; string reason = 3; 
 message RuntimeStatus { repeated RuntimeCondition conditions = 1; }
 message RuntimeHandlerFeatures { bool recursive_read_only_mounts = 1; bool user_namespaces = 2; }
 message RuntimeHandler { string name = 1; RuntimeHandlerFeatures features = 2; }
-message StatusResponse { RuntimeStatus status = 1; map<string, string> info = 2; repeated RuntimeHandler runtime_handlers = 3; }
+message StatusResponse { RuntimeStatus status = 1; map<string, string> info = 2; repeated RuntimeHandler runtime_handlers = 3; RuntimeFeatures features = 4; }
+message RuntimeFeatures { bool supplemental_groups_policy = 1; }
 enum CgroupDriver { SYSTEMD = 0; CGROUPFS = 1; }
 message LinuxRuntimeConfiguration { CgroupDriver cgroup_driver = 1; }
 message RuntimeConfigResponse { LinuxRuntimeConfiguration linux = 1; }

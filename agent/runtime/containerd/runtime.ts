@@ -60,6 +60,7 @@ export class CriRuntime implements Runtime {
       version: `${version.runtimeName}://${version.runtimeVersion.replace(/^v/, "")}`,
       runtimeReady: isTrue("RuntimeReady"), networkReady: isTrue("NetworkReady"), message,
       cgroupDriver: await this.#cgroupDriver(wire),
+      supplementalGroupsPolicy: wire.features?.supplementalGroupsPolicy ?? false,
       handlers: handlers.length > 0 ? handlers : namedHandlers(wire),
     };
   }

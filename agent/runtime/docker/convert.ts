@@ -107,8 +107,10 @@ export function resourceConfig(resources: LinuxResources, facts: Pick<ConvertFac
 
 const PROPAGATION = { private: "rprivate", hostToContainer: "rslave", bidirectional: "rshared" } as const;
 
-function toMount({ hostPath, containerPath, readOnly, propagation }: Mount): MountSettings {
-  return { Type: "bind", Source: hostPath, Target: containerPath, ReadOnly: readOnly, BindOptions: { Propagation: PROPAGATION[propagation] } };
+/** The engine makes read-only mounts recursive by itself where it can, which Kubernetes promises nobody; older engines know neither word. */
+function toMount({ hostPath, containerPath, readOnly, recursiveReadOnly, propagation }: Mount): MountSettings {
+  const recursion = readOnly ? (recursiveReadOnly ? { ReadOnlyForceRecursive: true } : { ReadOnlyNonRecursive: true }) : {};
+  return { Type: "bind", Source: hostPath, Target: containerPath, ReadOnly: readOnly, BindOptions: { Propagation: PROPAGATION[propagation], ...recursion } as NonNullable<MountSettings["BindOptions"]> };
 }
 
 /** Kubernetes' default is Unconfined, Docker's its own profile. */

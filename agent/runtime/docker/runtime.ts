@@ -85,7 +85,7 @@ export class DockerRuntime implements Runtime {
       version: `docker://${version.Version.replace(/\+.*$/, "")}`,
       runtimeReady: true, networkReady, message: networkReady ? "" : "container runtime network not ready: NetworkReady=false reason:NetworkPluginNotReady message:the pod network is not configured yet",
       cgroupDriver: (info as EngineInfo).CgroupDriver === "systemd" ? "systemd" : "cgroupfs",
-      handlers: [{ name: "", recursiveReadOnlyMounts: false, userNamespaces: false }],
+      handlers: [{ name: "", recursiveReadOnlyMounts: canMountRecursively(version), userNamespaces: false }],
     };
   }
 
@@ -105,4 +105,14 @@ export class DockerRuntime implements Runtime {
       rmSync(directory, { recursive: true, force: true });
     }
   }
+}
+
+/** API 1.44 brought the word, Linux 5.12 the deed. */
+function canMountRecursively({ ApiVersion, KernelVersion = "" }: { readonly ApiVersion: string; readonly KernelVersion?: string }): boolean {
+  return isAtLeast(ApiVersion, 1, 44) && isAtLeast(KernelVersion, 5, 12);
+}
+
+function isAtLeast(version: string, major: number, minor: number): boolean {
+  const [haveMajor = 0, haveMinor = 0] = version.split(".").map((part) => Number.parseInt(part, 10));
+  return haveMajor > major || (haveMajor === major && haveMinor >= minor);
 }
