@@ -8,6 +8,7 @@ import { nodeRestriction } from "./noderestriction.ts";
 import type { AdmissionPlugin } from "./plugin.ts";
 import { podSecurity } from "./podsecurity/plugin.ts";
 import { priority } from "./priority.ts";
+import { resourceClaimRights } from "./resourceclaims.ts";
 import { resourceQuota } from "./quota.ts";
 import { serviceAccount } from "./serviceaccount.ts";
 import { defaultStorageClass, persistentVolumeClaimResize, storageObjectInUseProtection } from "./storage.ts";
@@ -24,7 +25,7 @@ export function createAdmission({ authorizer, beforeQuota = [] }: AdmissionOptio
   return [
     namespaceLifecycle(), limitRanger(), serviceAccount(), nodeRestriction(authorizer), taintNodesByCondition(), podSecurity(),
     priority(), defaultTolerationSeconds(), defaultStorageClass(), storageObjectInUseProtection(), persistentVolumeClaimResize(),
-    runtimeClass(), ...certificatePlugins(authorizer), defaultIngressClass(),
+    runtimeClass(), ...certificatePlugins(authorizer), defaultIngressClass(), resourceClaimRights(authorizer),
     ...beforeQuota,
     resourceQuota(),
   ];
