@@ -3,7 +3,7 @@
 import { createHmac } from "node:crypto";
 import { keyOf } from "../../api/client/informer.ts";
 import { WorkQueue } from "../../api/client/workqueue.ts";
-import { isConflict, orAbsent } from "../../api/errors.ts";
+import { orAbsent } from "../../api/errors.ts";
 import type { ConfigMap, Secret, Stored } from "../../api/types.ts";
 import { controllerOf, telling, type Controller, type ControllerDeps } from "./controller.ts";
 import { CONFIG_MAP, SECRET } from "./kinds.ts";
@@ -28,11 +28,7 @@ export function tokenCleanerController(deps: ControllerDeps): Controller {
     if (!secret || left === undefined) return;
     if (left > 0) return queue.addAfter(key, left);
     const { name: secretName, namespace, uid } = secret.metadata;
-    try {
-      await orAbsent(client.delete(SECRET, { name: secretName, namespace }, { preconditions: { uid } }));
-    } catch (error) {
-      if (!isConflict(error)) throw error;
-    }
+    await orAbsent(client.delete(SECRET, { name: secretName, namespace }, { preconditions: { uid } }));
   };
   return controllerOf({ name, queue, informers: deps.informers, workers: 1, reconcile, subject: telling(deps, name, tokens) });
 }

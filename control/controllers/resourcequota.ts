@@ -67,21 +67,27 @@ class ResourceQuotaController {
     const quota = this.#quotas.lister.get(key);
     if (!quota) return;
     const hard = quota.spec?.hard ?? {};
-    const counts = await Promise.all(this.#kinds.all().filter((kind) => isCounted(kind)).map((kind) => this.#count(quota, kind)));
-    const total = counts.reduce(addUsage, {});
-    const used = Object.fromEntries(Object.keys(hard).map((name) => [name, total[name] ?? "0"]));
+    let used = await this.#usedOf(quota, false);
+    // What was booked and is not in the caches yet must not be given away again.
+    if (isLower(used, quota.status?.used)) used = await this.#usedOf(quota, true);
     if (!isSame(quota.status?.hard, hard) || !isSameUsage(quota.status?.used, used)) {
       await this.#client.update<ResourceQuota>(RESOURCE_QUOTA, { ...quota, status: { hard, used } }, { subresource: "status" });
     }
     this.#queue.addAfter(key, RESYNC_MS);
   }
 
+  async #usedOf(quota: Stored<ResourceQuota>, isLive: boolean): Promise<Record<string, string>> {
+    const counts = await Promise.all(this.#kinds.all().filter((kind) => isCounted(kind)).map((kind) => this.#count(quota, kind, isLive)));
+    const total = counts.reduce(addUsage, {});
+    return Object.fromEntries(Object.keys(quota.spec?.hard ?? {}).map((name) => [name, total[name] ?? "0"]));
+  }
+
   /** What objects of one kind use of the quota's resources. */
-  async #count(quota: Stored<ResourceQuota>, kind: KindInfo): Promise<ResourceList> {
+  async #count(quota: Stored<ResourceQuota>, kind: KindInfo, isLive: boolean): Promise<ResourceList> {
     const names = resourcesUsedBy(kind, Object.keys(quota.spec?.hard ?? {}));
     if (names.length === 0) return {};
     let total: ResourceList = {};
-    for (const object of await this.#objectsOf(kind, quota.metadata.namespace ?? "")) {
+    for (const object of await this.#objectsOf(kind, quota.metadata.namespace ?? "", isLive)) {
       if (!isInScope(quota.spec, kind, object)) continue;
       const usage = usageOf(kind, object, this.#clock.now());
       total = addUsage(total, Object.fromEntries(names.flatMap((name) => (usage[name] === undefined ? [] : [[name, usage[name] as string]]))));
@@ -90,8 +96,8 @@ class ResourceQuotaController {
   }
 
   /** Custom kinds come and go, so they are asked for instead of watched. */
-  async #objectsOf(kind: KindInfo, namespace: string): Promise<readonly Stored<AnyObject>[]> {
-    const informer = this.#objects.get(`${kind.group}/${kind.plural}`);
+  async #objectsOf(kind: KindInfo, namespace: string, isLive: boolean): Promise<readonly Stored<AnyObject>[]> {
+    const informer = isLive ? undefined : this.#objects.get(`${kind.group}/${kind.plural}`);
     return informer ? informer.lister.inNamespace(namespace) : (await this.#client.list<AnyObject>(kind, { namespace })).items;
   }
 }
@@ -99,6 +105,11 @@ class ResourceQuotaController {
 function isCounted(kind: KindInfo): boolean {
   const isWatchable = ["list", "watch", "create"].every((verb) => (kind.verbs as readonly string[]).includes(verb));
   return kind.namespaced && !kind.storedAs && isWatchable && !isUncounted(kind) && (BUILTIN.has(`${kind.group}/${kind.plural}`) || kind.group !== "");
+}
+
+/** Whether anything is less than it was. */
+function isLower(used: Readonly<Record<string, string>>, before: Readonly<Record<string, string>> = {}): boolean {
+  return Object.entries(used).some(([name, value]) => before[name] !== undefined && compareQuantities(parseQuantity(value), parseQuantity(before[name])) < 0);
 }
 
 /** `1` and `1000m` are the same amount. */

@@ -2,7 +2,7 @@
 // Signing is the owner's setting; without it such Secrets stay as they are.
 import { keyOf } from "../../api/client/informer.ts";
 import { WorkQueue } from "../../api/client/workqueue.ts";
-import { isConflict, isNotFound } from "../../api/errors.ts";
+import { orAbsent } from "../../api/errors.ts";
 import type { Secret, ServiceAccount, Stored } from "../../api/types.ts";
 import { controllerOf, telling, type Controller, type ControllerDeps } from "./controller.ts";
 import { SECRET, SERVICE_ACCOUNT } from "./kinds.ts";
@@ -31,7 +31,7 @@ export function tokenSecretController(deps: ControllerDeps): Controller {
     if (!secret || secret.type !== TYPE || secret.metadata.deletionTimestamp || !issue) return;
     const account = await liveAccount(secret);
     const { namespace, name: secretName, uid } = secret.metadata;
-    if (!account) return ignoringGone(client.delete(SECRET, { namespace, name: secretName }, { preconditions: { uid } }));
+    if (!account) return void (await orAbsent(client.delete(SECRET, { namespace, name: secretName }, { preconditions: { uid } })));
     const wanted = filled(secret, account, { issue, clusterCaPem: deps.settings.clusterCaPem });
     if (wanted) await client.update<Secret>(SECRET, wanted);
   };
@@ -42,10 +42,7 @@ export function tokenSecretController(deps: ControllerDeps): Controller {
     const isTheOne = (account: Stored<ServiceAccount> | undefined): boolean => account !== undefined && (annotations?.[ACCOUNT_UID] ?? account.metadata.uid) === account.metadata.uid;
     const cached = accounts.lister.get(`${namespace}/${wanted}`);
     if (isTheOne(cached)) return cached;
-    const live = await client.get<ServiceAccount>(SERVICE_ACCOUNT, { namespace, name: wanted }).catch((error: unknown) => {
-      if (isNotFound(error)) return undefined;
-      throw error;
-    });
+    const live = await orAbsent(client.get<ServiceAccount>(SERVICE_ACCOUNT, { namespace, name: wanted }));
     return isTheOne(live) ? live : undefined;
   }
   return controllerOf({ name, queue, informers: deps.informers, workers: 2, reconcile, subject: telling(deps, name, secrets) });
@@ -65,12 +62,4 @@ function filled(secret: Stored<Secret>, account: Stored<ServiceAccount>, { issue
 
 function base64(text: string): string {
   return Buffer.from(text).toString("base64");
-}
-
-async function ignoringGone(write: Promise<unknown>): Promise<void> {
-  try {
-    await write;
-  } catch (error) {
-    if (!isNotFound(error) && !isConflict(error)) throw error;
-  }
 }

@@ -24,7 +24,10 @@ export function recordEnds(before: Failures, succeeded: readonly Stored<Pod>[], 
 
 /** Milliseconds until the next pod may be made. */
 export function remainingMs({ count, lastAt }: Failures, now: number): number {
-  return count === 0 ? 0 : Math.max(0, delayOf(POD_BACKOFF, count - 1) - (now - lastAt));
+  if (count === 0) return 0;
+  const delay = delayOf(POD_BACKOFF, count - 1);
+  // A failure in the future was told by another clock, or before the date was set back: nobody waits longer for that.
+  return Math.min(delay, Math.max(0, delay - (now - lastAt)));
 }
 
 /** When a pod ended, as well as can be told, in milliseconds. */

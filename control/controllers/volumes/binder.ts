@@ -58,7 +58,7 @@ class Binder {
     const claimChanged = (claim: Claim): void => this.#queue.add(CLAIM + keyOf(claim));
     this.#claims.addHandler({
       add: claimChanged, update: claimChanged,
-      delete: (claim) => (claim.spec?.volumeName ? this.#queue.add(VOLUME + claim.spec.volumeName) : undefined),
+      delete: (claim) => this.#claimGone(claim),
     });
     const volumeChanged = (volume: Volume): void => {
       this.#queue.add(VOLUME + keyOf(volume));
@@ -68,6 +68,12 @@ class Binder {
     };
     this.#volumes.addHandler({ add: volumeChanged, update: volumeChanged, delete: volumeChanged });
     this.#classes.addHandler({ add: () => this.#enqueueWaiting(), update: () => this.#enqueueWaiting() });
+  }
+
+  /** Its volume is free, and so is one that was only meant for it. */
+  #claimGone({ metadata: { uid }, spec }: Claim): void {
+    if (spec?.volumeName) this.#queue.add(VOLUME + spec.volumeName);
+    for (const volume of this.#volumes.lister.list()) if (volume.spec?.claimRef?.uid === uid) this.#queue.add(VOLUME + keyOf(volume));
   }
 
   /** Something turned up that an unbound claim may have been waiting for. */

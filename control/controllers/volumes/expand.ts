@@ -18,7 +18,14 @@ export function volumeExpander(deps: ControllerDeps): Controller {
   const claims = deps.informers.for<PersistentVolumeClaim>(PERSISTENT_VOLUME_CLAIM);
   const volumes = deps.informers.for<PersistentVolume>(PERSISTENT_VOLUME);
   const enqueue = (claim: Stored<PersistentVolumeClaim>): void => (isGrowing(claim) ? queue.add(keyOf(claim)) : undefined);
+  const volumeChanged = ({ spec }: Stored<PersistentVolume>): void => {
+    const claim = claims.lister.get(`${spec?.claimRef?.namespace}/${spec?.claimRef?.name}`);
+    if (claim) enqueue(claim);
+  };
   claims.addHandler({ add: enqueue, update: (claim, old) => (isGrowing(old) && sizeOf(old) === sizeOf(claim) && old.status?.phase === claim.status?.phase ? undefined : enqueue(claim)) });
+
+  // Claims and volumes are heard of in no particular order.
+  volumes.addHandler({ add: volumeChanged, update: volumeChanged });
 
   async function reconcile(key: string): Promise<void> {
     const claim = claims.lister.get(key);
