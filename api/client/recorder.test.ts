@@ -57,6 +57,35 @@ describe("the event recorder", () => {
     expect(combined?.count).toBe(16);
   });
 
+  test("in a burst about thousands of objects every one of them is heard, however slow the server", async () => {
+    const { recorder, events, client } = recording();
+    let isSlow = true;
+    client.intercept = async () => {
+      while (isSlow) await Bun.sleep(1);
+    };
+    for (let round = 0; round < 25; round++) for (let i = 0; i < 900; i++) recorder.event(pod(`p${i}`), "Normal", "SuccessfulCreate", "Created");
+    isSlow = false;
+    const all = await events();
+    expect(all).toHaveLength(900);
+    expect(all.every((event) => event.count === 25)).toBe(true);
+  });
+
+  test("what waits is bounded, and a date set back silences nobody", async () => {
+    const { recorder, events, client, clock } = recording();
+    let isAway = true;
+    client.intercept = async () => {
+      while (isAway) await Bun.sleep(1);
+    };
+    for (let i = 0; i < 3000; i++) recorder.event(pod(`p${i}`), "Normal", "Made", "Made");
+    isAway = false;
+    expect((await events()).length).toBeLessThanOrEqual(1001);
+    for (let i = 0; i < 30; i++) recorder.event(pod("noisy"), "Normal", `Reason${i}`, "text");
+    clock.jump(-86_400_000);
+    await clock.advance(600_000);
+    recorder.event(pod("noisy"), "Normal", "Later", "text");
+    expect((await events()).some(({ reason }) => reason === "Later")).toBe(true);
+  });
+
   test("one noisy object does not silence another", async () => {
     const { recorder, events } = recording();
     for (let i = 0; i < 100; i++) recorder.event(pod("noisy"), "Normal", "Flood", "same");

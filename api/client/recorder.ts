@@ -6,7 +6,8 @@ import { ApiError, isNotFound } from "../errors.ts";
 import { builtinKind } from "../registry.ts";
 import type { Event, KubeObject, ObjectReference } from "../types.ts";
 import type { Client } from "./client.ts";
-import { EventCorrelator } from "./events.ts";
+import { keyOf } from "./informer.ts";
+import { EventCorrelator, type Correlated } from "./events.ts";
 
 /** Records events about objects; `regarding` is the object itself (with apiVersion and kind) or a reference to it. */
 export interface EventRecorder {
@@ -35,7 +36,8 @@ export class BackgroundEventRecorder implements EventRecorder {
   readonly #options: EventRecorderOptions;
   readonly #clock: Clock;
   readonly #correlator: EventCorrelator;
-  readonly #queue: Event[] = [];
+  /** What is to be sent, by the event's key: repeats of what is still waiting go with it. */
+  readonly #queue = new Map<string, Correlated>();
   #sending: Promise<void> | undefined;
 
   constructor(options: EventRecorderOptions) {
@@ -45,11 +47,16 @@ export class BackgroundEventRecorder implements EventRecorder {
   }
 
   event(regarding: KubeObject | ObjectReference, type: "Normal" | "Warning", reason: string, message: string): void {
-    if (this.#queue.length >= MAX_QUEUED) {
+    // Correlated before it is queued: a flood about one object must not crowd out what is said about others.
+    const correlated = this.#correlator.correlate(this.#build(referenceTo(regarding), type, reason, message));
+    if (!correlated) return;
+    const key = keyOf(correlated.event);
+    const waiting = this.#queue.get(key);
+    if (!waiting && this.#queue.size >= MAX_QUEUED) {
       log.debug({ reason, message }, "event queue is full; event dropped");
       return;
     }
-    this.#queue.push(this.#build(referenceTo(regarding), type, reason, message));
+    this.#queue.set(key, waiting ? { ...correlated, isRepeat: waiting.isRepeat } : correlated);
     this.#sending ??= this.#sendAll();
   }
 
@@ -75,9 +82,9 @@ export class BackgroundEventRecorder implements EventRecorder {
   async #sendAll(): Promise<void> {
     // Never done before it is noted as begun: a first event that is dropped would leave the recorder silent for ever.
     await Promise.resolve();
-    for (let event = this.#queue.shift(); event; event = this.#queue.shift()) {
-      const correlated = this.#correlator.correlate(event);
-      if (correlated) await this.#send(correlated.event, correlated.isRepeat);
+    for (const [key, { event, isRepeat }] of this.#queue) {
+      this.#queue.delete(key);
+      await this.#send(event, isRepeat);
     }
     this.#sending = undefined;
   }

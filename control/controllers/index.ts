@@ -3,6 +3,7 @@
 import type { Informer, Informers } from "../../api/client/informer.ts";
 import type { KubeObject } from "../../api/types.ts";
 import { wakeDelayed } from "../../api/client/workers.ts";
+import { Backoff } from "../../lib/backoff.ts";
 import type { Clock } from "../../lib/clock.ts";
 import { logger } from "../../lib/log.ts";
 import { bootstrapSignerController, tokenCleanerController } from "./bootstraptokens.ts";
@@ -141,13 +142,14 @@ async function watchDate(clock: Clock, signal: AbortSignal): Promise<void> {
 }
 
 async function keepRunning({ clock }: ControllerDeps, controller: Controller, signal: AbortSignal): Promise<void> {
+  const backoff = new Backoff({ baseMs: 1000, maxMs: 60_000 });
   while (!signal.aborted) {
     try {
       await controller.start(signal);
       await aborted(signal);
     } catch (error) {
       log.error({ controller: controller.name, err: error }, "controller failed; starting it again");
-      await clock.sleep(1000, signal);
+      await clock.sleep(backoff.next(), signal);
     }
   }
 }

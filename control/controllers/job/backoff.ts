@@ -26,8 +26,9 @@ export function recordEnds(before: Failures, succeeded: readonly Stored<Pod>[], 
 export function remainingMs({ count, lastAt }: Failures, now: number): number {
   if (count === 0) return 0;
   const delay = delayOf(POD_BACKOFF, count - 1);
-  // A failure in the future was told by another clock, or before the date was set back: nobody waits longer for that.
-  return Math.min(delay, Math.max(0, delay - (now - lastAt)));
+  const elapsed = now - lastAt;
+  // A failure in the far future was noted before the date was set back; nobody waits for that day to come again.
+  return elapsed < -delay ? 0 : Math.min(delay, Math.max(0, delay - elapsed));
 }
 
 /** When a pod ended, as well as can be told, in milliseconds. */
