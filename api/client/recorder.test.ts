@@ -59,12 +59,10 @@ describe("the event recorder", () => {
 
   test("in a burst about thousands of objects every one of them is heard, however slow the server", async () => {
     const { recorder, events, client } = recording();
-    let isSlow = true;
-    client.intercept = async () => {
-      while (isSlow) await Bun.sleep(1);
-    };
+    const back = Promise.withResolvers<void>();
+    client.intercept = () => back.promise;
     for (let round = 0; round < 25; round++) for (let i = 0; i < 900; i++) recorder.event(pod(`p${i}`), "Normal", "SuccessfulCreate", "Created");
-    isSlow = false;
+    back.resolve();
     const all = await events();
     expect(all).toHaveLength(900);
     expect(all.every((event) => event.count === 25)).toBe(true);
@@ -72,12 +70,10 @@ describe("the event recorder", () => {
 
   test("what waits is bounded, and a date set back silences nobody", async () => {
     const { recorder, events, client, clock } = recording();
-    let isAway = true;
-    client.intercept = async () => {
-      while (isAway) await Bun.sleep(1);
-    };
+    const back = Promise.withResolvers<void>();
+    client.intercept = () => back.promise;
     for (let i = 0; i < 3000; i++) recorder.event(pod(`p${i}`), "Normal", "Made", "Made");
-    isAway = false;
+    back.resolve();
     expect((await events()).length).toBeLessThanOrEqual(1001);
     for (let i = 0; i < 30; i++) recorder.event(pod("noisy"), "Normal", `Reason${i}`, "text");
     clock.jump(-86_400_000);
