@@ -42,7 +42,8 @@ function read(cluster: Cluster): unknown {
     nodes: cluster.nodes.map((n) => ({ name: n.name, cpu: n.milliCpu, memory: n.memory, nonZero: [n.nonZeroMilliCpu, n.nonZeroMemory], ports: [...n.ports].sort(), pods: [...n.pods.keys()].sort(), zone: zone(topology.domainOf[n.index] ?? -1) })).sort((a, b) => (a.name < b.name ? -1 : 1)),
     counts: byName(counts.byNode),
     totals: [...counts.totals(topology)].map(([domain, count]) => [zone(domain), count]).filter(([name]) => name !== undefined).sort(),
-    anti: [...cluster.placedAntiAffinity.for("default")].map(({ term, byNode }) => [term.key, byName(byNode)]).sort(),
+    anti: [...cluster.placedAntiAffinity.for("default")].map(({ term, counts: placed }) => [term.key, byName(placed.byNode), [...placed.totals(topology)].map(([domain, count]) => [zone(domain), count]).filter(([name]) => name !== undefined).sort()]).sort(),
+    zones: [topology.nodeCount, [...topology.domains].map(zone).sort()],
   };
 }
 

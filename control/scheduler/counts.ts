@@ -28,13 +28,40 @@ export interface PodCounts {
   totals(topology: Topology): ReadonlyMap<number, number>;
 }
 
-class Counter implements PodCounts {
+/** Numbers by node, and their sums by domain for the topologies somebody asks about, kept in step with each other. */
+class NodeCounts {
   readonly byNode = new Map<number, number>();
-  readonly #known = new Map<number, boolean>();
   readonly #totals = new Map<Topology, { version: number; sums: Map<number, number> }>();
+
+  add(index: number, by: number): void {
+    bump(this.byNode, index, by);
+    for (const [topology, { sums }] of this.#totals) {
+      const domain = topology.domainOf[index] ?? -1;
+      if (domain >= 0) bump(sums, domain, by);
+    }
+  }
+
+  /** The same map until a node comes to another domain. */
+  totals(topology: Topology): ReadonlyMap<number, number> {
+    const known = this.#totals.get(topology);
+    if (known?.version === topology.version) return known.sums;
+    const sums = new Map<number, number>();
+    for (const [index, count] of this.byNode) {
+      const domain = topology.domainOf[index] ?? -1;
+      if (domain >= 0) bump(sums, domain, count);
+    }
+    this.#totals.set(topology, { version: topology.version, sums });
+    return sums;
+  }
+}
+
+class Counter extends NodeCounts implements PodCounts {
+  readonly #known = new Map<number, boolean>();
   lastUsed = 0;
 
-  constructor(readonly query: PodQuery) {}
+  constructor(readonly query: PodQuery) {
+    super();
+  }
 
   selects(identity: Identity): boolean {
     let selected = this.#known.get(identity.id);
@@ -48,23 +75,7 @@ class Counter implements PodCounts {
 
   change(pod: PodInfo, node: NodeState, by: 1 | -1): void {
     if ((this.query.skipTerminating && pod.isTerminating) || !this.selects(pod.identity)) return;
-    bump(this.byNode, node.index, by);
-    for (const [topology, { sums }] of this.#totals) {
-      const domain = topology.domainOf[node.index] ?? -1;
-      if (domain >= 0) bump(sums, domain, by);
-    }
-  }
-
-  totals(topology: Topology): ReadonlyMap<number, number> {
-    const known = this.#totals.get(topology);
-    if (known?.version === topology.version) return known.sums;
-    const sums = new Map<number, number>();
-    for (const [index, count] of this.byNode) {
-      const domain = topology.domainOf[index] ?? -1;
-      if (domain >= 0) bump(sums, domain, count);
-    }
-    this.#totals.set(topology, { version: topology.version, sums });
-    return sums;
+    this.add(node.index, by);
   }
 }
 
@@ -104,12 +115,12 @@ export class PodCounters {
 /** One term carried by pods already placed, and on how many of them on each node. */
 export interface PlacedTerm {
   readonly term: AffinityTerm;
-  readonly byNode: ReadonlyMap<number, number>;
+  readonly counts: Pick<PodCounts, "byNode" | "totals">;
 }
 
 /** Terms of one sort by the namespaces they can select; terms with a namespace selector are under "". */
 export class PlacedTerms {
-  readonly #byNamespace = new Map<string, Map<string, { term: AffinityTerm; byNode: Map<number, number> }>>();
+  readonly #byNamespace = new Map<string, Map<string, { term: AffinityTerm; counts: NodeCounts }>>();
 
   /** Terms that may select pods of this namespace. */
   *for(namespace: string): Iterable<PlacedTerm> {
@@ -130,9 +141,9 @@ export class PlacedTerms {
     let terms = this.#byNamespace.get(namespace);
     if (!terms) this.#byNamespace.set(namespace, (terms = new Map()));
     let placed = terms.get(term.key);
-    if (!placed) terms.set(term.key, (placed = { term, byNode: new Map() }));
-    bump(placed.byNode, index, by);
-    if (placed.byNode.size > 0) return;
+    if (!placed) terms.set(term.key, (placed = { term, counts: new NodeCounts() }));
+    placed.counts.add(index, by);
+    if (placed.counts.byNode.size > 0) return;
     terms.delete(term.key);
     if (terms.size === 0) this.#byNamespace.delete(namespace);
   }

@@ -30,6 +30,7 @@ class ShapeMemo {
 }
 
 const MAX_MEMOS = 256;
+const NO_IMAGES = -2;
 
 /** Judges nodes for pods with the plugins that look at one node only. */
 export class NodeJudge {
@@ -59,8 +60,9 @@ export class NodeJudge {
   /** Weighted scores of nodes the pod fits, in the same order. */
   scores(pod: PodInfo, nodes: readonly NodeState[]): number[] {
     const memo = this.#memo(pod.shape);
-    if (memo.imagesVersion !== this.cluster.imagesVersion) {
-      memo.imagesVersion = this.cluster.imagesVersion;
+    const imagesVersion = this.#imagesVersion(pod.shape);
+    if (memo.imagesVersion !== imagesVersion) {
+      memo.imagesVersion = imagesVersion;
       memo.scoreSeen.length = 0;
     }
     const absolute = this.plugins.absolute.filter((p) => p.score.applies(pod, this.cluster));
@@ -84,6 +86,11 @@ export class NodeJudge {
       (memo.relative[i] ??= [])[node.index] = score.score(pod, node, this.cluster);
     });
     memo.scoreSeen[node.index] = node.version;
+  }
+
+  /** Where images are matters to pods only that want one somebody has. */
+  #imagesVersion({ images }: Shape): number {
+    return images.some((image) => this.cluster.imageNodes.has(image)) ? this.cluster.imagesVersion : NO_IMAGES;
   }
 
   /** The memo of a shape, kept in order of use. */

@@ -6,6 +6,9 @@ import type { NodeState } from "./nodestate.ts";
 export class Topology {
   /** Domain number by node index; -1 for a node without the label. */
   readonly domainOf: number[] = [];
+  /** Nodes that have the label. */
+  nodeCount = 0;
+  readonly #sizes = new Map<number, number>();
   readonly #ids = new Map<string, number>();
   /** Changes whenever a node comes to another domain. */
   version = 0;
@@ -17,18 +20,36 @@ export class Topology {
     return this.#ids.size;
   }
 
+  /** The domains that have a node. */
+  get domains(): Iterable<number> {
+    return this.#sizes.keys();
+  }
+
   place(node: NodeState): void {
     const value = node.node ? node.labels[this.key] : undefined;
     while (this.domainOf.length <= node.index) this.domainOf.push(-1);
     const domain = value === undefined ? -1 : this.#idOf(value);
     if (this.domainOf[node.index] === domain) return;
-    this.domainOf[node.index] = domain;
-    this.version++;
+    this.#move(node.index, domain);
   }
 
   remove(node: NodeState): void {
-    this.domainOf[node.index] = -1;
+    this.#move(node.index, -1);
+  }
+
+  #move(index: number, domain: number): void {
+    this.#count(this.domainOf[index] ?? -1, -1);
+    this.#count(domain, 1);
+    this.domainOf[index] = domain;
     this.version++;
+  }
+
+  #count(domain: number, by: 1 | -1): void {
+    if (domain < 0) return;
+    this.nodeCount += by;
+    const size = (this.#sizes.get(domain) ?? 0) + by;
+    if (size === 0) this.#sizes.delete(domain);
+    else this.#sizes.set(domain, size);
   }
 
   #idOf(value: string): number {

@@ -5,7 +5,7 @@ import type { PodCounts } from "../counts.ts";
 import { MAX_NODE_SCORE, unresolvable, unschedulable, type ClusterEvent, type Plugin, type PreparedFilter, type PreparedScore } from "../framework.ts";
 import type { NodeState } from "../nodestate.ts";
 import { type AffinityTerm, type PodInfo } from "../podinfo.ts";
-import type { Topologies } from "../topology.ts";
+import type { Topologies, Topology } from "../topology.ts";
 import { isOwnUpdate } from "./node.ts";
 
 const NAME = "InterPodAffinity";
@@ -30,32 +30,27 @@ export function interPodAffinity(args: InterPodAffinityArgs = { hardPodAffinityW
 
 /** Sums per topology domain, over any number of topology keys. */
 class DomainSums {
-  readonly #byKey = new Map<string, Map<number, number>>();
+  readonly #byKey = new Map<string, KeySums>();
 
   constructor(private readonly topologies: Topologies) {}
 
   get isEmpty(): boolean {
-    return this.#byKey.size === 0;
+    for (const sums of this.#byKey.values()) if (!sums.isEmpty) return false;
+    return true;
+  }
+
+  /** Adds what is kept by domain anyway; it is read, never copied or changed. */
+  addAll(topologyKey: string, counts: Pick<PodCounts, "totals">, factor: number): void {
+    const sums = this.#of(topologyKey);
+    sums.parts.push({ sums: counts.totals(sums.topology), factor });
   }
 
   add(topologyKey: string, nodeIndex: number, amount: number): void {
-    const domain = this.topologies.get(topologyKey).domainOf[nodeIndex] ?? -1;
-    if (domain < 0) return;
-    let sums = this.#byKey.get(topologyKey);
-    if (!sums) this.#byKey.set(topologyKey, (sums = new Map()));
-    const sum = (sums.get(domain) ?? 0) + amount;
-    if (sum !== 0) sums.set(domain, sum);
-    else sums.delete(domain);
-    if (sums.size === 0) this.#byKey.delete(topologyKey);
-  }
-
-  addAll(topologyKey: string, byNode: ReadonlyMap<number, number>, factor: number): void {
-    for (const [index, count] of byNode) this.add(topologyKey, index, count * factor);
+    this.#of(topologyKey).change(nodeIndex, amount);
   }
 
   at(topologyKey: string, node: NodeState): number {
-    const domain = this.topologies.get(topologyKey).domainOf[node.index] ?? -1;
-    return this.#byKey.get(topologyKey)?.get(domain) ?? 0;
+    return this.#byKey.get(topologyKey)?.at(node) ?? 0;
   }
 
   has(topologyKey: string, node: NodeState): boolean {
@@ -65,13 +60,50 @@ class DomainSums {
   /** Over all keys. */
   total(node: NodeState): number {
     let total = 0;
-    for (const [key, sums] of this.#byKey) total += sums.get(this.topologies.get(key).domainOf[node.index] ?? -1) ?? 0;
+    for (const sums of this.#byKey.values()) total += sums.at(node);
     return total;
   }
 
   isPositiveAnywhere(node: NodeState): boolean {
-    for (const [key, sums] of this.#byKey) if ((sums.get(this.topologies.get(key).domainOf[node.index] ?? -1) ?? 0) > 0) return true;
+    for (const sums of this.#byKey.values()) if (sums.at(node) > 0) return true;
     return false;
+  }
+
+  #of(topologyKey: string): KeySums {
+    let sums = this.#byKey.get(topologyKey);
+    if (!sums) this.#byKey.set(topologyKey, (sums = new KeySums(this.topologies.get(topologyKey))));
+    return sums;
+  }
+}
+
+/** The sums of one topology key: parts that are kept elsewhere, and changes for a what-if. */
+class KeySums {
+  readonly parts: { readonly sums: ReadonlyMap<number, number>; readonly factor: number }[] = [];
+  readonly #changes = new Map<number, number>();
+
+  constructor(readonly topology: Topology) {}
+
+  get isEmpty(): boolean {
+    if (this.#changes.size === 0) return this.parts.every(({ sums }) => sums.size === 0);
+    const domains = new Set([...this.#changes.keys(), ...this.parts.flatMap(({ sums }) => [...sums.keys()])]);
+    for (const domain of domains) if (this.#sum(domain) !== 0) return false;
+    return true;
+  }
+
+  change(nodeIndex: number, amount: number): void {
+    const domain = this.topology.domainOf[nodeIndex] ?? -1;
+    if (domain >= 0) this.#changes.set(domain, (this.#changes.get(domain) ?? 0) + amount);
+  }
+
+  at(node: NodeState): number {
+    const domain = this.topology.domainOf[node.index] ?? -1;
+    return domain < 0 ? 0 : this.#sum(domain);
+  }
+
+  #sum(domain: number): number {
+    let sum = this.#changes.get(domain) ?? 0;
+    for (const { sums, factor } of this.parts) sum += (sums.get(domain) ?? 0) * factor;
+    return sum;
   }
 }
 
@@ -79,17 +111,17 @@ function prepareFilter(pod: PodInfo, cluster: Cluster): PreparedFilter | undefin
   const affinityTerms = pod.terms?.requiredAffinity ?? [];
   const antiTerms = pod.terms?.requiredAntiAffinity ?? [];
   const existing = new DomainSums(cluster.topologies);
-  for (const { term, byNode } of cluster.placedAntiAffinity.for(pod.identity.namespace)) {
-    if (cluster.termSelects(term, pod)) existing.addAll(term.topologyKey, byNode, 1);
+  for (const { term, counts } of cluster.placedAntiAffinity.for(pod.identity.namespace)) {
+    if (cluster.termSelects(term, pod)) existing.addAll(term.topologyKey, counts, 1);
   }
   if (existing.isEmpty && affinityTerms.length === 0 && antiTerms.length === 0) return undefined;
 
   const affinity = new DomainSums(cluster.topologies);
   const attracted = affinityTerms.length > 0 ? selectedBy(affinityTerms, cluster) : undefined;
-  for (const term of affinityTerms) affinity.addAll(term.topologyKey, attracted?.byNode ?? new Map(), 1);
+  for (const term of affinityTerms) if (attracted) affinity.addAll(term.topologyKey, attracted, 1);
   const anti = new DomainSums(cluster.topologies);
   const repelled = antiTerms.map((term) => ({ term, counts: selectedBy([term], cluster) }));
-  for (const { term, counts } of repelled) anti.addAll(term.topologyKey, counts.byNode, 1);
+  for (const { term, counts } of repelled) anti.addAll(term.topologyKey, counts, 1);
   return {
     filter: (node) => {
       if (!hasAffinity(affinityTerms, affinity, attracted?.selects(pod.identity) ?? false, node)) return NO_AFFINITY;
@@ -120,15 +152,15 @@ function prepareScore(pod: PodInfo, cluster: Cluster, args: InterPodAffinityArgs
   const preferred = pod.terms?.preferred ?? [];
   if (args.ignorePreferredTermsOfExistingPods && preferred.length === 0) return undefined;
   const sums = new DomainSums(cluster.topologies);
-  for (const term of preferred) sums.addAll(term.topologyKey, selectedBy([term], cluster).byNode, term.weight);
+  for (const term of preferred) sums.addAll(term.topologyKey, selectedBy([term], cluster), term.weight);
   const { namespace } = pod.identity;
   if (args.hardPodAffinityWeight > 0) {
-    for (const { term, byNode } of cluster.placedAffinity.for(namespace)) {
-      if (cluster.termSelects(term, pod)) sums.addAll(term.topologyKey, byNode, args.hardPodAffinityWeight);
+    for (const { term, counts } of cluster.placedAffinity.for(namespace)) {
+      if (cluster.termSelects(term, pod)) sums.addAll(term.topologyKey, counts, args.hardPodAffinityWeight);
     }
   }
-  for (const { term, byNode } of cluster.placedPreferences.for(namespace)) {
-    if (cluster.termSelects(term, pod)) sums.addAll(term.topologyKey, byNode, term.weight);
+  for (const { term, counts } of cluster.placedPreferences.for(namespace)) {
+    if (cluster.termSelects(term, pod)) sums.addAll(term.topologyKey, counts, term.weight);
   }
   return sums.isEmpty ? undefined : { score: (node) => sums.total(node), normalize };
 }

@@ -99,16 +99,7 @@ function isIncluded(c: Constraint, pod: PodInfo, node: NodeState): boolean {
 const hasAllLabels = (constraints: readonly Constraint[], node: NodeState): boolean => constraints.every((c) => (c.topology.domainOf[node.index] ?? -1) >= 0);
 
 function prepareFilter(pod: PodInfo, cluster: Cluster, constraints: readonly Constraint[]): PreparedFilter {
-  const totals = constraints.map(() => new Map<number, number>());
-  for (const node of cluster.nodes) {
-    if (!hasAllLabels(constraints, node)) continue;
-    constraints.forEach((c, i) => {
-      if (!isIncluded(c, pod, node)) return;
-      const domain = c.topology.domainOf[node.index] as number;
-      const total = totals[i] as Map<number, number>;
-      total.set(domain, (total.get(domain) ?? 0) + (c.counts.byNode.get(node.index) ?? 0));
-    });
-  }
+  const totals = totalsOf(pod, cluster, constraints);
   const self = constraints.map((c) => (c.selectsItself ? 1 : 0));
   let least = constraints.map((c, i) => leastOf(c, totals[i] as Map<number, number>));
   return {
@@ -124,6 +115,36 @@ function prepareFilter(pod: PodInfo, cluster: Cluster, constraints: readonly Con
       least = constraints.map((c, i) => leastOf(c, totals[i] as Map<number, number>));
     },
   };
+}
+
+/** By domain, what counts on the nodes that count; domains where nothing does are in it too. */
+function totalsOf(pod: PodInfo, cluster: Cluster, constraints: readonly Constraint[]): Map<number, number>[] {
+  const countsEverywhere = constraints.every((c) => c.topology.nodeCount === cluster.nodes.length && includesAll(c, pod));
+  if (countsEverywhere) return constraints.map(wholeTotals);
+  const totals = constraints.map(() => new Map<number, number>());
+  for (const node of cluster.nodes) {
+    if (!hasAllLabels(constraints, node)) continue;
+    constraints.forEach((c, i) => {
+      if (!isIncluded(c, pod, node)) return;
+      const domain = c.topology.domainOf[node.index] as number;
+      const total = totals[i] as Map<number, number>;
+      total.set(domain, (total.get(domain) ?? 0) + (c.counts.byNode.get(node.index) ?? 0));
+    });
+  }
+  return totals;
+}
+
+/** As they are kept anyway, without a look at any node. */
+function wholeTotals({ topology, counts }: Constraint): Map<number, number> {
+  const kept = counts.totals(topology);
+  const totals = new Map<number, number>();
+  for (const domain of topology.domains) totals.set(domain, kept.get(domain) ?? 0);
+  return totals;
+}
+
+/** Whether no node can be left out of the constraint. */
+function includesAll({ honorsAffinity, honorsTaints }: Constraint, { shape }: PodInfo): boolean {
+  return !honorsTaints && !(honorsAffinity && shape.affinity.required);
 }
 
 /** The fewest in any domain; too few domains count as one that is empty. */
