@@ -14,7 +14,8 @@ export interface BackOff {
 export function restartAt(backOff: BackOff | undefined, finishedAt: number, now: number): number | undefined {
   if (!backOff || isForgotten(backOff, finishedAt)) return undefined;
   const at = finishedAt + backOff.delayMs;
-  return at > now ? at : undefined;
+  // Finished later than now: the date was set back, and nobody waits for it to come round again.
+  return at > now && finishedAt <= now ? at : undefined;
 }
 
 /** The back-off after one more restart, at most `maxMs`. */

@@ -55,7 +55,7 @@ export class Eviction {
 
   /** What the node's conditions say. */
   pressure(): Pressure {
-    const now = this.options.clock.now();
+    const now = this.options.clock.monotonic();
     const has = (kind: keyof Pressure): boolean => now - (this.#seenAt.get(kind) ?? -Infinity) < this.options.node.settings.eviction.transitionMs;
     return { memory: has("memory"), disk: has("disk"), pid: has("pid") };
   }
@@ -74,7 +74,7 @@ export class Eviction {
     const signals = await (this.options.signals ?? readSignals)(this.options.node);
     const low = signals.filter(({ available, threshold }) => available < threshold);
     const before = this.pressure();
-    for (const { resource } of low) this.#seenAt.set(kindOf(resource), this.options.clock.now());
+    for (const { resource } of low) this.#seenAt.set(kindOf(resource), this.options.clock.monotonic());
     if (!Bun.deepEquals(before, this.pressure())) this.options.onChange();
     const [first] = this.#due(low);
     if (!first || this.#isEvicting()) return;

@@ -94,7 +94,7 @@ export class Images {
     const { clock, recorder } = this.deps;
     const key = `${pod.metadata.uid}_${reference}`;
     const failure = this.#failures.get(key);
-    if (failure && failure.until > clock.now()) {
+    if (failure && failure.until > clock.now() && failure.until - clock.now() <= MAX_MS) {
       const message = `Back-off pulling image "${reference}"`;
       recorder.event(about, "Normal", "BackOff", message);
       throw new ImageError("ImagePullBackOff", `${message}: ${failure.message}`, failure.until);

@@ -61,11 +61,11 @@ export async function killContainer(node: NodeServices, victim: Victim, options:
   const about = pod ? containerRef(pod, record.name) : { apiVersion: "v1", kind: "Pod", name: victim.observed.name, namespace: victim.observed.namespace, uid: victim.observed.uid, fieldPath: `spec.containers{${record.name}}` };
   node.recorder.event(about, "Normal", "Killing", message);
 
-  const deadline = node.clock.now() + seconds * 1000;
+  const deadline = node.clock.monotonic() + seconds * 1000;
   if (container.lifecycle?.preStop && seconds > 0) await runPreStop(node, victim, { container, deadline, signal: options.signal });
   if (victim.turns && seconds > 0) await before(node, deadline, { work: victim.turns.turnOf(record.name), signal: options.signal });
   if (options.signal.aborted) return;
-  const left = Math.max(MIN_GRACE_SECONDS, Math.ceil((deadline - node.clock.now()) / 1000));
+  const left = Math.max(MIN_GRACE_SECONDS, Math.ceil((deadline - node.clock.monotonic()) / 1000));
   await unlessAborted(node.runtime.pods.stopContainer(record.id, left), options.signal);
   if (!options.signal.aborted) await node.cache.refreshContainer(record.id);
 }
@@ -87,7 +87,7 @@ async function runPreStop(node: NodeServices, victim: Victim, { container, deadl
 /** Waits for the work, the deadline or the signal, whichever comes first. */
 async function before(node: NodeServices, deadline: number, { work, signal }: { work: Promise<void>; signal: AbortSignal }): Promise<void> {
   const timer = new AbortController();
-  await Promise.race([work, node.clock.sleep(Math.max(0, deadline - node.clock.now()), AbortSignal.any([signal, timer.signal]))]);
+  await Promise.race([work, node.clock.sleep(Math.max(0, deadline - node.clock.monotonic()), AbortSignal.any([signal, timer.signal]))]);
   timer.abort();
 }
 

@@ -70,7 +70,7 @@ export function createNode(deps: NodeDeps): NodeComponent {
 }
 
 class Reporter {
-  #sentAt = 0;
+  #sentAt = -Infinity;
   #machine: MachineFacts | undefined;
   #wake: (() => void) | undefined;
   #startedAt = 0;
@@ -91,7 +91,7 @@ class Reporter {
   /** Creates the Node, or takes over the one there is; keeps trying until it works. */
   async register(): Promise<void> {
     const { deps, signal } = this;
-    this.#startedAt = deps.clock.now();
+    this.#startedAt = deps.clock.monotonic();
     for (let delay = FIRST_RETRY_MS; !signal.aborted; delay = Math.min(delay * 2, LAST_RETRY_MS)) {
       try {
         const node = await this.#createOrAdopt();
@@ -115,7 +115,7 @@ class Reporter {
       } catch (error) {
         if (!this.signal.aborted) log.warn({ err: error }, "reporting the node's status failed");
       }
-      const isStarting = !isReady && clock.now() - this.#startedAt < STARTING_MS;
+      const isStarting = !isReady && clock.monotonic() - this.#startedAt < STARTING_MS;
       await this.#pause(isStarting ? STARTING_CHECK_MS : this.#settings.nodeStatus.checkMs);
     }
   }
@@ -153,7 +153,7 @@ class Reporter {
     if (!current) return false;
     const status = await this.#status(current);
     const isReady = status.conditions?.some((c) => c.type === "Ready" && c.status === "True") ?? false;
-    const isDue = clock.now() - this.#sentAt >= this.#settings.nodeStatus.reportMs;
+    const isDue = clock.monotonic() - this.#sentAt >= this.#settings.nodeStatus.reportMs;
     const patch = isDue ? status : changedFields(current, status);
     if (Object.keys(patch).length === 0) return isReady;
     try {
@@ -163,7 +163,7 @@ class Reporter {
       return isReady;
     }
     this.#tellTransitions(current.conditions ?? [], status.conditions ?? []);
-    this.#sentAt = clock.now();
+    this.#sentAt = clock.monotonic();
     return isReady;
   }
 

@@ -3,7 +3,7 @@
 import type { Container, Pod, ResourceRequirements } from "../../api/types.ts";
 import type { ContainerRecord } from "../runtime/runtime.ts";
 import { changedResources } from "./allocation.ts";
-import { goDuration, restartAt, type BackOff } from "./backoff.ts";
+import { goDuration, MAX_MS, restartAt, type BackOff } from "./backoff.ts";
 import { hashOf, recordedHash } from "./labels.ts";
 import { isRunning, isSidecar, judgeSandbox, latest, restartsAfterProbeFailure, restartsAll, shouldBeStarted, shouldRestart, type ObservedPod } from "./observed.ts";
 
@@ -296,7 +296,8 @@ function heldUntil(input: PlanInput, container: string): Omit<Waiting, "containe
   const until = dead && restartAt(backOff, dead.finishedAt ?? dead.createdAt, input.now);
   if (until !== undefined) return { until, message: `back-off ${goDuration(backOff?.delayMs ?? 0)} restarting failed container=${container} pod=${podLabel(input.pod)}` };
   const notBefore = input.notBefore.get(container) ?? 0;
-  return notBefore > input.now ? { until: notBefore, message: undefined } : undefined;
+  // Further ahead than any delay: the date was set back.
+  return notBefore > input.now && notBefore - input.now <= 2 * MAX_MS ? { until: notBefore, message: undefined } : undefined;
 }
 
 /** `name_namespace(uid)`, as upstream's messages name a pod. */

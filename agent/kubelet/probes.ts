@@ -74,13 +74,13 @@ export class Prober implements Probes {
   async run(signal: AbortSignal): Promise<void> {
     const { clock } = this.#options;
     while (!signal.aborted) {
-      for (let task = this.#due.popDue(clock.now()); task; task = this.#due.popDue(clock.now())) void this.#probe(task);
+      for (let task = this.#due.popDue(clock.monotonic()); task; task = this.#due.popDue(clock.monotonic())) void this.#probe(task);
       const { promise, resolve } = Promise.withResolvers<void>();
       this.#wake = resolve;
       const timer = new AbortController();
       const stop = (): void => timer.abort();
       signal.addEventListener("abort", stop, { once: true });
-      const wait = this.#due.nextAt === undefined ? 3_600_000 : Math.max(0, this.#due.nextAt - clock.now());
+      const wait = this.#due.nextAt === undefined ? 3_600_000 : Math.max(0, this.#due.nextAt - clock.monotonic());
       await Promise.race([promise, clock.sleep(wait, timer.signal)]);
       signal.removeEventListener("abort", stop);
       timer.abort();
@@ -149,7 +149,10 @@ export class Prober implements Probes {
       const startedAt = record.startedAt ?? record.createdAt;
       // After a restart of the agent everything would be due at once.
       const spread = before?.started ? Math.random() * (spec.periodSeconds ?? 10) * 1000 : 0;
-      this.#schedule(task, Math.max(this.#options.clock.now(), startedAt + (spec.initialDelaySeconds ?? 0) * 1000) + spread);
+      const delayMs = (spec.initialDelaySeconds ?? 0) * 1000;
+      // By the date only this once, and never longer than asked for, whatever the date was set to.
+      const leftMs = Math.min(delayMs, Math.max(0, startedAt + delayMs - this.#options.clock.now()));
+      this.#schedule(task, this.#options.clock.monotonic() + leftMs + spread);
     }
     this.#watched.set(record.id, watched);
     ids.add(record.id);
@@ -170,12 +173,12 @@ export class Prober implements Probes {
 
   async #probe(task: Task): Promise<void> {
     if (task.watched.isStopped || task.isDone) return;
-    const begin = this.#options.clock.now();
+    const begin = this.#options.clock.monotonic();
     const { started } = this.health(task.watched.record.id);
     // Startup first; nothing else is asked before, and it is not asked again after.
     if (task.type === "Startup" ? !started : started) await this.#ask(task);
     if (task.watched.isStopped || task.isDone) return;
-    this.#schedule(task, Math.max(begin + (task.spec.periodSeconds ?? 10) * 1000, this.#options.clock.now()));
+    this.#schedule(task, Math.max(begin + (task.spec.periodSeconds ?? 10) * 1000, this.#options.clock.monotonic()));
   }
 
   async #ask(task: Task): Promise<void> {

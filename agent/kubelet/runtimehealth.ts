@@ -48,14 +48,14 @@ class Bounded<T> {
 
   async ask(): Promise<T> {
     if (!this.#open) {
-      this.#since = this.clock.now();
+      this.#since = this.clock.monotonic();
       const close = (): void => void (this.#open = undefined);
       this.#open = this.question();
       this.#open.then(close, close);
     }
     const timer = new AbortController();
     const timeout = this.clock.sleep(ANSWER_MS, timer.signal).then((): never => {
-      throw new Error(`the runtime has not answered for ${Math.round((this.clock.now() - this.#since) / 1000)} s`);
+      throw new Error(`the runtime has not answered for ${Math.round((this.clock.monotonic() - this.#since) / 1000)} s`);
     });
     timeout.catch(() => undefined);
     try {

@@ -50,13 +50,14 @@ const TICK_NANOSECONDS = 10_000_000;
 
 export class Stats {
   #last: Sample | undefined;
+  #sampledAt = 0;
   #asking: Promise<Sample> | undefined;
 
   constructor(readonly node: NodeServices, readonly pods: Pods, readonly clock: Clock) {}
 
   /** Figures no older than a second. */
   async sample(): Promise<Sample> {
-    if (this.#last && this.clock.now() - this.#last.timeMs < FRESH_MS) return this.#last;
+    if (this.#last && this.clock.monotonic() - this.#sampledAt < FRESH_MS) return this.#last;
     this.#asking ??= this.#take().finally(() => {
       this.#asking = undefined;
     });
@@ -67,6 +68,7 @@ export class Stats {
     const [stats, disk] = await Promise.all([this.node.runtime.pods.stats(), readDisk(this.node.paths.dataDir)]);
     const before = new Map(this.#last?.containers.map((figures) => [figures.id, figures]));
     const containers = stats.flatMap((one) => this.#named(one, before.get(one.id)) ?? []);
+    this.#sampledAt = this.clock.monotonic();
     this.#last = { timeMs: this.clock.now(), node: nodeFigures(disk), containers };
     return this.#last;
   }

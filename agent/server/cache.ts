@@ -11,13 +11,13 @@ export class ExpiringCache<T> {
   /** Wrapped, so that a kept `undefined` differs from absence. */
   get(key: string): { readonly value: T } | undefined {
     const entry = this.#entries.get(key);
-    if (entry && entry.until <= this.clock.now()) this.#entries.delete(key);
-    return entry && entry.until > this.clock.now() ? entry : undefined;
+    if (entry && entry.until <= this.clock.monotonic()) this.#entries.delete(key);
+    return entry && entry.until > this.clock.monotonic() ? entry : undefined;
   }
 
   set(key: string, value: T, forMs: number): void {
     this.#entries.delete(key);
-    this.#entries.set(key, { value, until: this.clock.now() + forMs });
+    this.#entries.set(key, { value, until: this.clock.monotonic() + forMs });
     const [oldest] = this.#entries.keys();
     if (this.#entries.size > this.maxEntries && oldest !== undefined) this.#entries.delete(oldest);
   }

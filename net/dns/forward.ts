@@ -76,7 +76,7 @@ export class Forwarder {
   #fresh(key: string): DecodedPacket | undefined {
     const cached = this.#cache.get(key);
     if (!cached) return undefined;
-    const now = this.#options.clock.now();
+    const now = this.#options.clock.monotonic();
     if (now >= cached.expiresAt) {
       this.#cache.delete(key);
       return undefined;
@@ -90,7 +90,7 @@ export class Forwarder {
     const packet = tryDecode(reply);
     const ttlSeconds = packet ? ttlOf(packet) : 0;
     if (!packet || ttlSeconds <= 0) return;
-    const storedAt = this.#options.clock.now();
+    const storedAt = this.#options.clock.monotonic();
     this.#cache.delete(key);
     this.#cache.set(key, { packet, storedAt, expiresAt: storedAt + ttlSeconds * 1000 });
     // Maps keep insertion order: the first is the one stored longest ago.

@@ -146,12 +146,12 @@ export class PrivateContainerd implements Component {
 
   async #ready(): Promise<void> {
     const cri = new CriClient(this.paths.socket);
-    const deadline = this.#options.clock.now() + START_TIMEOUT_MS;
+    const deadline = this.#options.clock.monotonic() + START_TIMEOUT_MS;
     try {
       for (let delayMs = 10; ; delayMs = Math.min(delayMs * 1.5, 200)) {
         const answered = await cri.call("version", {}, { timeoutMs: 2_000 }).then(() => true, () => false);
         if (answered) return;
-        if (!isAlive(this.#pid) || this.#options.clock.now() > deadline) throw new RuntimeError("Unavailable", `containerd did not start; the end of ${this.paths.log}: ${lastLines(readOrEmpty(this.paths.log))}`);
+        if (!isAlive(this.#pid) || this.#options.clock.monotonic() > deadline) throw new RuntimeError("Unavailable", `containerd did not start; the end of ${this.paths.log}: ${lastLines(readOrEmpty(this.paths.log))}`);
         await this.#options.clock.sleep(delayMs, this.#stop.signal);
       }
     } finally {
@@ -162,18 +162,18 @@ export class PrivateContainerd implements Component {
   async #watch(): Promise<void> {
     const { clock } = this.#options;
     let backoffMs = FIRST_BACKOFF_MS;
-    let startedAt = clock.now();
+    let startedAt = clock.monotonic();
     for (;;) {
       await clock.sleep(WATCH_MS, this.#stop.signal);
       if (this.#stop.signal.aborted) return;
       boundLog(this.paths.log);
       if (isAlive(this.#pid)) continue;
-      if (clock.now() - startedAt > HEALTHY_MS) backoffMs = FIRST_BACKOFF_MS;
+      if (clock.monotonic() - startedAt > HEALTHY_MS) backoffMs = FIRST_BACKOFF_MS;
       this.#log.warn({ pid: this.#pid, backoffMs }, "containerd ended; starting it again");
       await clock.sleep(backoffMs, this.#stop.signal);
       if (this.#stop.signal.aborted) return;
       backoffMs = Math.min(backoffMs * 2, MAX_BACKOFF_MS);
-      startedAt = clock.now();
+      startedAt = clock.monotonic();
       await this.#begin().catch((error: unknown) => this.#log.error({ err: error }, "containerd did not come back"));
     }
   }

@@ -1,0 +1,3 @@
+import { describeLoss } from "./loss.suite.ts";
+
+describeLoss("docker");
