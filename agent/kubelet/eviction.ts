@@ -23,6 +23,8 @@ const EVICTION_GRACE_SECONDS = 1;
 const LAST_PIDS = { share: 0.01 };
 const CRITICAL_PRIORITY = 2_000_000_000;
 
+const SIGNAL_NAMES = { memory: "memory.available", "ephemeral-storage": "nodefs.available", inodes: "nodefs.inodesFree", pids: "pid.available" } as const;
+
 /** One thing that can run out. */
 export interface Signal {
   readonly resource: "memory" | "ephemeral-storage" | "inodes" | "pids";
@@ -105,6 +107,7 @@ export class Eviction {
       return;
     }
     const graceSeconds = signal.soft && Math.min(signal.soft.maxGraceSeconds, victim.pod.spec?.terminationGracePeriodSeconds ?? signal.soft.maxGraceSeconds);
+    this.options.node.figures.count("kubelet_evictions", { eviction_signal: SIGNAL_NAMES[signal.resource] });
     this.#evict(victim, lowResourceMessage(signal, usages.find(({ uid }) => uid === victim.pod.metadata.uid)), graceSeconds);
   }
 
@@ -114,7 +117,9 @@ export class Eviction {
       if (worker.phase !== "syncing" || !isEvictable(worker)) continue;
       const usage = await podStorage(this.options.node, this.options.exec, worker.pod);
       const breach = usage && localStorageBreach(worker.pod, usage);
-      if (breach) this.#evict(worker, breach);
+      if (!breach) continue;
+      this.options.node.figures.count("kubelet_evictions", { eviction_signal: "allocatable.ephemeral-storage" });
+      this.#evict(worker, breach);
     }
   }
 

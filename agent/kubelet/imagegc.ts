@@ -18,6 +18,8 @@ export interface ImageGcOptions {
   readonly onFailure: (message: string) => void;
   /** Forget images that are gone. */
   readonly records?: { prune(imageIds: ReadonlySet<string>): Promise<void> };
+  /** Called for every image removed, with why: space or age. */
+  readonly onRemoved?: (reason: "space" | "age") => void;
   readonly highPercent?: number;
   readonly lowPercent?: number;
   /** An image is kept at least so long after it was first seen. */
@@ -71,6 +73,7 @@ export class ImageGc {
       if (freed >= bytes) break;
       await images.remove(image.id);
       log.info({ image: image.repoTags[0] ?? image.id, bytes: image.sizeBytes }, "removed an unused image");
+      this.options.onRemoved?.("space");
       this.#seenAt.delete(image.id);
       freed += image.sizeBytes;
     }
@@ -85,6 +88,7 @@ export class ImageGc {
       if (image.pinned || this.#isUsed(image) || !seen || clock.now() - Math.max(seen.used, seen.first) < maxAgeMs) continue;
       await images.remove(image.id);
       log.info({ image: image.repoTags[0] ?? image.id }, "removed an image nobody has used for long");
+      this.options.onRemoved?.("age");
     }
   }
 

@@ -41,6 +41,8 @@ export interface ImagesDeps {
   readonly recorder: EventSink;
   readonly records: PullRecords;
   readonly maxParallelPulls: number;
+  /** Told of every pull that worked: the image's bytes, and the milliseconds from asking to having. */
+  readonly onPulled?: (bytes: number, ms: number) => void;
 }
 
 export class Images {
@@ -113,6 +115,7 @@ export class Images {
       if (!image) throw new RuntimeError("ErrImagePull", `image "${reference}" was pulled and is not there`);
       await this.deps.records.succeeded(tagged, image.id, used);
       const now = clock.now();
+      this.deps.onPulled?.(image.sizeBytes, now - askedAt);
       recorder.event(about, "Normal", "Pulled", `Successfully pulled image "${reference}" in ${duration(now - startedAt)} (${duration(now - askedAt)} including waiting). Image size: ${image.sizeBytes} bytes.`);
       return image;
     } catch (error) {

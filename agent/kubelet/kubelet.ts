@@ -17,7 +17,9 @@ import { Tokens } from "../volumes/tokens.ts";
 import { refusal, type Refusal } from "./admission.ts";
 import type { Cgroups } from "./cgroups.ts";
 import type { CredentialProvider } from "./credentialproviders.ts";
+import { countedRuntime } from "./countedruntime.ts";
 import { Eviction } from "./eviction.ts";
+import { Figures } from "./figures.ts";
 import { keepHouse, refreshVolumes } from "./housekeeping.ts";
 import { ImageGc } from "./imagegc.ts";
 import { rotateLogs } from "./logrotation.ts";
@@ -90,7 +92,13 @@ export interface Kubelet extends Component {
 
 /** A kubelet that runs the pods bound to `nodeName`. Stopping it leaves every container running. */
 export function createKubelet(deps: KubeletDeps): Kubelet {
-  return new NodeKubelet(deps);
+  const figures = new Figures();
+  return new NodeKubelet({ ...deps, figures, runtime: countedRuntime(deps.runtime, figures, deps.clock) });
+}
+
+/** With what is counted, which the runtime given here does of its own calls. */
+export interface CountedDeps extends KubeletDeps {
+  readonly figures: Figures;
 }
 
 class NodeKubelet implements Kubelet {
@@ -101,7 +109,7 @@ class NodeKubelet implements Kubelet {
   readonly stats: Stats;
   readonly shutdown: Shutdown;
   readonly nodePods: Kubelet["nodePods"];
-  readonly #deps: KubeletDeps;
+  readonly #deps: CountedDeps;
   readonly #stop = new AbortController();
   readonly #podInformer: Informer<Pod>;
   readonly #objects: ObjectStore;
@@ -112,7 +120,7 @@ class NodeKubelet implements Kubelet {
   readonly #imageGc: ImageGc;
   readonly #eviction: Eviction;
 
-  constructor(deps: KubeletDeps) {
+  constructor(deps: CountedDeps) {
     const { client, informers, clock, runtime, recorder, nodeName, settings = DEFAULT_SETTINGS } = deps;
     const { signal } = this.#stop;
     const services = informers.for<Service>(SERVICE);
@@ -130,7 +138,7 @@ class NodeKubelet implements Kubelet {
     this.pods = new Pods(this.node, { onUpdate: (pod) => this.#objects.use(pod), onGone: (uid) => this.#forget(uid), refuse: (pod, others) => this.#refuse(pod, others, ownNode()) }, signal);
     this.nodePods = { list: () => this.pods.list(), get: (namespace, name) => this.pods.named(namespace, name) };
     this.#staticPods = new StaticPods({ directory: deps.manifestDir ?? join(deps.dataDir, "manifests"), rescanMs: settings.fileCheckMs, nodeName, clock, onPut: (pod) => this.#putStatic(pod), onRemove: (uid) => this.#removeStatic(uid) });
-    this.#imageGc = new ImageGc({ images: runtime.images, clock, disk: readDisk, inUse: () => imagesInUse(this.node, this.pods), records, ...settings.imageGc, onFailure: (message) => recorder.event({ kind: "Node", name: nodeName, uid: nodeName }, "Warning", "ImageGCFailed", message) });
+    this.#imageGc = new ImageGc({ images: runtime.images, clock, disk: readDisk, inUse: () => imagesInUse(this.node, this.pods), records, ...settings.imageGc, onRemoved: (reason) => this.node.figures.count("kubelet_image_garbage_collected_total", { reason }), onFailure: (message) => recorder.event({ kind: "Node", name: nodeName, uid: nodeName }, "Warning", "ImageGCFailed", message) });
     this.stats = new Stats(this.node, this.pods, clock);
     this.#eviction = new Eviction({ node: this.node, pods: this.pods, stats: this.stats, clock, exec: deps.exec ?? hostExec, freeImages: (bytes) => this.#imageGc.free(bytes), onChange: () => deps.onPressure?.() });
     this.shutdown = new Shutdown({ periods: settings.shutdown.length > 0 ? settings.shutdown : [{ priority: 0, seconds: DEFAULT_SHUTDOWN_SECONDS }], clock, workers: () => this.pods.all(), flush: (uid) => this.node.writer.flush(uid), onChange: (isOn) => this.#tellShutdown(isOn) });
@@ -223,8 +231,9 @@ class NodeKubelet implements Kubelet {
   }
 
   #refuse(pod: Pod, others: readonly Pod[], node: Node | undefined): Refusal | undefined {
-    if (this.shutdown.isOn) return SHUTDOWN_REFUSAL;
-    return refusal({ pod, others, node, allowedSysctls: this.node.settings.allowedUnsafeSysctls, hasAppArmor: existsSync("/sys/module/apparmor/parameters/enabled"), isUnderMemoryPressure: this.#eviction.pressure().memory, isStatic: isStatic(pod) });
+    const found = this.shutdown.isOn ? SHUTDOWN_REFUSAL : refusal({ pod, others, node, allowedSysctls: this.node.settings.allowedUnsafeSysctls, hasAppArmor: existsSync("/sys/module/apparmor/parameters/enabled"), isUnderMemoryPressure: this.#eviction.pressure().memory, isStatic: isStatic(pod) });
+    if (found) this.node.figures.count("kubelet_admission_rejections_total", { reason: found.reason });
+    return found;
   }
 
   #forget(uid: string): void {

@@ -2,6 +2,7 @@
 import type { Pod } from "../../api/types.ts";
 import type { ProbeCount } from "./probes.ts";
 import type { ContainerFigures, Sample } from "./stats.ts";
+import type { ClaimFigures } from "./volumestats.ts";
 
 type Labels = Readonly<Record<string, string>>;
 type Point = readonly [labels: Labels, value: number];
@@ -100,12 +101,28 @@ export function probeMetrics(counts: readonly ProbeCount[]): string {
   return render([{ name: "prober_probe_total", help: "[BETA] Cumulative number of a liveness, readiness or startup probe for a container by result.", type: "counter", points }]);
 }
 
+/** The part of `/metrics` about claims' volumes. */
+export function volumeMetrics(claims: readonly ClaimFigures[]): string {
+  const each = (figure: (claim: ClaimFigures) => number): Point[] => claims.map((one) => [{ namespace: one.namespace, persistentvolumeclaim: one.claim }, figure(one)]);
+  return claims.length === 0 ? "" : render([
+    { name: "kubelet_volume_stats_capacity_bytes", help: "[ALPHA] Capacity in bytes of the volume", type: "gauge", points: each(({ capacityBytes }) => capacityBytes) },
+    { name: "kubelet_volume_stats_available_bytes", help: "[ALPHA] Number of available bytes in the volume", type: "gauge", points: each(({ availableBytes }) => availableBytes) },
+    { name: "kubelet_volume_stats_used_bytes", help: "[ALPHA] Number of used bytes in the volume", type: "gauge", points: each(({ capacityBytes, availableBytes }) => capacityBytes - availableBytes) },
+    { name: "kubelet_volume_stats_inodes", help: "[ALPHA] Maximum number of inodes in the volume", type: "gauge", points: each(({ inodes }) => inodes) },
+    { name: "kubelet_volume_stats_inodes_free", help: "[ALPHA] Number of free inodes in the volume", type: "gauge", points: each(({ inodesFree }) => inodesFree) },
+    { name: "kubelet_volume_stats_inodes_used", help: "[ALPHA] Number of used inodes in the volume", type: "gauge", points: each(({ inodes, inodesFree }) => inodes - inodesFree) },
+  ]);
+}
+
 export interface KubeletFigures {
   readonly nodeName: string;
   readonly pods: readonly Pod[];
   /** How many containers are in each state. */
   readonly containerStates: Readonly<Record<string, number>>;
   readonly sandboxes: number;
+  readonly cgroupVersion: 1 | 2;
+  /** Every pod somebody works on. */
+  readonly working: readonly { readonly phase: "syncing" | "terminating" | "terminated" | "gone"; readonly pod: Pod }[];
   readonly startedAtMs: number;
 }
 
@@ -117,11 +134,24 @@ export function kubeletMetrics(figures: KubeletFigures): string {
     { name: "kubelet_node_name", help: "[ALPHA] The node's name. The count is always 1.", type: "gauge", points: [[{ node: figures.nodeName }, 1]] },
     { name: "kubelet_running_pods", help: "[ALPHA] Number of pods that have a running pod sandbox", type: "gauge", points: [[{}, figures.sandboxes]] },
     { name: "kubelet_running_containers", help: "[ALPHA] Number of containers currently running", type: "gauge", points: Object.entries(figures.containerStates).map(([container_state, count]) => [{ container_state }, count]) },
-    { name: "kubelet_desired_pods", help: "[ALPHA] The number of pods the kubelet is being instructed to run. static is true if the pod is not from the apiserver.", type: "gauge", points: [[{ static: "" }, figures.pods.filter((pod) => !isStatic(pod)).length], [{ static: "true" }, figures.pods.filter(isStatic).length]] },
+    { name: "kubelet_desired_pods", help: "[ALPHA] The number of pods the kubelet is being instructed to run. static is true if the pod is not from the apiserver.", type: "gauge", points: byOrigin(figures.pods) },
+    { name: "kubelet_active_pods", help: "[ALPHA] The number of pods the kubelet considers active and which are being considered when admitting new pods. static is true if the pod is not from the apiserver.", type: "gauge", points: byOrigin(figures.pods.filter(({ status }) => !["Succeeded", "Failed"].includes(status?.phase ?? ""))) },
+    { name: "kubelet_mirror_pods", help: "[ALPHA] The number of mirror pods the kubelet will try to create (one per admitted static pod)", type: "gauge", points: [[{}, figures.pods.filter(isStatic).length]] },
+    { name: "kubelet_working_pods", help: "[ALPHA] Number of pods the kubelet is actually running, broken down by lifecycle phase, whether the pod is desired, orphaned, or runtime only (also orphaned), and whether the pod is static. An orphaned pod has been removed from local configuration or force deleted in the API and consumes resources that are not otherwise visible.", type: "gauge", points: workingPods(figures.working) },
+    { name: "kubelet_cgroup_version", help: "[ALPHA] cgroup version on the hosts.", type: "gauge", points: [[{}, figures.cgroupVersion]] },
     { name: "process_cpu_seconds_total", help: "Total user and system CPU time spent in seconds.", type: "counter", points: [[{}, (cpu.user + cpu.system) / 1e6]] },
     { name: "process_resident_memory_bytes", help: "Resident memory size in bytes.", type: "gauge", points: [[{}, memory.rss]] },
     { name: "process_start_time_seconds", help: "Start time of the process since unix epoch in seconds.", type: "gauge", points: [[{}, figures.startedAtMs / 1000]] },
   ]);
+}
+
+const byOrigin = (pods: readonly Pod[]): Point[] => [[{ static: "" }, pods.filter((pod) => !isStatic(pod)).length], [{ static: "true" }, pods.filter(isStatic).length]];
+
+function workingPods(working: KubeletFigures["working"]): Point[] {
+  return (["syncing", "terminating", "terminated"] as const).flatMap((phase) => [false, true].map((fromFile): Point => [
+    { config: "desired", lifecycle: phase === "syncing" ? "sync" : phase, static: fromFile ? "true" : "" },
+    working.filter((one) => one.phase === phase && isStatic(one.pod) === fromFile).length,
+  ]));
 }
 
 const isStatic = (pod: Pod): boolean => pod.metadata.annotations?.["kubernetes.io/config.source"] === "file";

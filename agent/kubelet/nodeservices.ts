@@ -22,7 +22,7 @@ import { credentialsFor } from "./credentials.ts";
 import { parseResolvConf } from "./dns.ts";
 import { fieldValue, resourceValue, type NodeFacts } from "./fields.ts";
 import { Images } from "./images.ts";
-import type { KubeletDeps } from "./kubelet.ts";
+import type { CountedDeps } from "./kubelet.ts";
 import { withLastWords } from "./lastwords.ts";
 import type { ObjectStore } from "./objects.ts";
 import { Paths } from "./paths.ts";
@@ -52,7 +52,7 @@ export interface Sources {
 }
 
 /** Everything in one value. */
-export function nodeServices(deps: KubeletDeps, sources: Sources): NodeServices {
+export function nodeServices(deps: CountedDeps, sources: Sources): NodeServices {
   const { clock, runtime, recorder, nodeName, nodeIp, clusterDns, clusterDomain, cgroups } = deps;
   const settings = deps.settings ?? DEFAULT_SETTINGS;
   const paths = new Paths(deps.dataDir, deps.podLogs);
@@ -74,10 +74,10 @@ export function nodeServices(deps: KubeletDeps, sources: Sources): NodeServices 
     token: (pod, options) => sources.tokens.get(pod, options),
   });
   return {
-    nodeName, nodeIp, clusterDns, clusterDomain, clock, runtime, recorder, cgroups, paths, machine, settings,
+    nodeName, nodeIp, clusterDns, clusterDomain, clock, runtime, recorder, cgroups, paths, machine, settings, figures: deps.figures,
     cache,
     allocations: new Allocations(paths, allocatable),
-    images: new Images({ images: runtime.images, clock, recorder, records: sources.records, maxParallelPulls: settings.maxParallelPulls }),
+    images: new Images({ images: runtime.images, clock, recorder, records: sources.records, maxParallelPulls: settings.maxParallelPulls, onPulled: (bytes, ms) => deps.figures.observe("kubelet_image_pull_duration_seconds", ms / 1000, { image_size_in_bytes: sizeBucket(bytes) }) }),
     writer: new StatusWriter(deps.client, clock, sources.signal),
     probes: sources.prober,
     volumes: createVolumes({
@@ -99,6 +99,13 @@ export function nodeServices(deps: KubeletDeps, sources: Sources): NodeServices 
     withLastWords,
     statusTarget: (pod) => (isStatic(pod) ? sources.mirrorOf(pod) : pod),
   };
+}
+
+/** As upstream groups image sizes. */
+function sizeBucket(bytes: number): string {
+  const megabytes = bytes / (1024 * 1024);
+  const bounds: [number, string][] = [[10, "0-10MB"], [100, "10MB-100MB"], [500, "100MB-500MB"], [1024, "500MB-1GB"], [5 * 1024, "1GB-5GB"], [10 * 1024, "5GB-10GB"], [20 * 1024, "10GB-20GB"], [30 * 1024, "20GB-30GB"], [40 * 1024, "30GB-40GB"], [60 * 1024, "40GB-60GB"], [100 * 1024, "60GB-100GB"]];
+  return bounds.find(([limit]) => megabytes < limit)?.[1] ?? "GT100GB";
 }
 
 function pullSecrets(objects: ObjectStore, pod: Pod): Promise<(Secret | undefined)[]> {

@@ -19,6 +19,12 @@ test("the summary and the metrics know the pod by its names", async () => {
   expect(summary.pods.map(({ podRef, containers }) => [podRef.name, containers.map(({ name }) => name)])).toEqual([["p", ["app"]]]);
   expect(await page("/metrics/resource")).toContain(`container_memory_working_set_bytes{container="app",namespace="default",pod="p"} 1048576`);
   expect(await page("/metrics/cadvisor")).toContain("machine_cpu_cores");
-  expect(await page("/metrics")).toContain("kubelet_running_pods 1");
+  const metrics = String(await page("/metrics"));
+  expect(metrics).toContain("kubelet_running_pods 1");
+  expect(metrics).toContain(`kubelet_runtime_operations_total{operation_type="run_podsandbox"} 1`);
+  expect(metrics).toContain(`kubelet_runtime_operations_duration_seconds_count{operation_type="create_container"} 1`);
+  expect(metrics).toContain(`kubelet_started_containers_total{container_type="container"} 1`);
+  expect(metrics).toMatch(/kubelet_pod_start_duration_seconds_bucket\{le="0.5"\} [01]\n/);
+  expect(metrics).toContain(`kubelet_working_pods{config="desired",lifecycle="sync",static=""} 1`);
   expect(await page("/metrics/probes")).toBe("\n");
 });

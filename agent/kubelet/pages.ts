@@ -1,8 +1,9 @@
 // The pages of the node's HTTPS API that show what the kubelet knows.
 import type { Page } from "../server/server.ts";
 import type { Kubelet } from "./kubelet.ts";
-import { cadvisorMetrics, kubeletMetrics, probeMetrics, resourceMetrics } from "./metrics.ts";
+import { cadvisorMetrics, kubeletMetrics, probeMetrics, resourceMetrics, volumeMetrics } from "./metrics.ts";
 import { summary } from "./summary.ts";
+import { claimFigures } from "./volumestats.ts";
 
 /** By path, for `NodeServerOptions.pages`. */
 export function kubeletPages(kubelet: Kubelet, certificates: () => string): Record<string, Page> {
@@ -12,12 +13,12 @@ export function kubeletPages(kubelet: Kubelet, certificates: () => string): Reco
     const observed = node.cache.uids().flatMap((uid) => node.cache.get(uid) ?? []);
     const containerStates: Record<string, number> = {};
     for (const { state } of observed.flatMap(({ containers }) => containers)) containerStates[state] = (containerStates[state] ?? 0) + 1;
-    return { nodeName: node.nodeName, pods: pods.list(), containerStates, startedAtMs, sandboxes: observed.filter(({ sandboxes }) => sandboxes.some(({ state }) => state === "ready")).length };
+    return { nodeName: node.nodeName, pods: pods.list(), containerStates, startedAtMs, cgroupVersion: node.cgroups.version, working: pods.all().map(({ phase, pod }) => ({ phase, pod })), sandboxes: observed.filter(({ sandboxes }) => sandboxes.some(({ state }) => state === "ready")).length };
   };
   return {
     "/configz": { type: "json", body: () => ({ kubeletconfig: configuration(kubelet) }) },
     "/stats/summary": { type: "json", body: async () => summary(await stats.sample(), node.nodeName) },
-    "/metrics": { type: "text", body: () => kubeletMetrics(figures()) + certificates() },
+    "/metrics": { type: "text", body: async () => kubeletMetrics(figures()) + volumeMetrics(await claimFigures(node.paths, pods.list())) + node.figures.text() + certificates() },
     "/metrics/resource": { type: "text", body: async () => resourceMetrics(await stats.sample()) },
     "/metrics/cadvisor": { type: "text", body: async () => cadvisorMetrics(await stats.sample()) },
     "/metrics/probes": { type: "text", body: () => probeMetrics(prober.counts()) },

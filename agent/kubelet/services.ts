@@ -9,6 +9,7 @@ import type { Health } from "./containerstatus.ts";
 import type { Credential } from "./credentials.ts";
 import type { DnsConfig } from "./dns.ts";
 import type { ObjectSource } from "./env.ts";
+import type { Figures } from "./figures.ts";
 import type { Images } from "./images.ts";
 import type { ObservedPod } from "./observed.ts";
 import type { Paths } from "./paths.ts";
@@ -50,6 +51,7 @@ export interface NodeServices {
   readonly objects: ObjectSource;
   readonly machine: Machine;
   readonly settings: Settings;
+  readonly figures: Figures;
   /** Services whose variables containers get; rejects until they have been read once. */
   services(): readonly Service[];
   /** The node's allocatable resources, for downward API defaults. */

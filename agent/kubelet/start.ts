@@ -85,9 +85,12 @@ async function withImages(node: NodeServices, { pod, container, volumes, signal 
     const policy = pod.spec?.volumes?.find((candidate) => candidate.name === name)?.image?.pullPolicy ?? "IfNotPresent";
     const reference = volume.image;
     const image = await node.images.ensure({ pod, about: containerRef(pod, container.name), reference, policy, credentials: () => node.credentials(pod, reference), signal });
+    node.figures.count("kubelet_image_volume_requested_total");
     const hostPath = await node.volumes.mountImage(pod, name, image.id).catch((error: unknown) => {
+      node.figures.count("kubelet_image_volume_mounted_errors_total");
       throw new StartError("CreateContainerError", `failed to mount image volume "${name}": ${(error as Error).message}`, undefined, { cause: error });
     });
+    node.figures.count("kubelet_image_volume_mounted_succeed_total");
     result.set(name, hostPath === undefined ? { ...volume, image: image.id } : { hostPath, readOnly: true });
   }
   return result;

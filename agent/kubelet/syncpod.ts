@@ -216,9 +216,11 @@ class Run {
       const sandbox = await node.cache.refreshSandbox(await node.runtime.pods.runSandbox(config));
       if (!sandbox) throw new Error("the new sandbox is gone");
       state.sandboxFailures = 0;
+      node.figures.count("kubelet_started_pods_total");
       return { sandbox, config };
     } catch (error) {
       if (this.options.signal.aborted) return undefined;
+      node.figures.count("kubelet_started_pods_errors_total");
       log.warn({ err: error, pod: podLabel(state.pod) }, "creating a sandbox failed");
       node.recorder.event(podRef(state.pod), "Warning", "FailedCreatePodSandBox", `Failed to create pod sandbox: ${(error as Error).message}`);
       this.#retryAfter(FIRST_RETRY_MS * 2 ** state.sandboxFailures++, MAX_SANDBOX_RETRY_MS);
@@ -254,6 +256,7 @@ class Run {
     const observed = node.cache.get(pod.metadata.uid ?? "") ?? options.observed;
     try {
       await startContainer(node, { pod, container, sandbox, sandboxConfig: config, observed, volumes, image: images.get(container.name) as Promise<ImageRecord>, signal: options.signal });
+      node.figures.count("kubelet_started_containers_total", { container_type: typeOf(pod, container) });
       state.reasons.delete(container.name);
       state.notBefore.delete(container.name);
       this.#raiseBackOff(container.name);
@@ -261,6 +264,7 @@ class Run {
       if (options.signal.aborted) return false;
       if (error instanceof StartError && error.hasRun) this.#raiseBackOff(container.name);
       const { reason, message, retryAt } = error instanceof StartError ? error : new StartError("CreateContainerError", (error as Error).message);
+      node.figures.count("kubelet_started_containers_errors_total", { container_type: typeOf(pod, container), code: reason });
       log.warn({ pod: podLabel(pod), container: container.name, reason, message }, "starting a container failed");
       state.reasons.set(container.name, { reason, message });
       state.notBefore.set(container.name, retryAt ?? node.clock.now() + START_RETRY_MS);
@@ -285,6 +289,11 @@ class Run {
   #retryAfter(delayMs: number, maxMs: number): void {
     this.#wakeUps.push(this.node.clock.now() + Math.min(delayMs, maxMs));
   }
+}
+
+function typeOf(pod: Pod, { name }: Container): string {
+  if (pod.spec?.initContainers?.some((container) => container.name === name)) return "init_container";
+  return pod.spec?.containers.some((container) => container.name === name) ? "container" : "ephemeral_container";
 }
 
 function noUserNamespaces(handler: string): string {

@@ -59,6 +59,8 @@ export class PodWorker {
   #wake: (() => void) | undefined;
   #isDirty = true;
   readonly finished: Promise<void>;
+  /** When a new pod came, until it runs. */
+  #firstSeenAt: number | undefined;
   readonly #ended = Promise.withResolvers<void>();
   /** Resolves when nothing of the pod runs any more. */
   readonly ended = this.#ended.promise;
@@ -69,6 +71,7 @@ export class PodWorker {
     this.#stop = options.signal;
     this.#status = node.writer.get(pod.metadata.uid ?? "") ?? pod.status;
     this.#isNew = !pod.status?.startTime && !node.cache.get(pod.metadata.uid ?? "");
+    if (this.#isNew) this.#firstSeenAt = node.clock.now();
     const stop = (): void => {
       this.#interrupt.abort();
       this.#wake?.();
@@ -148,13 +151,24 @@ export class PodWorker {
       this.#isDirty = false;
       let next: NextSync;
       try {
-        next = await this.#step();
+        next = await this.#timed();
       } catch (error) {
         if (this.#stop.aborted) return;
         log.warn({ err: error, pod: podLabel(this.pod) }, `${this.#phase} a pod failed, trying again`);
         next = this.node.clock.now() + RETRY_MS;
       }
       if (!this.#isDirty && !this.#isGone()) await this.#sleepUntil(next);
+    }
+  }
+
+  /** One step, timed as upstream times its pod workers. */
+  async #timed(): Promise<NextSync> {
+    const { node } = this;
+    const [begin, operation_type] = [node.clock.now(), this.#isNew ? "create" : this.#phase === "syncing" ? "sync" : this.#phase];
+    try {
+      return await this.#step();
+    } finally {
+      node.figures.observe("kubelet_pod_worker_duration_seconds", (node.clock.now() - begin) / 1000, { operation_type });
     }
   }
 
@@ -322,6 +336,10 @@ export class PodWorker {
       nodeIp: node.nodeIp,
       now: node.clock.now(),
     });
+    if (this.#firstSeenAt !== undefined && this.#status.phase === "Running") {
+      node.figures.observe("kubelet_pod_start_duration_seconds", (node.clock.now() - this.#firstSeenAt) / 1000);
+      this.#firstSeenAt = undefined;
+    }
     const target = node.statusTarget(pod);
     if (target) node.writer.set(uid, target, this.#status);
   }
