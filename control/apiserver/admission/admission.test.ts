@@ -25,7 +25,6 @@ describe("a fresh cluster", () => {
     const names = async (...kind: Parameters<typeof builtinKind>): Promise<string[]> => (await server.client.list(builtinKind(...kind))).items.map(({ metadata }) => metadata.name);
     expect(await names("", "v1", "Namespace")).toEqual(["default", "kube-node-lease", "kube-public", "kube-system"]);
     expect(await names("scheduling.k8s.io", "v1", "PriorityClass")).toEqual(["system-cluster-critical", "system-node-critical"]);
-    expect((await names("flowcontrol.apiserver.k8s.io", "v1", "FlowSchema")).length).toBe(11);
     const service = await server.client.get<AnyObject>(builtinKind("", "v1", "Service"), { name: "kubernetes", namespace: "default" });
     expect(service["spec"]).toMatchObject({ clusterIP: "10.96.0.1", ports: [{ name: "https", port: 443, targetPort: 6443, protocol: "TCP" }] });
     const endpoints = await server.client.get<AnyObject>(builtinKind("", "v1", "Endpoints"), { name: "kubernetes", namespace: "default" });
