@@ -120,11 +120,12 @@ function prepareFilter(pod: PodInfo, cluster: Cluster): PreparedFilter | undefin
   const attracted = affinityTerms.length > 0 ? selectedBy(affinityTerms, cluster) : undefined;
   for (const term of affinityTerms) if (attracted) affinity.addAll(term.topologyKey, attracted, 1);
   const anti = new DomainSums(cluster.topologies);
+  const selectsItself = attracted?.selects(pod.identity) ?? false;
   const repelled = antiTerms.map((term) => ({ term, counts: selectedBy([term], cluster) }));
   for (const { term, counts } of repelled) anti.addAll(term.topologyKey, counts, 1);
   return {
     filter: (node) => {
-      if (!hasAffinity(affinityTerms, affinity, attracted?.selects(pod.identity) ?? false, node)) return NO_AFFINITY;
+      if (affinityTerms.length > 0 && !hasAffinity(affinityTerms, affinity, selectsItself, node)) return NO_AFFINITY;
       if (antiTerms.some((term) => anti.at(term.topologyKey, node) > 0)) return NO_ANTI_AFFINITY;
       return existing.isPositiveAnywhere(node) ? EXISTING_ANTI_AFFINITY : undefined;
     },
