@@ -185,7 +185,11 @@ export class RequestHandler {
     const { audit } = passing;
     await authorize(authorizer, user, { target, method, ...(audit && { note: (decision) => audit.decided(decision) }) });
     const remote = aggregator?.find(path);
-    if (aggregator && remote) return aggregator.request(passing, { service: remote, user });
+    if (aggregator && remote) {
+      // When another server has sent its first events is not seen here.
+      if (isLongRunning(target)) passing.seat?.release();
+      return aggregator.request(passing, { service: remote, user });
+    }
     if (target.type === "path") return serveDocument(passing, documents, { path, query });
     if (connect?.handles(target)) {
       await admitConnection(engine, { target, query, user });
