@@ -1,0 +1,3 @@
+import { describeFullDisk } from "./fulldisk.suite.ts";
+
+describeFullDisk("containerd");
