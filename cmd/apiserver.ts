@@ -25,7 +25,9 @@ import { webhookConverters } from "../control/apiserver/extensions/crd/webhook.t
 import { createStrategies } from "../control/apiserver/kinds/index.ts";
 import { startAddressRepair } from "../control/apiserver/kinds/service/repair.ts";
 import type { UserInfo } from "../control/apiserver/request.ts";
+import type { Authorizer } from "../control/apiserver/auth/auth.ts";
 import { createAuth, type Auth } from "../control/apiserver/auth/create.ts";
+import { publishTracking } from "../control/apiserver/auth/legacytokens.ts";
 import { ensureRbac } from "../control/apiserver/auth/policy/ensure.ts";
 import type { Client } from "../api/client/client.ts";
 import type { ServiceAccount, Stored } from "../api/types.ts";
@@ -48,6 +50,7 @@ export interface Api {
   readonly kinds: KindRegistry;
   /** Numbers of other parts of this process, for `/metrics`. */
   readonly figures: Set<() => string>;
+  readonly authorizer: Authorizer;
   /** The token a service-account-token Secret holds. */
   readonly issueLegacyToken: (account: Stored<ServiceAccount>, secretName: string) => string;
   /** What nodes and pods use, measured when asked. */
@@ -131,7 +134,7 @@ export function buildApiServer({ values, store, pki, signal, advertise, own }: A
   });
   parts.server = server;
   return {
-    server, informers, kinds, metrics, figures, aggregator, issueLegacyToken: (account, secretName) => auth.tokens.issueLegacy(account, secretName),
+    server, informers, kinds, metrics, figures, aggregator, authorizer: auth.authorizer, issueLegacyToken: (account, secretName) => auth.tokens.issueLegacy(account, secretName),
     bootstrap: async () => {
       informers.start(signal);
       await bootstrapObjects({ values, client: server.localClient(), pki, signal, advertise });
@@ -146,7 +149,7 @@ async function bootstrapObjects({ values, client, pki, signal, advertise }: Pick
   const cluster = clusterConfigOf(values);
   const serviceCidrs = (values["service-cidr"] as string).split(",");
   await ensureBootstrap(client, { advertiseAddress: advertise, port: Number(values["port"]), apiServiceIp: apiServiceIp(cluster), serviceCidrs, isOneOfSeveral: isShared(values) });
-  await Promise.all([ensureRbac(client), publishClusterConfig(client, cluster), publishPolicyAccess(client), ensureDnsService(client, cluster.dnsIp), publishAuthentication(client, { clientCa: pki.roots.authority.certPem, frontProxyCa: pki.roots.frontProxyAuthority.certPem })]);
+  await Promise.all([ensureRbac(client), publishTracking(client, systemClock), publishClusterConfig(client, cluster), publishPolicyAccess(client), ensureDnsService(client, cluster.dnsIp), publishAuthentication(client, { clientCa: pki.roots.authority.certPem, frontProxyCa: pki.roots.frontProxyAuthority.certPem })]);
 }
 
 /** How this API server shows itself to nodes, and whose word it takes that they are nodes. */
@@ -161,12 +164,15 @@ function frontProxyOf(pki: Pki): FrontProxy {
   return { cert: certPem, key: keyPem };
 }
 
+/** Upstream's: keys live long, and relying parties ask often. */
+const OPENID_CACHE = "public, max-age=3600";
+
 /** What relying parties of service-account tokens read. */
 function openIdDocuments(issuer: string, keys: Auth["keys"]): DocumentSource {
   const discovery = { issuer, jwks_uri: `${issuer}/openid/v1/jwks`, response_types_supported: ["id_token"], subject_types_supported: ["public"], id_token_signing_alg_values_supported: [...new Set(keys.jwks().keys.map((key) => key["alg"]))] };
   return (path) => {
-    if (path === "/.well-known/openid-configuration") return { body: JSON.stringify(discovery), contentType: "application/json" };
-    if (path === "/openid/v1/jwks") return { body: JSON.stringify(keys.jwks()), contentType: "application/jwk-set+json" };
+    if (path === "/.well-known/openid-configuration") return { body: JSON.stringify(discovery), contentType: "application/json", cacheControl: OPENID_CACHE };
+    if (path === "/openid/v1/jwks") return { body: JSON.stringify(keys.jwks()), contentType: "application/jwk-set+json", cacheControl: OPENID_CACHE };
     return undefined;
   };
 }

@@ -13,6 +13,7 @@ import { CertificateAuthenticator } from "../control/apiserver/auth/x509.ts";
 import { startTestServer, type TestServer } from "../control/apiserver/testing.ts";
 import { certificateApprover, certificateSigner } from "../control/controllers/certificates.ts";
 import { runControllers } from "../control/controllers/index.ts";
+import type { Requester } from "../control/controllers/controller.ts";
 import { createStrategies } from "../control/apiserver/kinds/index.ts";
 import { DAY_MS, signRequest, validity, type Usage } from "../control/pki/certificates.ts";
 import { expirationFigures, expirationWarnings } from "../control/pki/expiry.ts";
@@ -34,7 +35,7 @@ beforeAll(async () => {
   const informers = createInformers(server.client, systemClock);
   const deps = {
     informers, clock: systemClock, kinds: new KindRegistry(), clientFor: () => server.client, recorderFor: (component: string) => new BackgroundEventRecorder({ client: server.client, component, clock: systemClock }),
-    settings: { signCertificate: ({ csrPem, usages, lifetimeMs }: { csrPem: string; usages: readonly string[]; lifetimeMs: number }) => signRequest(pki.roots.authority, csrPem, { usages: usages as Usage[], lifetimeMs, now: clock.now() }) },
+    settings: { mayRequest: async ({ groups = [] }: Requester, right: string) => groups.includes(right === "nodeclient" ? "system:bootstrappers:good" : "system:nodes"), signCertificate: ({ csrPem, usages, lifetimeMs }: { csrPem: string; usages: readonly string[]; lifetimeMs: number }) => signRequest(pki.roots.authority, csrPem, { usages: usages as Usage[], lifetimeMs, now: clock.now() }) },
   } as unknown as Parameters<typeof certificateApprover>[0];
   void runControllers(deps, [certificateApprover(deps), certificateSigner(deps)], running.signal);
 });
@@ -46,7 +47,7 @@ afterAll(async () => {
 });
 
 const asNode = (): Client => server.server.localClient({ name: "system:node:n1", groups: ["system:nodes", "system:authenticated"] });
-const asBootstrapper = (): Client => server.server.localClient({ name: "system:bootstrap:abcdef", groups: ["system:bootstrappers", "system:authenticated"] });
+const asBootstrapper = (): Client => server.server.localClient({ name: "system:bootstrap:abcdef", groups: ["system:bootstrappers", "system:bootstrappers:good", "system:authenticated"] });
 const aCertificate = (): RotatingCertificate => new RotatingCertificate({ path: identityPaths(directory).client, clock, request: { signerName: "kubernetes.io/kube-apiserver-client-kubelet", nodeName: "n1" } });
 
 /** Whether the API server lets this certificate in today, and as whom. */
@@ -86,6 +87,19 @@ test("a cluster lives through years: everything it shows is good on every single
   expect(seen.size).toBeGreaterThan(3);
   expect(await aCertificate().load()).toBe(true);
 }, 60_000);
+
+test("a request is approved only for who has the right to it: for itself, or for any node", async () => {
+  const asked = new AbortController();
+  const node = new RotatingCertificate({ ...aCertificate().options, path: join(directory, "refused.pem") });
+  const eve = server.server.localClient({ name: "system:bootstrap:eve", groups: ["system:bootstrappers", "system:authenticated"] });
+  const waiting = node.renew(eve, asked.signal).then(() => "issued", () => "given up");
+  const other = new RotatingCertificate({ ...node.options, path: join(directory, "other.pem"), request: { ...node.options.request, nodeName: "n2" } });
+  const waitingToo = other.renew(asNode(), asked.signal).then(() => "issued", () => "given up");
+  await new RotatingCertificate({ ...node.options, path: join(directory, "good.pem") }).renew(asNode(), running.signal);
+  await Bun.sleep(200);
+  asked.abort();
+  expect(await Promise.all([waiting, waitingToo])).toEqual(["given up", "given up"]);
+});
 
 test("a node that was off past the end of its certificate says so, and comes back with a token", async () => {
   await live(2 * YEAR_DAYS, () => pki.renew());

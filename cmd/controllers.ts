@@ -98,6 +98,10 @@ function controllerDeps({ values, api, pki }: ControllersOptions, informers: Inf
       clusterCaPem: pki.roots.authority.certPem,
       clusterCidrs: (values["cluster-cidr"] as string).split(","),
       serviceCidrs: (values["service-cidr"] as string).split(","),
+      mayRequest: async ({ username = "", uid, groups = [], extra }, subresource) => {
+        const user = { name: username, groups, ...(uid && { uid }), ...(extra && { extra }) };
+        return (await api.authorizer.authorize({ user, verb: "create", group: "certificates.k8s.io", version: "v1", resource: "certificatesigningrequests", subresource, namespace: "", name: "" })).allowed;
+      },
       signCertificate: ({ csrPem, usages, lifetimeMs }) => signRequest(pki.roots.authority, csrPem, { usages: usages as Usage[], lifetimeMs, now: systemClock.now() }),
     },
   };

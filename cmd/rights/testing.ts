@@ -5,6 +5,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { Transport, type ClientCertificate } from "../../api/client/transport.ts";
 import type { Client } from "../../api/client/client.ts";
+import type { ServiceAccount, Stored } from "../../api/types.ts";
 import { DAY_MS, issue } from "../../control/pki/certificates.ts";
 import { openPki, type Pki } from "../../control/pki/pki.ts";
 import { openMemoryStore } from "../../control/store/memory.ts";
@@ -21,6 +22,8 @@ export interface TestPlane {
   /** Who holds a certificate in this name asks; without a name nobody does. */
   as(name?: string, ...organizations: string[]): Promise<Asker>;
   withToken(token: string): Asker;
+  /** The token a Secret of this name holds. */
+  readonly issueLegacyToken: (account: Stored<ServiceAccount>, secretName: string) => string;
   stop(): Promise<void>;
 }
 
@@ -71,6 +74,7 @@ export async function startPlane(): Promise<TestPlane> {
     url, admin: api.server.localClient(), pki,
     as: async (name, ...organizations) => asker(name === undefined ? {} : { certificate: await issue(pki.roots.authority, { commonName: name, organizations, usages: ["client auth"], lifetimeMs: DAY_MS }) }),
     withToken: (token) => asker({ token }),
+    issueLegacyToken: api.issueLegacyToken,
     stop: async () => {
       for (const one of askers) one.close();
       running.abort();

@@ -7,7 +7,7 @@ import { builtinKind } from "../../api/registry.ts";
 import type { CertificateSigningRequest, Node, Stored } from "../../api/types.ts";
 import { timestamp, type Clock } from "../../lib/clock.ts";
 import { readRequest, type RequestedNames } from "../pki/certificates.ts";
-import { controllerOf, telling, type Controller, type ControllerDeps, type SignCertificate } from "./controller.ts";
+import { controllerOf, telling, type Controller, type ControllerDeps, type ControllerSettings, type SignCertificate } from "./controller.ts";
 
 type Csr = Stored<CertificateSigningRequest>;
 
@@ -36,6 +36,7 @@ class Certificates {
   readonly #client: Client;
   readonly #clock: Clock;
   readonly #sign: SignCertificate | undefined;
+  readonly #allowed: ControllerSettings["mayRequest"];
   readonly #requests: Informer<CertificateSigningRequest>;
   readonly #nodes: Informer<Node>;
   readonly #queue: WorkQueue;
@@ -45,6 +46,7 @@ class Certificates {
     this.#client = clientFor("certificate-controller");
     this.#clock = clock;
     this.#sign = settings.signCertificate;
+    this.#allowed = settings.mayRequest;
     this.#requests = informers.for<CertificateSigningRequest>(CSR);
     this.#nodes = informers.for<Node>(NODE);
     this.#queue = new WorkQueue({ clock });
@@ -71,12 +73,19 @@ class Certificates {
     const { spec } = request;
     const names = await readRequest(pemOf(request)).catch(() => undefined);
     if (!names || !hasUsages(spec)) return "leave";
-    if (spec.signerName === NODE_CLIENT) return isNodeClient(names) && (spec.username === names.commonName || (spec.groups ?? []).includes("system:bootstrappers")) ? "approve" : "leave";
+    if (spec.signerName === NODE_CLIENT) return isNodeClient(names) && (await this.#mayRequest(spec, names.commonName)) ? "approve" : "leave";
     if (spec.signerName !== NODE_SERVING || !isNodeServing(names) || spec.username !== names.commonName) return "leave";
     const addresses = this.#nodes.lister.get(names.commonName.slice("system:node:".length))?.status?.addresses;
     if (!addresses?.length) return "later";
     const known = new Set(addresses.map(({ address }) => address));
     return [...names.dnsNames, ...names.ipAddresses].every((name) => known.has(name)) ? "approve" : "later";
+  }
+
+  /** For itself, or for any node: two rights, which roles give. */
+  async #mayRequest(spec: Csr["spec"], commonName: string): Promise<boolean> {
+    const isSelf = spec.username === commonName;
+    if (!this.#allowed) return isSelf || (spec.groups ?? []).includes("system:bootstrappers");
+    return (isSelf && (await this.#allowed(spec, "selfnodeclient"))) || this.#allowed(spec, "nodeclient");
   }
 
   async #approve(request: Csr): Promise<void> {

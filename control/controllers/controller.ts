@@ -36,6 +36,14 @@ export interface ControllerDeps {
   readonly settings: ControllerSettings;
 }
 
+/** Who made a CertificateSigningRequest, as the API server wrote it down. */
+export interface Requester {
+  readonly username?: string | undefined;
+  readonly uid?: string | undefined;
+  readonly groups?: readonly string[] | undefined;
+  readonly extra?: Readonly<Record<string, readonly string[]>> | undefined;
+}
+
 /** What the cluster's owner decides. */
 export interface ControllerSettings {
   /** PEM of the authority pods are to trust when they talk to the API server. */
@@ -51,6 +59,8 @@ export interface ControllerSettings {
   readonly terminatedPodThreshold?: number;
   /** Signs client certificates for nodes; absent: no CSR is ever signed here. */
   readonly signCertificate?: SignCertificate;
+  /** Whether somebody may create this subresource of CertificateSigningRequests, which is what approval depends on; absent: members of system:bootstrappers may. */
+  readonly mayRequest?: (who: Requester, subresource: "nodeclient" | "selfnodeclient") => Promise<boolean>;
   /** Makes the token a service-account-token Secret holds; absent: such Secrets are not filled here. */
   readonly issueLegacyToken?: (account: Stored<ServiceAccount>, secretName: string) => string;
   /** What pods use; absent: autoscalers by resource do nothing. */

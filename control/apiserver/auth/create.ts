@@ -9,6 +9,7 @@ import { RequestAuthenticator } from "./authenticate.ts";
 import { UnionAuthorizer } from "./authorize.ts";
 import { rbacEscalation } from "./escalation.ts";
 import { TokenKeys } from "./jwt.ts";
+import { LegacyTokenUse } from "./legacytokens.ts";
 import { informerLookup } from "./lookup.ts";
 import { NodeAuthorizer } from "./node.ts";
 import { NodeGraph } from "./nodegraph.ts";
@@ -51,7 +52,8 @@ export function createAuth(options: AuthOptions): Auth {
   const { informers, clock, issuer, audiences = [issuer], staticTokens, furtherTokens } = options;
   const lookup = informerLookup(informers);
   const keys = new TokenKeys(options.serviceAccountKeyPem, options.olderServiceAccountKeys);
-  const tokens = new ServiceAccountTokens({ keys, issuers: [issuer], audiences, lookup, clock });
+  const legacyUse = new LegacyTokenUse(() => informers.client, clock);
+  const tokens = new ServiceAccountTokens({ keys, issuers: [issuer], audiences, lookup, clock, onLegacyUse: (secret) => legacyUse.note(secret) });
   const gate = new SyncGate(informers, clock);
   const authenticator = new RequestAuthenticator({ clientAuthorities: options.clientAuthorities, tokens, lookup, clock, gate, staticTokens, further: furtherTokens });
   const rbac = new RbacAuthorizer(informers);

@@ -6,6 +6,7 @@ import type { Clock } from "../../../lib/clock.ts";
 import type { UserInfo } from "../request.ts";
 import { BoundedMap } from "./bounded.ts";
 import { peekClaims, type Claims, type TokenKeys } from "./jwt.ts";
+import { invalidation } from "./legacytokens.ts";
 import type { Lookup } from "./lookup.ts";
 import { AUTHENTICATED, EXTRA, serviceAccountGroups, serviceAccountUser } from "./user.ts";
 
@@ -20,6 +21,8 @@ export class TokenError extends Error {
 }
 
 export interface ServiceAccountTokenOptions {
+  /** Hears of every use of a token that lives in a Secret. */
+  readonly onLegacyUse?: ((secret: Stored<Secret>) => void) | undefined;
   readonly keys: TokenKeys;
   /** `iss` of new tokens; tokens of the further ones are still accepted. */
   readonly issuers: readonly [string, ...string[]];
@@ -171,6 +174,9 @@ export class ServiceAccountTokens {
     if (!secret || secret.metadata.deletionTimestamp !== undefined) throw new TokenError("Token has been invalidated");
     if (Buffer.from(secret.data?.["token"] ?? "", "base64").toString() !== token) throw new TokenError("Token does not match server's copy");
     this.#requireAccount({ namespace, serviceaccount: account });
+    const invalid = invalidation(secret, `${namespace}/${account.name}`);
+    if (invalid) throw new TokenError(invalid);
+    this.options.onLegacyUse?.(secret);
     return { user: userOf(namespace, account, {}), audiences: this.options.audiences };
   }
 }

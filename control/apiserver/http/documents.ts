@@ -12,6 +12,8 @@ export interface Document {
   readonly body: Uint8Array | string;
   readonly contentType: string;
   readonly etag?: string | undefined;
+  /** `public` when left out. */
+  readonly cacheControl?: string | undefined;
 }
 
 /** Serves a document for a path and the media types a client takes; undefined for a path it has nothing for. */
@@ -101,9 +103,9 @@ function serveGroup(exchange: Exchange, discovery: Discovery, path: string): voi
   answer(exchange, second === undefined ? discovery.group(first) : discovery.resources(first, second));
 }
 
-function replyDocument(exchange: Exchange, { body, contentType, etag }: Document, more: Readonly<Record<string, string>> = {}): void {
+function replyDocument(exchange: Exchange, { body, contentType, etag, cacheControl = "public" }: Document, more: Readonly<Record<string, string>> = {}): void {
   const { request, response } = exchange;
-  const headers = { "content-type": contentType, vary: "Accept", "cache-control": "public", ...(etag && { etag }), ...more };
+  const headers = { "content-type": contentType, vary: "Accept", "cache-control": cacheControl, ...(etag && { etag }), ...more };
   if (!etag || request.headers["if-none-match"] !== etag) return reply(exchange, 200, typeof body === "string" ? Buffer.from(body) : Buffer.from(body.buffer, body.byteOffset, body.byteLength), headers);
   response.writeHead(304, headers);
   response.end();
