@@ -127,9 +127,19 @@ function withoutRecord(input: ContainerStatusInput, container: Container, old: C
   if (input.role === "init" && !isSidecar(container) && hasCreatedRegular(input)) {
     return { ...base, state: { terminated: { exitCode: 0, reason: "Completed", message: "Unable to get init container status from container runtime and pod has been initialized, treat it as exited normally" } } };
   }
+  // Of a pod that has ended, nobody can say that this one succeeded.
+  if (input.isTerminal && input.role === "regular" && isInitialized(input)) return { ...base, state: { terminated: { exitCode: 137, reason: "ContainerStatusUnknown", message: "The container could not be located when the pod was terminated" } } };
   if (!old?.state?.running || old.lastState?.terminated) return base;
   const lost = { reason: "ContainerStatusUnknown", message: "The container could not be located when the pod was deleted.  The container used to be Running", exitCode: 137 };
   return { ...base, lastState: { terminated: lost }, restartCount: base.restartCount + (input.pod.metadata.deletionTimestamp ? 0 : 1) };
+}
+
+/** Whether the regular containers could have started. */
+function isInitialized(input: ContainerStatusInput): boolean {
+  const init = input.pod.spec?.initContainers ?? [];
+  if (init.length === 0 || hasCreatedRegular(input)) return true;
+  const last = input.observed.containers.find(({ name }) => name === init.at(-1)?.name);
+  return last?.state === "exited" && last.exitCode === 0;
 }
 
 /** Removed so that all begin again: it counts as a restart, and what it did last is kept. */

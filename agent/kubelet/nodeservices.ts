@@ -3,7 +3,7 @@ import { readFileSync } from "node:fs";
 import { totalmem } from "node:os";
 import { join } from "node:path";
 import { builtinKind } from "../../api/registry.ts";
-import type { Node, Pod, Secret, Service, ServiceAccount } from "../../api/types.ts";
+import type { Node, PersistentVolumeClaim, Pod, Secret, Service, ServiceAccount } from "../../api/types.ts";
 import { hostExec } from "../../lib/exec.ts";
 import { resolveClaim } from "../volumes/claims.ts";
 import { emptyDir } from "../volumes/emptydir.ts";
@@ -35,7 +35,9 @@ import { DEFAULT_SETTINGS } from "./settings.ts";
 import { isStatic } from "./staticpods.ts";
 import { StatusWriter } from "./statuswriter.ts";
 import { UserNamespaces } from "./userns.ts";
+import { BoundVolumes } from "./volumestats.ts";
 
+const CLAIM = builtinKind("", "v1", "PersistentVolumeClaim");
 const SERVICE_ACCOUNT = builtinKind("", "v1", "ServiceAccount");
 
 /** The parts that live as long as the kubelet. */
@@ -75,6 +77,7 @@ export function nodeServices(deps: CountedDeps, sources: Sources): NodeServices 
   });
   return {
     nodeName, nodeIp, clusterDns, clusterDomain, clock, runtime, recorder, cgroups, paths, machine, settings, figures: deps.figures,
+    boundVolumes: new BoundVolumes(async (namespace, name) => (await deps.client.get<PersistentVolumeClaim>(CLAIM, { namespace, name })).spec?.volumeName),
     cache,
     allocations: new Allocations(paths, allocatable),
     images: new Images({ images: runtime.images, clock, recorder, records: sources.records, maxParallelPulls: settings.maxParallelPulls, onPulled: (bytes, ms) => deps.figures.observe("kubelet_image_pull_duration_seconds", ms / 1000, { image_size_in_bytes: sizeBucket(bytes) }) }),

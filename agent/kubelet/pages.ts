@@ -18,7 +18,7 @@ export function kubeletPages(kubelet: Kubelet, certificates: () => string): Reco
   return {
     "/configz": { type: "json", body: () => ({ kubeletconfig: configuration(kubelet) }) },
     "/stats/summary": { type: "json", body: async () => summary(await stats.sample(), node.nodeName) },
-    "/metrics": { type: "text", body: async () => kubeletMetrics(figures()) + volumeMetrics(await claimFigures(node.paths, pods.list())) + node.figures.text() + certificates() },
+    "/metrics": { type: "text", body: async () => kubeletMetrics(figures()) + volumeMetrics(await claimFigures(node, pods.list())) + node.figures.text() + certificates() },
     "/metrics/resource": { type: "text", body: async () => resourceMetrics(await stats.sample()) },
     "/metrics/cadvisor": { type: "text", body: async () => cadvisorMetrics(await stats.sample()) },
     "/metrics/probes": { type: "text", body: () => probeMetrics(prober.counts()) },

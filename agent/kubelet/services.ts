@@ -20,6 +20,7 @@ import type { RuntimeCache } from "./runtimecache.ts";
 import type { Settings } from "./settings.ts";
 import type { StatusWriter } from "./statuswriter.ts";
 import type { UserNamespaces } from "./userns.ts";
+import type { BoundVolumes } from "./volumestats.ts";
 
 /** Keeps the probes of running containers going. */
 export interface Probes {
@@ -52,6 +53,7 @@ export interface NodeServices {
   readonly machine: Machine;
   readonly settings: Settings;
   readonly figures: Figures;
+  readonly boundVolumes: BoundVolumes;
   /** Services whose variables containers get; rejects until they have been read once. */
   services(): readonly Service[];
   /** The node's allocatable resources, for downward API defaults. */
