@@ -3,6 +3,7 @@
 import type { ServerResponse } from "node:http";
 import { ApiError, badRequest } from "../../../api/errors.ts";
 import { apiVersionOf } from "../../../api/kinds.ts";
+import { onAbort } from "../../../lib/aborts.ts";
 import type { Delivery } from "../cache/event.ts";
 import type { Engine } from "../engine.ts";
 import type { ResourceRequest } from "../request.ts";
@@ -24,7 +25,7 @@ export function serveWatch(engine: Engine, exchange: Exchange, { request, query,
   const timer = setTimeout(() => ending.abort(), endsInMs);
   timer.unref();
   const stop = (): void => ending.abort();
-  stopping.addEventListener("abort", stop, { once: true });
+  const forgetStop = onAbort(stopping, stop);
   response.on("close", stop);
   // A custom kind can go while it is watched.
   const stopKinds = request.kind.isCustom ? engine.kinds.onChange(() => {
@@ -33,7 +34,7 @@ export function serveWatch(engine: Engine, exchange: Exchange, { request, query,
   ending.signal.addEventListener("abort", () => {
     clearTimeout(timer);
     stopKinds?.();
-    stopping.removeEventListener("abort", stop);
+    forgetStop();
     if (response.writableEnded) return;
     // A watch can end before it began; what it had to say is still said.
     sink.open();
