@@ -1,7 +1,7 @@
 // What one object counts for in a resource quota: the same answer for admission, which guards it, and the controller, which recounts.
 import { addQuantities, compareQuantities, formatQuantity, parseQuantity, quantityOf, wholeValue } from "../quantity.ts";
 import { podResources, type ResourceList } from "../podresources.ts";
-import type { AnyObject, PersistentVolumeClaim, Pod, PodSpec, Service } from "../types.ts";
+import type { AnyObject, PersistentVolumeClaim, Pod, PodSpec, ResourceClaim, Service } from "../types.ts";
 
 /** A resource type, as quotas name it. */
 export interface ResourceType {
@@ -10,6 +10,9 @@ export interface ResourceType {
 }
 
 const BY_CLASS = ".storageclass.storage.k8s.io/";
+const DEVICES = ".deviceclass.resource.k8s.io/devices";
+/** What "all devices" may come to at most. */
+const MAX_DEVICES = 32;
 const CLASS_ANNOTATION = "volume.beta.kubernetes.io/storage-class";
 const POD_RESOURCES = ["count/pods", "cpu", "memory", "ephemeral-storage", "requests.cpu", "requests.memory", "requests.ephemeral-storage", "limits.cpu", "limits.memory", "limits.ephemeral-storage", "pods"];
 const SERVICE_RESOURCES = ["count/services", "services", "services.nodeports", "services.loadbalancers"];
@@ -34,6 +37,7 @@ export function resourcesUsedBy(type: ResourceType, names: readonly string[]): s
   if (isCore && type.plural === "pods") return names.filter((name) => POD_RESOURCES.includes(name) || name.startsWith("hugepages-") || name.startsWith("requests.hugepages-") || isExtendedRequest(name));
   if (isCore && type.plural === "services") return names.filter((name) => SERVICE_RESOURCES.includes(name));
   if (isCore && type.plural === "persistentvolumeclaims") return names.filter((name) => name === countName(type) || CLAIM_RESOURCES.includes(name) || CLAIM_RESOURCES.some((resource) => name.endsWith(`${BY_CLASS}${resource}`)));
+  if (isDeviceClaim(type)) return names.filter((name) => name === countName(type) || name.endsWith(DEVICES));
   return names.filter((name) => name === countName(type) || (isCore && ALIASED.has(type.plural) && name === type.plural));
 }
 
@@ -42,6 +46,7 @@ export function usageOf(type: ResourceType, object: AnyObject, nowMs: number): R
   if (type.group === "" && type.plural === "pods") return podUsage(object as Pod, nowMs);
   if (type.group === "" && type.plural === "services") return serviceUsage(object as Service);
   if (type.group === "" && type.plural === "persistentvolumeclaims") return claimUsage(object as PersistentVolumeClaim);
+  if (isDeviceClaim(type)) return { [countName(type)]: "1", ...devicesAsked(object as ResourceClaim) };
   const usage: ResourceList = { [countName(type)]: "1" };
   if (type.group === "" && ALIASED.has(type.plural)) usage[type.plural] = "1";
   return usage;
@@ -92,6 +97,22 @@ function claimUsage({ metadata, spec, status }: PersistentVolumeClaim): Resource
   usage["requests.storage"] = size;
   if (storageClass !== "") usage[`${storageClass}${BY_CLASS}requests.storage`] = size;
   return usage;
+}
+
+const isDeviceClaim = ({ group, plural }: ResourceType): boolean => group === "resource.k8s.io" && plural === "resourceclaims";
+
+/** Devices by class, as many as a claim may get: of alternatives the one that takes most of a class. */
+function devicesAsked({ spec }: ResourceClaim): ResourceList {
+  const total = new Map<string, number>();
+  for (const { exactly, firstAvailable } of spec?.devices?.requests ?? []) {
+    const most = new Map<string, number>();
+    for (const { deviceClassName, allocationMode, count = 0 } of firstAvailable ?? (exactly ? [exactly] : [])) {
+      const asked = allocationMode === "All" ? MAX_DEVICES : allocationMode === "ExactCount" ? count : 0;
+      most.set(deviceClassName, Math.max(most.get(deviceClassName) ?? 0, asked));
+    }
+    for (const [name, count] of most) total.set(name, (total.get(name) ?? 0) + count);
+  }
+  return Object.fromEntries([...total].map(([name, count]) => [`${name}${DEVICES}`, String(count)]));
 }
 
 function isExtendedName(name: string): boolean {
