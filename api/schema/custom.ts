@@ -42,7 +42,7 @@ function convert(schema: CustomSchema, { definitions, isResource }: { definition
   if (schema.type !== "object" && !schema.properties) return new SchemaNode({ ...common, type: "any", goType: "any" });
   const { additionalProperties } = schema;
   if (additionalProperties && !schema.properties) return new SchemaNode({ ...common, type: "map", goType: "map", isAtomic, items: child(additionalProperties === true ? { "x-kubernetes-preserve-unknown-fields": true } : additionalProperties) });
-  return new SchemaNode({ ...common, type: "object", goType: "object", isAtomic, fields: () => fieldsOf(schema, { child, meta: isEmbedded ? definitions.node(META) : undefined }) });
+  return new SchemaNode({ ...common, ...(additionalProperties === true && { preservesUnknown: true }), type: "object", goType: "object", isAtomic, fields: () => fieldsOf(schema, { child, meta: isEmbedded ? definitions.node(META) : undefined }) });
 }
 
 function fieldsOf(schema: CustomSchema, { child, meta }: { child: (schema: CustomSchema) => Node; meta: Node | undefined }): ReadonlyMap<string, Node> {

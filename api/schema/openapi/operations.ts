@@ -34,6 +34,8 @@ const META = "io.k8s.apimachinery.pkg.apis.meta.v1";
 const OBJECTS = ["application/json", "application/yaml", "application/vnd.kubernetes.protobuf", "application/cbor"];
 const STREAMS = [...OBJECTS, "application/json;stream=watch", "application/vnd.kubernetes.protobuf;stream=watch", "application/cbor-seq"];
 const PATCHES = ["application/json-patch+json", "application/merge-patch+json", "application/strategic-merge-patch+json", "application/apply-patch+yaml", "application/apply-patch+cbor"];
+/** Custom resources have no strategic merge: a client that reads so sends a merge patch. */
+const CUSTOM_PATCHES = ["application/json-patch+json", "application/merge-patch+json", "application/apply-patch+yaml"];
 const DISCOVERY = OBJECTS.slice(0, 3);
 const CONNECT_METHODS = ["get", "post", "put", "patch", "delete", "head", "options"];
 /** A delete of these answers with the object, not with a Status. */
@@ -140,7 +142,7 @@ class KindPaths {
   }
 
   #patch(description: string, definition: string, extra: { suffix?: string; gvk?: GroupVersionKind }): Operation {
-    return this.#operation({ method: "patch", verb: "patch", action: "patch", description, definition, codes: [200, 201], sets: ["patch"], body: `${META}.Patch`, consumes: PATCHES, ...extra }, "name");
+    return this.#operation({ method: "patch", verb: "patch", action: "patch", description, definition, codes: [200, 201], sets: ["patch"], body: `${META}.Patch`, consumes: this.kind.isCustom ? CUSTOM_PATCHES : PATCHES, ...extra }, "name");
   }
 
   #list(suffix: string): Operation {

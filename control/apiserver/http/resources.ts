@@ -49,6 +49,8 @@ export async function serveResource(engine: Engine, exchange: Exchange, call: Ca
   const request = requestOf(exchange, call, kind);
   requireScope(request, target);
   requireVerb(request, sub);
+  const { deprecation } = engine.strategies.for(kind);
+  if (deprecation !== undefined) exchange.warnings.push(deprecation);
   const accept = exchange.request.headers["accept"];
   const view = viewOf(engine, sub ? { ...kind } : kind, { output: outputOf(accept, isObject(engine, request, sub)), query });
   const step: Step = { engine, exchange, call, request, view, sub };

@@ -8,7 +8,7 @@ import type { Delivery } from "../cache/event.ts";
 import type { Engine } from "../engine.ts";
 import type { ResourceRequest } from "../request.ts";
 import { watch, type WatchSink } from "../verbs/watch.ts";
-import type { Exchange, Response } from "./exchange.ts";
+import { replyHeaders, type Exchange, type Response } from "./exchange.ts";
 import { isTrue, type Query } from "./target.ts";
 import { viewedEntry, type View } from "./views.ts";
 
@@ -20,7 +20,7 @@ const LONGEST_SECONDS = 2 ** 31 / 1000 - 1;
 export function serveWatch(engine: Engine, exchange: Exchange, { request, query, view, stopping, seconds }: { request: ResourceRequest; query: Query; view: View; stopping: AbortSignal; seconds: number }): void {
   const ending = new AbortController();
   const { response, audit } = exchange;
-  const sink = new StreamSink(response, view, ending);
+  const sink = new StreamSink(exchange, view, ending);
   const endsInMs = Math.max(0, Math.min(seconds, LONGEST_SECONDS)) * 1000;
   const timer = setTimeout(() => ending.abort(), endsInMs);
   timer.unref();
@@ -84,20 +84,23 @@ class StreamSink implements WatchSink {
   #isFull = false;
   #whenTaken: (() => void) | undefined;
 
-  constructor(private readonly response: Response, private readonly view: View, private readonly ending: AbortController) {
+  private readonly response: Response;
+
+  constructor(private readonly exchange: Exchange, private readonly view: View, private readonly ending: AbortController) {
+    this.response = exchange.response;
     const taken = (): void => {
       this.#isFull = false;
       this.#whenTaken?.();
     };
-    response.on("drain", taken);
-    response.on("close", taken);
+    this.response.on("drain", taken);
+    this.response.on("close", taken);
   }
 
   /** Sends the headers and what came before them. */
   open(): void {
     const { response, view } = this;
     if (this.#isOpen || response.destroyed || response.headersSent) return;
-    response.writeHead(200, { "content-type": view.output.format === "yaml" ? "application/yaml;stream=watch" : "application/json", "cache-control": "no-cache, private" });
+    response.writeHead(200, replyHeaders(this.exchange, { "content-type": view.output.format === "yaml" ? "application/yaml;stream=watch" : "application/json" }));
     // HTTP/1.1 would hold the headers back until the first event.
     (response as unknown as Partial<ServerResponse>).flushHeaders?.();
     this.#isOpen = true;

@@ -85,6 +85,8 @@ export interface Strategy<T = AnyObject> extends UpdateRules<T> {
   selectableFields?(object: T): Readonly<Record<string, string>>;
   /** Seconds after which the stored object deletes itself, for Events. */
   ttlSeconds?(object: T): number | undefined;
+  /** What everybody who asks for this kind in this version is told. */
+  readonly deprecation?: string;
   readonly printer?: Printer<T>;
   /** How `/scale` maps: JSON paths as in CustomResourceDefinitions, selector as a label selector string. */
   readonly scale?: { replicas(o: T): number; statusReplicas(o: T): number; selector(o: T): string; setReplicas(o: T, n: number): void };

@@ -170,6 +170,29 @@ describe("a custom resource", () => {
     await call(server, "PATCH", `${CRDS}/${crd.metadata.name}`, { body: { metadata: { finalizers: null } }, headers: { "content-type": "application/merge-patch+json" } });
   });
 
+  test("of a deprecated version says so to everybody, readers and watchers too", async () => {
+    const path = await define(aCrd("dusts", { deprecated: true }));
+    for (const query of ["", "?watch=1&timeoutSeconds=1"]) {
+      const reply = await fetch(`${server.url}${path}${query}`, { headers: { authorization: "Bearer admin" }, tls: { rejectUnauthorized: false } } as RequestInit);
+      await reply.text();
+      expect(reply.headers.get("warning")).toBe('299 - "example.com/v1 Dust is deprecated"');
+    }
+  });
+
+  test("may name properties and let others be, but not describe both", async () => {
+    const both = (additionalProperties: unknown): Record<string, unknown> => ({ schema: { openAPIV3Schema: { type: "object", properties: { spec: { type: "object", properties: { a: { type: "string" } }, additionalProperties } } } } });
+    expect((await call(server, "POST", CRDS, { body: aCrd("loose", both({ type: "string" })) })).status).toBe(422);
+    const path = await define(aCrd("opens", both(true)));
+    expect((await call(server, "POST", path, { body: anObject("Open", { spec: { a: "1", b: 2 } }) })).body["spec"]).toEqual({ a: "1", b: 2 });
+  });
+
+  test("is published without strategic merge, which it does not know", async () => {
+    await define(aCrd("plains"));
+    const { body } = await call(server, "GET", "/openapi/v3/apis/example.com/v1");
+    const { patch } = body["paths"]["/apis/example.com/v1/namespaces/{namespace}/plains/{name}"];
+    expect(Object.keys(patch.requestBody.content).toSorted()).toEqual(["application/apply-patch+yaml", "application/json-patch+json", "application/merge-patch+json"]);
+  });
+
   test("lists itself under the kind its definition names", async () => {
     const path = await define(aCrd("oxen", {}, { names: { plural: "oxen", kind: "Ox", listKind: "Herd" } }));
     expect((await call(server, "GET", path)).body["kind"]).toBe("Herd");

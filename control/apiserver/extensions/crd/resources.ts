@@ -5,7 +5,7 @@ import { row, type KindInfo } from "../../../../api/kinds.ts";
 import type { AnyObject } from "../../../../api/types.ts";
 import { cloneJson } from "../../json.ts";
 import { dnsSubdomain, forPrefix } from "../../kinds/validation/names.ts";
-import type { Strategy, StrategyContext, UpdateRules } from "../../kinds/strategy.ts";
+import type { Strategy, UpdateRules } from "../../kinds/strategy.ts";
 import { findAll, parseJsonPath } from "./jsonpath.ts";
 import { customPrinter } from "./printer.ts";
 import type { Rules } from "./rules.ts";
@@ -30,8 +30,7 @@ export function customStrategy(crd: Crd, version: CrdVersion, rules: Rules): Str
   const main: UpdateRules = { validateUpdate: (object, old) => errorsOf({ schema, rules, object, old }) };
   return {
     group, kind: names.kind, hasGeneration: true, allowUnconditionalUpdate: false,
-    prepareForCreate: (_object, context) => warnOfDeprecation(crd, version, context),
-    prepareForUpdate: (_object, _old, context) => warnOfDeprecation(crd, version, context),
+    ...(version.deprecated && { deprecation: version.deprecationWarning ?? `${group}/${version.name} ${names.kind} is deprecated` }),
     validateCreate: (object) => errorsOf({ schema, rules, object }),
     validateName: forPrefix(dnsSubdomain),
     ...main,
@@ -40,10 +39,6 @@ export function customStrategy(crd: Crd, version: CrdVersion, rules: Rules): Str
     ...selectable(version),
     ...(version.subresources?.scale && { scale: scaleOf(version.subresources.scale) }),
   };
-}
-
-function warnOfDeprecation({ spec }: Crd, version: CrdVersion, context: StrategyContext): void {
-  if (version.deprecated) context.warn(version.deprecationWarning ?? `${spec.group}/${version.name} ${spec.names.kind} is deprecated`);
 }
 
 /** Writes to `/status` change no metadata but who manages what. */

@@ -32,7 +32,7 @@ function invariants(schema: JsonSchema, level: Level, path: string): FieldError[
   const { additionalProperties: additional } = schema;
   if (additional && level === "root") errors.push(field.forbidden(`${path}.additionalProperties`, "must not be used at the root"));
   if (typeof additional === "object") errors.push(...invariants(additional, "field", `${path}.additionalProperties`));
-  if (additional && schema.properties) errors.push(field.forbidden(`${path}.additionalProperties`, "additionalProperties and properties are mutual exclusive"));
+  if (typeof additional === "object" && Object.keys(schema.properties ?? {}).length > 0) errors.push(field.forbidden(`${path}.additionalProperties`, "additionalProperties and properties are mutual exclusive"));
   for (const name of FORBIDDEN) if (name in schema) errors.push(field.forbidden(`${path}.${name}`, `${name} is not supported`));
   if (schema.uniqueItems) errors.push(field.forbidden(`${path}.uniqueItems`, "uniqueItems cannot be set to true since the runtime complexity becomes quadratic"));
   return [...errors, ...typeErrors(schema, level, path), ...listErrors(schema, path), ...nestedErrors(schema, path), ...defaultErrors(schema, path), ...ruleErrors(schema, path), ...patternErrors(schema, path)];

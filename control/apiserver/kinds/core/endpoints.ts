@@ -12,7 +12,7 @@ const MAX_SHOWN = 3;
 const PROTOCOLS = ["SCTP", "TCP", "UDP"];
 
 export const endpointsStrategy = define<Endpoints>({
-  group: "", kind: "Endpoints",
+  group: "", kind: "Endpoints", deprecation: "v1 Endpoints is deprecated in v1.33+; use discovery.k8s.io/v1 EndpointSlice",
   applyDefaults({ subsets }) {
     for (const { ports } of subsets ?? []) for (const port of ports ?? []) port.protocol ||= "TCP";
   },

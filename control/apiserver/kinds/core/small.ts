@@ -54,7 +54,7 @@ export const bindingStrategy = define<AnyObject>({
 });
 
 export const componentStatusStrategy = define<ComponentStatus>({
-  group: "", kind: "ComponentStatus",
+  group: "", kind: "ComponentStatus", deprecation: "v1 ComponentStatus is deprecated in v1.19+",
   printer: printer(
     nameColumn(),
     text("Status", (object) => ({ True: "Healthy", "": "Unknown" })[health(object)?.status ?? ""] ?? "Unhealthy", "Status of the component conditions"),
