@@ -112,8 +112,9 @@ function writeAdminConfigs(values: Values, pki: Pki): void {
   writeAdminKubeconfig(dataDir, kubeconfigText({ server: `https://${advertised(values)}:${values["port"]}`, authorityPem: pki.roots.authority.certPem, client: pki.leaf("admin") }));
 }
 
-/** The exact line another machine joins with; a token for it is made at every start and lasts a day. */
+/** The exact line another machine joins with, for a person; a journal or a log file is no place for a token. */
 async function printJoinLine({ server, pki }: ControlPlane, url: string): Promise<void> {
+  if (!process.stdout.isTTY) return void process.stdout.write(`join a node with what this prints:\n  minik8s token create\n`);
   const token = await createJoinToken(server.localClient(), { ttlMs: JOIN_TTL_MS, authoritySha256: fingerprint(pki.roots.authority.certPem), description: "printed when the control plane started" });
   process.stdout.write(`join a node with:\n  minik8s agent --join ${url} --token ${token}\n`);
 }
