@@ -17,6 +17,7 @@ export interface ContainerInput {
   readonly image: ImageUser;
   readonly env: readonly { readonly name: string; readonly value: string }[];
   readonly mounts: readonly Mount[];
+  readonly devices?: ContainerConfig["devices"];
   readonly machine: Machine;
   readonly seccompRoot: string;
   /** What containers that name no profile get. */
@@ -42,7 +43,7 @@ export function containerConfig(input: ContainerInput): ContainerConfig {
     workingDir: container.workingDir ?? "",
     env: input.env,
     mounts: input.mounts,
-    devices: [],
+    devices: input.devices ?? [],
     labels: containerLabels(pod, container.name),
     annotations: containerAnnotations(pod, container, { restartCount, terminationFile: input.terminationFile }),
     logPath: join(container.name, `${restartCount}.log`),

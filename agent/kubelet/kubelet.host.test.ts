@@ -104,6 +104,28 @@ test("what of /proc and /sys could hurt the machine is out of sight, unless a co
   expect(done.status?.containerStatuses?.[0]?.state?.terminated?.message).toBe("0\n0\n1\n");
 }, 30_000);
 
+test("a claim for a raw device gives the container the device, and a directory is refused", async () => {
+  const claimOf = (name: string, path: string): void => {
+    rig.addObject(builtinKind("", "v1", "PersistentVolume"), { metadata: { name: `pv-${name}` }, spec: { local: { path }, volumeMode: "Block", accessModes: ["ReadWriteOnce"] } });
+    rig.addObject(builtinKind("", "v1", "PersistentVolumeClaim"), { metadata: { name, namespace: "default" }, spec: { volumeName: `pv-${name}`, volumeMode: "Block" }, status: { phase: "Bound" } });
+  };
+  const device = (await hostExec(["sh", "-c", `truncate -s 1M ${dataDir}/disk && printf marked | dd of=${dataDir}/disk conv=notrunc 2>/dev/null && losetup -f --show ${dataDir}/disk`])).stdout.trim();
+  try {
+    claimOf("raw", device);
+    claimOf("dir", dataDir);
+    const podOf = (name: string): Pod => aRealPod(name, { restartPolicy: "Never", volumes: [{ name: "d", persistentVolumeClaim: { claimName: name } }], containers: [container({ command: sh("head -c 6 /dev/xvda > /dev/termination-log; printf again | dd of=/dev/xvda conv=notrunc 2>/dev/null; sync"), volumeDevices: [{ name: "d", devicePath: "/dev/xvda" }] })] });
+    await rig.create(podOf("raw"));
+    const done = await rig.until((p) => p?.status?.phase === "Succeeded" || p?.status?.phase === "Failed", "raw", 20_000);
+    expect(done.status?.containerStatuses?.[0]?.state?.terminated?.message).toBe("marked");
+    expect(readFileSync(join(dataDir, "disk"), "utf8").slice(0, 6)).toBe("againd");
+    await rig.create(podOf("dir"));
+    while (!rig.events.some(({ reason, message }) => reason === "FailedMount" && message.includes("is no block device"))) await Bun.sleep(20);
+    await rig.delete("dir", 0);
+  } finally {
+    await hostExec(["losetup", "-d", device]);
+  }
+}, 60_000);
+
 test("a container that forks without end stays within its pod's processes, and can be deleted", async () => {
   const pod = await rig.create(aRealPod("bomb", { terminationGracePeriodSeconds: 1, containers: [container({ command: sh("bomb() { bomb | bomb & }; while :; do bomb; sleep 1; done") })] }));
   const pids = `/sys/fs/cgroup/pids/mk8s-kubelet-test/kubepods/besteffort/pod${pod.metadata.uid}`;

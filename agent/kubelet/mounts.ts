@@ -2,7 +2,7 @@
 // Volumes are set up before; paths inside them are resolved here, safely, by `agent/volumes/subpath.ts`.
 import { chmod, readFile, writeFile } from "node:fs/promises";
 import type { Container, Pod, VolumeMount } from "../../api/types.ts";
-import type { Mount } from "../runtime/runtime.ts";
+import type { ContainerConfig, Mount } from "../runtime/runtime.ts";
 import type { MountedVolume } from "../volumes/volume.ts";
 import { expand } from "./expand.ts";
 import { hostsFile } from "./hosts.ts";
@@ -38,8 +38,19 @@ export async function containerMounts(input: MountsInput): Promise<Mount[]> {
   return mounts;
 }
 
+/** The block devices the container asks for; throws with upstream's words for one that is not there. */
+export function containerDevices(container: Container, volumes: ReadonlyMap<string, MountedVolume>): ContainerConfig["devices"] {
+  return (container.volumeDevices ?? []).map(({ name, devicePath }) => {
+    const volume = volumes.get(name);
+    if (!volume) throw new Error(`cannot find volume "${name}" to pass into container "${container.name}"`);
+    if (!volume.isDevice) throw new Error(`volume ${name} has volumeMode Filesystem, but is specified in volumeDevices`);
+    return { hostPath: volume.hostPath, containerPath: devicePath, permissions: volume.readOnly ? "r" : "mrw" };
+  });
+}
+
 async function volumeMount({ node, pod, container, volumes, env }: MountsInput, mount: VolumeMount, index: number): Promise<Mount> {
   const volume = volumes.get(mount.name);
+  if (volume?.isDevice) throw new Error(`volume ${mount.name} has volumeMode Block, but is specified in volumeMounts`);
   if (!volume) throw new Error(`cannot find volume "${mount.name}" to mount into container "${container.name}"`);
   const values = new Map(env.map(({ name, value }) => [name, value]));
   const subPath = mount.subPathExpr ? strictExpand(mount.subPathExpr, values) : (mount.subPath ?? "");

@@ -13,7 +13,7 @@ import { ImageError } from "./images.ts";
 import { killContainer } from "./kill.ts";
 import { restartCountOf } from "./labels.ts";
 import { linkLog } from "./loglinks.ts";
-import { containerMounts } from "./mounts.ts";
+import { containerDevices, containerMounts } from "./mounts.ts";
 import { latest, type ObservedPod } from "./observed.ts";
 import { containerRef } from "./recorder.ts";
 import { imageUser } from "./security.ts";
@@ -109,6 +109,7 @@ async function prepare(node: NodeServices, input: StartInput, image: ImageRecord
   const mounts = await containerMounts({ node, pod, container, volumes: input.volumes, env, podIps, terminationFile });
   return containerConfig({
     pod, container, restartCount, env, mounts, terminationFile,
+    devices: containerDevices(container, input.volumes),
     imageId: image.id,
     image: imageUser(image.user),
     machine: node.machine,

@@ -29,9 +29,9 @@ export async function resolveClaim(client: Client, pod: Pod, volume: Volume): Pr
   if (!bound || claim.status?.phase !== "Bound") throw new MissingContentError(`error processing PVC ${namespace}/${name}: PVC is not bound`);
   const persistent = await read<PersistentVolume>(() => client.get(VOLUME, { name: bound }));
   if (!persistent) throw new MissingContentError(`failed to get PV ${bound} from API server: persistentvolumes "${bound}" not found`);
-  const { hostPath, local, nfs, accessModes, mountOptions } = persistent.spec ?? {};
+  const { hostPath, local, nfs, accessModes, mountOptions, volumeMode } = persistent.spec ?? {};
   const readOnly = volume.persistentVolumeClaim?.readOnly === true || (accessModes?.length === 1 && accessModes[0] === "ReadOnlyMany");
-  return { name: bound, ...(hostPath && { hostPath }), ...(local && { local }), ...(nfs && { nfs }), ...(mountOptions && { mountOptions }), readOnly };
+  return { name: bound, ...(hostPath && { hostPath }), ...(local && { local }), ...(nfs && { nfs }), ...(mountOptions && { mountOptions }), ...(volumeMode === "Block" && { isBlock: true }), readOnly };
 }
 
 async function read<T>(get: () => Promise<T>): Promise<T | undefined> {

@@ -12,7 +12,11 @@ export function local(mounter: Mounter): VolumeKind {
     async setup({ pod, volume, dir }) {
       const path = volume.local?.path ?? "";
       await requireAnswer(path);
-      if (!(await stat(path).catch(() => undefined))) throw new Error(`path "${path}" does not exist`);
+      const info = await stat(path).catch(() => undefined);
+      if (!info) throw new Error(`path "${path}" does not exist`);
+      if (volume.isBlock && !info.isBlockDevice()) throw new Error(`path "${path}" is no block device, and the volume's volumeMode is Block`);
+      if (volume.isBlock) return { hostPath: path, readOnly: volume.readOnly ?? false, isDevice: true };
+      if (info.isBlockDevice()) throw new Error(`path "${path}" is a block device without volumeMode Block; mount its file system on the node and name that directory`);
       await mkdir(dir, { recursive: true, mode: 0o750 });
       if (!(await mounter.isMountPoint(dir))) {
         await mounter.bind(path, dir);

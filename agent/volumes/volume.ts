@@ -10,11 +10,15 @@ export interface MountedVolume {
   readonly readOnly: boolean;
   /** An image volume has no path until its image is pulled, and none at all where the runtime mounts images. */
   readonly image?: string;
+  /** `hostPath` is a block device, for containers that want the device itself. */
+  readonly isDevice?: boolean;
 }
 
 /** A volume with what stands behind its claim, where it has one. */
 export type ResolvedVolume = Volume & {
   readonly local?: { readonly path: string } | undefined;
+  /** The claim is for a raw block device instead of a file system. */
+  readonly isBlock?: boolean;
   readonly mountOptions?: readonly string[];
   readonly readOnly?: boolean;
 };

@@ -45,6 +45,7 @@ async function setup(options: VolumesOptions, { pod, volume, signal }: Omit<Volu
     const resolved = await options.resolve(pod, volume);
     const kind = kindOf(options, resolved);
     if (!kind) throw new Error("no volume plugin matched");
+    if (resolved.isBlock && !resolved.local) throw new Error("volumeMode Block is supported for local volumes only");
     const dir = join(options.podsDir, pod.metadata.uid ?? "", "volumes", kind.plugin, resolved.name);
     const mounted = await kind.setup({ pod, volume: resolved, dir, signal });
     return resolved.readOnly ? { ...mounted, readOnly: true } : mounted;
@@ -60,11 +61,11 @@ async function refreshAll(options: VolumesOptions, pod: Pod, signal: AbortSignal
   }
 }
 
-/** Only what a container mounts is set up. */
+/** Only what a container mounts, or has as a device, is set up. */
 export function usedVolumes(pod: Pod): Volume[] {
   const spec = pod.spec;
   const containers = [...(spec?.initContainers ?? []), ...(spec?.containers ?? []), ...(spec?.ephemeralContainers ?? [])];
-  const used = new Set(containers.flatMap((container) => container.volumeMounts ?? []).map((mount) => mount.name));
+  const used = new Set(containers.flatMap((container) => [...(container.volumeMounts ?? []), ...(container.volumeDevices ?? [])]).map(({ name }) => name));
   return (spec?.volumes ?? []).filter((volume) => used.has(volume.name));
 }
 
