@@ -73,13 +73,15 @@ export class NodeConnector implements Connector {
     const answer = await this.#send(location, { method: "GET", headers: {} }, (outgoing) => outgoing.end());
     if ((answer.statusCode ?? 500) >= 300) throw logError(answer.statusCode ?? 500, await textOf(answer), name);
     response.writeHead(200, { "content-type": "text/plain", "cache-control": "no-cache, private" });
+    exchange.audit?.responded(200);
     copy(answer, response);
   }
 
   async #proxy(exchange: Exchange, location: Location): Promise<void> {
-    const { request, response } = exchange;
+    const { request, response, audit } = exchange;
     const answer = await this.#send(location, { method: request.method ?? "GET", headers: forwardedHeaders(request) }, (outgoing) => request.pipe(outgoing));
     const headers = Object.fromEntries(Object.entries(answer.headers).filter(([name, value]) => !HOP_HEADERS.has(name) && value !== undefined)) as Record<string, string | string[]>;
+    audit?.responded(answer.statusCode ?? 502);
     const prefix = proxyPrefix(String(request.url), location.path);
     if (!String(answer.headers["content-type"] ?? "").startsWith("text/html") || answer.headers["content-encoding"]) {
       if (typeof headers["location"] === "string") headers["location"] = withPrefix(headers["location"], prefix);

@@ -259,8 +259,8 @@ export class RequestHandler {
       }
       if (target.type === "path" || !connect?.handles(target)) throw new ApiError(400, "BadRequest", "Upgrade request required");
       await admitConnection(this.#deps.engine, { target, query, user });
-      asking.audit?.responded(SWITCHING_PROTOCOLS);
       await connect.upgrade(request, socket, { target, query, user, head });
+      asking.audit?.responded(SWITCHING_PROTOCOLS);
     } catch (error) {
       const known = error instanceof ApiError ? error : internalError(error);
       asking.audit?.responded(known.code, Buffer.from(JSON.stringify(known.toStatus())));

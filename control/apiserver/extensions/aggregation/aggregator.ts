@@ -115,6 +115,7 @@ export class Aggregator implements Extension {
     const answer = await askRemote(this.#engine as Engine, this.#deps.frontProxy(), { spec: service.spec, user, method: request.method ?? "GET", path: request.url ?? "/", headers: request.headers, body: request as unknown as Readable });
     const headers = Object.fromEntries(Object.entries(answer.headers).filter(([name, value]) => value !== undefined && !/^(connection|keep-alive|transfer-encoding|upgrade)$/.test(name))) as Record<string, string | string[]>;
     response.writeHead(answer.statusCode ?? 502, headers);
+    exchange.audit?.responded(answer.statusCode ?? 502);
     answer.pipe(response as unknown as NodeJS.WritableStream);
     answer.on("error", () => response.destroy());
     response.on("close", () => answer.destroy());
