@@ -3,6 +3,7 @@ import { parseFieldSelector, parseLabelSelector } from "../../../api/selectors.t
 import type { AnyObject } from "../../../api/types.ts";
 import { encodeObject } from "../json.ts";
 import type { Delivery } from "./event.ts";
+import type { HistoryBounds } from "./history.ts";
 import { ResourceCache } from "./resource-cache.ts";
 import { metadataFields, selectAll, type FieldReader, type Selection } from "./selection.ts";
 
@@ -10,7 +11,7 @@ const reader: FieldReader = { name: "test", read: ({ object }) => ({ ...metadata
 const select = ({ fields = "", labels = "", ...rest }: { fields?: string; labels?: string; namespace?: string; name?: string }): Selection => ({ ...rest, labels: parseLabelSelector(labels), fields: parseFieldSelector(fields), reader });
 
 /** A cache with a hand to write with; revisions count up from 1. */
-function aCache(bounds?: { maxEvents: number; maxAgeMs: number }) {
+function aCache(bounds?: HistoryBounds) {
   const cache = new ResourceCache("core/pods", 0, bounds);
   const values = new Map<string, Buffer>();
   let revision = 0;
@@ -78,6 +79,13 @@ describe("watching", () => {
     for (const name of ["a", "b", "c", "d"]) few.put(name);
     expect(() => few.cache.watch(selectAll(), 1, few.sink)).toThrow("too old resource version: 1 (2)");
     expect(few.cache.watch(selectAll(), 2, few.sink).backlog).toHaveLength(2);
+
+    const heavy = aCache({ maxEvents: 100, maxAgeMs: 1_000_000, maxBytes: 1000 });
+    for (let round = 0; round < 5; round++) heavy.put("a", { data: "x".repeat(300) });
+    expect(heavy.cache.oldestRevision).toBe(3);
+    expect(heavy.cache.watch(selectAll(), 3, heavy.sink).backlog).toHaveLength(2);
+    for (let index = 0; index < 50; index++) heavy.put(`new-${index}`, { data: "x".repeat(300) });
+    expect(heavy.cache.oldestRevision).toBe(3);
 
     const old = aCache({ maxEvents: 100, maxAgeMs: 10 });
     old.put("a");
