@@ -28,7 +28,7 @@ export class DeviceObjects {
   readonly #pools = new WeakMap<NodeState, { readonly labels: NodeState["labels"]; readonly version: number; readonly pools: readonly Pool[] }>();
 
   /** `onEvent` hears of whatever may let a waiting pod in. */
-  constructor(informers: Informers, onEvent: (event: ClusterEvent) => void) {
+  constructor(informers: Informers, private readonly onEvent: (event: ClusterEvent) => void) {
     this.#claims = informers.for<ResourceClaim>(CLAIM);
     this.#classes = informers.for<DeviceClass>(CLASS);
     // The assumptions subscribe first, so that whoever is woken sees them settled.
@@ -86,7 +86,10 @@ export class DeviceObjects {
   /** The allocation is in the API, or came to nothing: `claim` says which. */
   end(uid: string, claim: Claim | undefined): void {
     if (!this.#inFlight.delete(uid)) return;
-    this.allocated.set(uid, (claim && this.claims.get(keyOf(claim)))?.status?.allocation);
+    const allocation = (claim && this.claims.get(keyOf(claim)))?.status?.allocation;
+    this.allocated.set(uid, allocation);
+    // Nothing in the API changed, but the devices are free for others.
+    if (!allocation) this.onEvent({ type: "DeviceChange", resource: "resourceslices" });
   }
 
   /** Takes over what a write returned, unless newer is known. */

@@ -147,6 +147,25 @@ describe("a pod with a claim", () => {
     expect(claimOf(api, "c").status?.reservedFor?.length).toBe(1);
   });
 
+  test("that could not write what was decided leaves the devices to those who wait for them", async () => {
+    const { api } = cluster("n");
+    api.put(SLICE, aSlice("n", gpus(1)));
+    api.put(CLAIM, aClaim("first"));
+    api.put(CLAIM, aClaim("second"));
+    const { update } = api.client;
+    let failures = 1;
+    api.client.update = async (kind, object, options) => {
+      await settle();
+      if (failures-- > 0) throw new Error("disk full");
+      return update(kind, object, options);
+    };
+    api.put(POD, using("p1", "first"));
+    api.put(POD, using("p2", "second"));
+    for (let turn = 0; turn < 5; turn++) await settle();
+    expect(whyWaiting(api, "p1")).toBe('running PreBind plugin "DynamicResources": disk full');
+    expect(nodeOf(api.pod("default/p2"))).toBe("n");
+  });
+
   test("whose claim is allocated on a node it cannot use, and used by nobody, gets other devices", async () => {
     const { api, clock } = cluster("full", "free");
     for (const node of ["full", "free"]) api.put(SLICE, aSlice(node, gpus(1)));
