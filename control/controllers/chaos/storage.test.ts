@@ -75,7 +75,7 @@ describe("in bad weather", () => {
           for (const claim of claims) {
             const volume = volumes.find(({ metadata }) => metadata.name === claim.spec?.volumeName);
             if (claim.status?.phase === "Bound") check(world, volume?.spec?.claimRef?.uid === claim.metadata.uid && volume.status?.phase === "Bound", `${claim.metadata.name} is bound to ${claim.spec?.volumeName}, which is ${volume?.status?.phase} for ${volume?.spec?.claimRef?.name}`);
-            if (claim.status?.phase === "Bound" && volume?.metadata.annotations?.[PROVISIONED_BY] === LOCAL_PATH_PROVISIONER) check(world, claim.status.capacity?.["storage"] === claim.spec?.resources?.requests?.["storage"], `${claim.metadata.name} has not grown: ${JSON.stringify(claim.status)}`);
+            if (claim.status?.phase === "Bound" && !claim.metadata.deletionTimestamp && volume?.metadata.annotations?.[PROVISIONED_BY] === LOCAL_PATH_PROVISIONER) check(world, claim.status.capacity?.["storage"] === claim.spec?.resources?.requests?.["storage"], `${claim.metadata.name} has not grown: ${JSON.stringify(claim.status)}`);
           }
           for (const volume of volumes) {
             const claim = claims.find(({ metadata }) => metadata.uid === volume.spec?.claimRef?.uid);

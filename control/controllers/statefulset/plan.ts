@@ -70,7 +70,8 @@ function planCondemned(situation: Situation, one: { pod: Stored<Pod>; isOrdered:
   const { pod, isOrdered, firstUnhealthy, steps } = one;
   if (pod.metadata.deletionTimestamp) return true;
   const isUp = pod.status?.phase === "Running" && !isUnavailable(situation, pod);
-  if (isOrdered && !isUp && pod !== firstUnhealthy) return true;
+  // One that was never placed keeps nobody's place: two of that kind would wait for each other for ever.
+  if (isOrdered && !isUp && pod !== firstUnhealthy && pod.spec?.nodeName) return true;
   steps.push({ type: "delete", pod });
   return true;
 }
