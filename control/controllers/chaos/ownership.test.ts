@@ -101,6 +101,37 @@ describe("in bad weather", () => {
     },
   });
 
+  plays("what is orphaned stays, though its kind is heard of late", {
+    controllers: ["garbage-collector-controller"],
+    script: async (world): Promise<Script> => {
+      const kinds = [SECRET, SERVICE_ACCOUNT, PERSISTENT_VOLUME_CLAIM] as const;
+      const made: (readonly [KindInfo, string])[] = [];
+      let next = 0;
+      const orphan = async (): Promise<void> => {
+        const owner = await world.create<ConfigMap>(CONFIG_MAP, { metadata: { name: `owner-${next++}` } });
+        const ownerReferences = [{ apiVersion: "v1", kind: "ConfigMap", name: owner.metadata.name, uid: owner.metadata.uid }];
+        for (let count = 0; count < 3; count++) {
+          const kind = world.pick(kinds);
+          const spec = kind === PERSISTENT_VOLUME_CLAIM ? { spec: { accessModes: ["ReadWriteOnce"], resources: { requests: { storage: "1Gi" } } } } : {};
+          const { metadata } = await world.create(kind, { metadata: { name: `d-${next++}`, ownerReferences }, ...spec });
+          made.push([kind, metadata.name]);
+        }
+        await world.remove(CONFIG_MAP, owner, { propagationPolicy: "Orphan" });
+      };
+      const checkThere = async (): Promise<void> => {
+        for (const [kind, name] of made) check(world, (await world.find(kind, name)) !== undefined, `${kind.kind} ${name} was deleted with the owner it was to outlive`);
+      };
+      return {
+        actions: [["an owner comes and goes", orphan]],
+        always: checkThere,
+        atRest: async () => {
+          await checkThere();
+          for (const [kind, name] of made) check(world, !(await world.find(kind, name))?.metadata.ownerReferences?.length, `${kind.kind} ${name} still refers to its owner`);
+        },
+      };
+    },
+  });
+
   const content: readonly KindInfo[] = [POD, REPLICA_SET, DEPLOYMENT, STATEFUL_SET, JOB, SERVICE, ENDPOINTS, ENDPOINT_SLICE, CONFIG_MAP, SECRET, SERVICE_ACCOUNT, CONTROLLER_REVISION, PERSISTENT_VOLUME_CLAIM];
   plays("nothing is left of namespaces that are deleted, with every controller at work", {
     controllers: ["*", "-node-lifecycle-controller"], kubelets: { areUnreliable: true, ends: (pod) => (pod.metadata.labels?.["job-name"] ? "succeed" : "run") },

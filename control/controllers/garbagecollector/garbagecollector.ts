@@ -163,7 +163,9 @@ class GarbageCollector {
 
   async #orphanDependents(item: Item): Promise<void> {
     const { uid } = item.object.metadata;
-    await Promise.all(this.#graph.dependentsOf(uid).map((dependent) => this.#dropReferences(dependent, [uid])));
+    // Caches are heard of in no particular order: a dependent that is not known yet would be collected for the lack of this owner.
+    const dependents = [...this.#graph.dependentsOf(uid), ...(await this.#graph.unheardDependentsOf(item))];
+    await Promise.all(dependents.map((dependent) => this.#dropReferences(dependent, [uid])));
     await this.#removeFinalizer(item, ORPHAN);
   }
 

@@ -77,6 +77,16 @@ export class Graph {
     return found;
   }
 
+  /** Dependents of an owner in caches that may be behind it, as the server has them. */
+  async unheardDependentsOf({ object: { metadata: { uid, namespace, resourceVersion } } }: Item): Promise<Item[]> {
+    const behind = [...this.#monitors.values()].filter(({ kind, informer }) => informer.lister.revision < Number(resourceVersion) && (kind.namespaced || namespace === undefined));
+    const found = await Promise.all(behind.map(async ({ kind }) => {
+      const { items } = await this.#options.client.list(kind, { namespace });
+      return items.filter(({ metadata }) => metadata.ownerReferences?.some((reference) => reference.uid === uid)).map((object) => ({ kind, object }));
+    }));
+    return found.flat();
+  }
+
   /** The owner as cached; undefined when it is not there under that name and UID. */
   ownerOf(item: Item, reference: OwnerReference): Item | undefined {
     const kind = this.kindOf(reference);
