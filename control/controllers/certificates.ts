@@ -7,6 +7,7 @@ import { builtinKind } from "../../api/registry.ts";
 import type { CertificateSigningRequest, Node, Stored } from "../../api/types.ts";
 import { timestamp, type Clock } from "../../lib/clock.ts";
 import { readRequest, type RequestedNames } from "../pki/certificates.ts";
+import { isSame } from "./template.ts";
 import { controllerOf, telling, type Controller, type ControllerDeps, type ControllerSettings, type SignCertificate } from "./controller.ts";
 
 type Csr = Stored<CertificateSigningRequest>;
@@ -17,8 +18,6 @@ const NODE_CLIENT = "kubernetes.io/kube-apiserver-client-kubelet";
 const NODE_SERVING = "kubernetes.io/kubelet-serving";
 const ANY_CLIENT = "kubernetes.io/kube-apiserver-client";
 const YEAR_MS = 365 * 86_400_000;
-/** A node asks for its serving certificate before its addresses are known. */
-const RETRY_MS = 1_000;
 /** Upstream's: requests somebody decided on are forgotten after an hour, pending ones after a day. */
 const KEEP_DECIDED_MS = 3_600_000;
 const KEEP_PENDING_MS = 24 * 3_600_000;
@@ -52,7 +51,17 @@ class Certificates {
     this.#queue = new WorkQueue({ clock });
     const enqueue = (request: Csr): void => this.#queue.add(keyOf(request));
     this.#requests.addHandler({ add: enqueue, update: enqueue });
+    if (part === "approve") this.#followNodes();
     this.controller = controllerOf({ name, queue: this.#queue, informers, workers: 2, reconcile: (key) => this.#reconcile(key), subject: telling(deps, name, this.#requests) });
+  }
+
+  /** A node asks for its serving certificate before its addresses are known. */
+  #followNodes(): void {
+    const changed = ({ metadata }: Stored<Node>): void => {
+      const waiting = this.#requests.lister.list().filter(({ spec, status }) => spec.username === `system:node:${metadata.name}` && !status?.conditions?.length);
+      for (const request of waiting) this.#queue.add(keyOf(request));
+    };
+    this.#nodes.addHandler({ add: changed, update: (node, old) => (isSame(node.status?.addresses, old.status?.addresses) ? undefined : changed(node)) });
   }
 
   async #reconcile(key: string): Promise<void> {
@@ -65,20 +74,19 @@ class Certificates {
     if (this.part === "sign") return this.#issue(request);
     const verdict = await this.#judge(request);
     if (verdict === "approve") await this.#approve(request);
-    else if (verdict === "later") this.#queue.addAfter(key, RETRY_MS);
   }
 
   /** Only what a node asks for itself is approved without a person. */
-  async #judge(request: Csr): Promise<"approve" | "later" | "leave"> {
+  async #judge(request: Csr): Promise<"approve" | "leave"> {
     const { spec } = request;
     const names = await readRequest(pemOf(request)).catch(() => undefined);
     if (!names || !hasUsages(spec)) return "leave";
     if (spec.signerName === NODE_CLIENT) return isNodeClient(names) && (await this.#mayRequest(spec, names.commonName)) ? "approve" : "leave";
     if (spec.signerName !== NODE_SERVING || !isNodeServing(names) || spec.username !== names.commonName) return "leave";
     const addresses = this.#nodes.lister.get(names.commonName.slice("system:node:".length))?.status?.addresses;
-    if (!addresses?.length) return "later";
+    if (!addresses?.length) return "leave";
     const known = new Set(addresses.map(({ address }) => address));
-    return [...names.dnsNames, ...names.ipAddresses].every((name) => known.has(name)) ? "approve" : "later";
+    return [...names.dnsNames, ...names.ipAddresses].every((name) => known.has(name)) ? "approve" : "leave";
   }
 
   /** For itself, or for any node: two rights, which roles give. */
