@@ -12,6 +12,8 @@ export interface DecodeOptions {
   readonly mode: FieldValidation;
   /** The text `raw` was parsed from, to find fields spelled twice. */
   readonly text?: string | undefined;
+  /** `raw` is a value and not a text: wrong types are told as Go's converter tells them, not as its JSON decoder does. */
+  readonly isConverted?: boolean;
 }
 
 /** A value of the wrong type; the message is Go's, without the sentence around it. */
@@ -25,7 +27,7 @@ type Plain = Record<string, unknown>;
 
 /** Decodes; throws DecodeError for a wrong type. `problems` are the strict errors, in upstream's words. */
 export function decodeValue(node: SchemaNode, raw: unknown, options: DecodeOptions): { value: unknown; problems: string[] } {
-  const decoder = new Decoder(options.mode !== "Ignore");
+  const decoder = new Decoder(options.mode !== "Ignore", options.isConverted ?? false);
   const value = decoder.value(node, raw) ?? (node.type === "object" ? decoder.object(node, {}) : undefined);
   if (decoder.error) throw decoder.error;
   const problems = decoder.problems;
@@ -48,6 +50,15 @@ export function decodeObject(gvk: { readonly kind: string; readonly version: str
   }
 }
 
+function conversionError({ type, goType }: SchemaNode, raw: unknown): string {
+  const isList = Array.isArray(raw);
+  const kind = isList ? "slice" : typeof raw === "object" ? "map" : typeof raw === "number" ? (Number.isInteger(raw) ? "int64" : "float64") : typeof raw === "boolean" ? "bool" : "string";
+  if (type === "map") return `cannot restore map from ${kind}`;
+  if (type === "list") return `cannot restore slice from ${kind}`;
+  if (type === "object") return `cannot restore struct from: ${kind}`;
+  return `cannot convert ${isList ? "[]interface {}" : kind === "map" ? "map[string]interface {}" : kind} to ${goType}`;
+}
+
 class Decoder {
   readonly problems: string[] = [];
   /** The first value of a wrong type, as Go reports only that. */
@@ -58,7 +69,7 @@ class Decoder {
   readonly #names: string[] = [];
   #struct: SchemaNode | undefined;
 
-  constructor(private readonly reportsUnknown: boolean) {}
+  constructor(private readonly reportsUnknown: boolean, private readonly isConverted: boolean) {}
 
   /** The decoded value, or undefined for null and for what could not be read. */
   value(node: SchemaNode, raw: unknown): unknown {
@@ -166,6 +177,7 @@ class Decoder {
 
   #mismatch(node: SchemaNode, raw: unknown): unknown {
     if (node.isLenient) return raw;
+    if (this.isConverted) this.error ??= new DecodeError(conversionError(node, raw));
     const what = nameOf(raw, node.type === "integer");
     const struct = this.#struct?.goType.split(".").at(-1);
     const into = struct === undefined ? `Go value of type ${node.goType}` : `Go struct field ${struct}.${this.#names.join(".")} of type ${node.goType}`;

@@ -63,7 +63,7 @@ export class SchemaEngine {
     const node = this.schemaFor(kind);
     if (!node) return { object: patched as AnyObject, warnings: [] };
     try {
-      const { value, problems } = decodeValue(node, patched, { mode });
+      const { value, problems } = decodeValue(node, patched, { mode, isConverted: patch !== undefined });
       if (mode === "Strict" && problems.length > 0) throw new DecodeError(`strict decoding error: ${problems.join(", ")}`);
       return { object: value as AnyObject, warnings: problems };
     } catch (error) {

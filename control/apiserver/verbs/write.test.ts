@@ -212,6 +212,12 @@ describe("patch", () => {
     expect((await patch("json-patch+json", { data: {} })).status).toBe(400);
   });
 
+  test("strategic: a value of a wrong type is told as upstream's converter tells it", async () => {
+    await call(server, "POST", MAPS, { body: aMap("typed") });
+    const { status, body } = await call(server, "PATCH", `${MAPS}/typed`, { body: { metadata: { labels: "invalid" } }, headers: { "content-type": "application/strategic-merge-patch+json" } });
+    expect([status, body["message"]]).toEqual([422, 'The request is invalid: patch: Invalid value: "map[metadata:map[labels:invalid]]": cannot restore map from string']);
+  });
+
   test("strategic: lists of objects merge by their key", async () => {
     await server.client.create(DEPLOYMENT, aDeployment("d"));
     const { body } = await call(server, "PATCH", "/apis/apps/v1/namespaces/default/deployments/d", { body: { spec: { template: { spec: { containers: [{ name: "side", image: "s" }] } } } }, headers: { "content-type": "application/strategic-merge-patch+json" } });
