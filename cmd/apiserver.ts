@@ -2,6 +2,7 @@
 import { SchemaCodec } from "../api/schema/codec.ts";
 import { SchemaEngine } from "../api/schema/engine.ts";
 import { KindRegistry } from "../api/registry.ts";
+import { BackgroundEventRecorder } from "../api/client/recorder.ts";
 import { createInformers } from "../api/client/informers.ts";
 import type { Informers } from "../api/client/informer.ts";
 import { createApiServer, type ApiServer } from "../control/apiserver/server.ts";
@@ -145,7 +146,7 @@ export function buildApiServer({ values, store, pki, signal, advertise, own }: A
 
 /** Makes what every cluster contains, where it is missing. */
 async function bootstrapObjects({ values, client, pki, signal, advertise }: Pick<ApiOptions, "values" | "pki" | "signal" | "advertise"> & { client: Client }): Promise<void> {
-  await startAddressRepair({ client, clock: systemClock, signal, isAlone: !isShared(values) });
+  await startAddressRepair({ client, clock: systemClock, signal, isAlone: !isShared(values), recorderFor: (component) => new BackgroundEventRecorder({ client, component, clock: systemClock }) });
   const cluster = clusterConfigOf(values);
   const serviceCidrs = (values["service-cidr"] as string).split(",");
   await ensureBootstrap(client, { advertiseAddress: advertise, port: Number(values["port"]), apiServiceIp: apiServiceIp(cluster), serviceCidrs, isOneOfSeveral: isShared(values) });

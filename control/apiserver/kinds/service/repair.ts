@@ -2,14 +2,19 @@
 import type { Client } from "../../../../api/client/client.ts";
 import { isAlreadyExists, orAbsent } from "../../../../api/errors.ts";
 import { builtinKind } from "../../../../api/registry.ts";
-import type { IPAddress, Service, Stored } from "../../../../api/types.ts";
+import type { EventRecorder } from "../../../../api/client/recorder.ts";
+import type { IPAddress, Service, ServiceCIDR, Stored } from "../../../../api/types.ts";
 import type { Clock } from "../../../../lib/clock.ts";
 import { logger } from "../../../../lib/log.ts";
 import { addressObject, belongsTo, IP_ADDRESS, isManaged } from "./addresses.ts";
+import { addressFindings, portFindings } from "./findings.ts";
 import { addressesOf } from "./held.ts";
 
 const log = logger("apiserver");
 const SERVICE = builtinKind("", "v1", "Service");
+const SERVICE_CIDR = builtinKind("networking.k8s.io", "v1", "ServiceCIDR");
+/** What services are given where nothing else is configured, which it cannot be. */
+const NODE_PORTS = [30_000, 32_767] as const;
 /** How long an address may be taken before its service is seen. */
 const GRACE_MS = 60_000;
 const PERIOD_MS = 180_000;
@@ -52,14 +57,19 @@ export interface RepairLoopOptions {
   readonly signal: AbortSignal;
   /** Nobody else hands out addresses, so that those without a service were left by a crash. */
   readonly isAlone: boolean;
+  /** Tells people what is wrong, as this component. */
+  readonly recorderFor: (component: string) => EventRecorder;
 }
 
 /** Repairs now, and then every few minutes until the signal aborts; resolves after the first pass. */
-export async function startAddressRepair({ client, clock, signal, isAlone }: RepairLoopOptions): Promise<void> {
+export async function startAddressRepair({ client, clock, signal, isAlone, recorderFor }: RepairLoopOptions): Promise<void> {
+  const recorders = { addresses: recorderFor("ipallocator-repair-controller"), ports: recorderFor("portallocator-repair-controller") };
+  await tell(client, recorders, isAlone ? clock.now() : clock.now() - GRACE_MS);
   await repairAddresses({ client, now: clock.now(), graceMs: isAlone ? 0 : GRACE_MS });
   void (async () => {
     for (await clock.sleep(PERIOD_MS, signal); !signal.aborted; await clock.sleep(PERIOD_MS, signal)) {
       try {
+        await tell(client, recorders, clock.now() - GRACE_MS);
         const { made, removed } = await repairAddresses({ client, now: clock.now(), graceMs: GRACE_MS });
         if (made.length + removed.length > 0) log.info({ made, removed }, "addresses of services repaired");
       } catch (error) {
@@ -67,6 +77,15 @@ export async function startAddressRepair({ client, clock, signal, isAlone }: Rep
       }
     }
   })();
+}
+
+/** Says what is wrong before it is repaired, and what only people can repair each time anew. */
+async function tell(client: Client, recorders: { readonly addresses: EventRecorder; readonly ports: EventRecorder }, leakedBefore: number): Promise<void> {
+  const [services, addresses, ranges] = await Promise.all([client.list<Service>(SERVICE), client.list<IPAddress>(IP_ADDRESS), client.list<ServiceCIDR>(SERVICE_CIDR)]);
+  const holdings = { services: services.items, addresses: addresses.items, ranges: ranges.items, ports: NODE_PORTS, leakedBefore };
+  // A cluster that has no ranges yet is being made.
+  if (holdings.ranges.length > 0) for (const { about, reason, message } of addressFindings(holdings)) recorders.addresses.event(about, "Warning", reason, message);
+  for (const { about, reason, message } of portFindings(holdings)) recorders.ports.event(about, "Warning", reason, message);
 }
 
 function isHeldByAnother(address: Stored<IPAddress>, services: readonly Stored<Service>[], ip: string): boolean {
