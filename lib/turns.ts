@@ -20,7 +20,7 @@ export class Turn {
 
   /** Whether others should get a turn now: looks at the clock every few steps only. */
   get isOver(): boolean {
-    return (++this.#steps & 15) === 0 && performance.now() >= this.#endsAt;
+    return (++this.#steps & 3) === 0 && performance.now() >= this.#endsAt;
   }
 
   /** Gives the turn away and resolves in the next one. */
