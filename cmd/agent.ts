@@ -162,7 +162,7 @@ const isOrdinary = (dataDir: string): boolean => dataDir === joinPath(DEFAULT_DA
 
 /** Several nodes on one machine must not tidy up each other's cgroups, so all but the ordinary one get a root of their own. */
 export function agentCgroups(dataDir: string, options: Partial<CgroupFsOptions> = {}): CgroupFs {
-  const root = isOrdinary(dataDir) ? "" : `/minik8s-${createHash("sha256").update(dataDir).digest("hex").slice(0, 8)}`;
+  const root = isOrdinary(dataDir) || options.driver === "systemd" ? "" : `/minik8s-${createHash("sha256").update(dataDir).digest("hex").slice(0, 8)}`;
   return new CgroupFs({ driver: "cgroupfs", mounts: detectCgroups(), root, ...options });
 }
 

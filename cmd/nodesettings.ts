@@ -1,5 +1,5 @@
 // How a node is to run, from its flags and its KubeletConfiguration.
-import { readFileSync } from "node:fs";
+import { existsSync, readFileSync } from "node:fs";
 import { availableParallelism, totalmem } from "node:os";
 import type { AllPods } from "../agent/kubelet/cgroups.ts";
 import { ConfigurationError, DEFAULT_CONFIGURATION, readConfiguration } from "../agent/kubelet/configuration.ts";
@@ -49,6 +49,7 @@ export function credentialProviders(values: Values): KubeletDeps["credentialProv
 /** The driver the runtime has; throws UsageError where another was asked for, because limits would then be set in one tree and containers run in another. */
 export async function cgroupDriver(settings: Settings, runtime: Runtime): Promise<"cgroupfs" | "systemd"> {
   const actual = (await runtime.status()).cgroupDriver;
+  if (actual === "systemd" && !existsSync("/run/systemd/system")) throw new UsageError(`${runtime.name} uses the systemd cgroup driver, and systemd does not run on this machine; set the runtime's driver to cgroupfs`);
   const wanted = configured(settings, "cgroupDriver");
   if (wanted === undefined || wanted === actual) return actual;
   const fix = runtime.name === "docker" ? `set "exec-opts": ["native.cgroupdriver=${wanted}"] in /etc/docker/daemon.json` : `set SystemdCgroup = ${wanted === "systemd"} for runc in the runtime's configuration`;

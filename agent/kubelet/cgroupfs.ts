@@ -5,10 +5,12 @@ import { mkdir, readdir, readFile, rmdir, writeFile } from "node:fs/promises";
 import { availableParallelism } from "node:os";
 import { join } from "node:path";
 import type { Pod } from "../../api/types.ts";
+import { hostExec, type Exec } from "../../lib/exec.ts";
 import { logger } from "../../lib/log.ts";
 import { allPodsFiles, cgroupName, cgroupParent, cgroupPath, limitFiles, pidsFile, possibleNames, type AllPods, type CgroupDriver, type CgroupName, type Cgroups } from "./cgroups.ts";
 import { podRequest } from "./qos.ts";
 import { cpuShares, podResources } from "./resources.ts";
+import { dropSlice, setSlice } from "./slices.ts";
 
 const log = logger("cgroups");
 const ROOT = "/sys/fs/cgroup";
@@ -59,6 +61,7 @@ export interface CgroupFsOptions {
   readonly podPidsLimit?: number | undefined;
   /** False where cpu limits are not enforced. */
   readonly limitsCpu?: boolean;
+  readonly exec?: Exec;
   /** A parent of `kubepods`, for several nodes on one machine; empty or starting with `/`. */
   readonly root?: string;
 }
@@ -68,6 +71,8 @@ export class CgroupFs implements Cgroups {
   /** Cpu requests of burstable pods in thousandths, whose sum is their parent's share. */
   readonly #burstable = new Map<string, number>();
   readonly #made = new Set<string>();
+  /** Slices systemd knows of from here. */
+  readonly #told = new Set<string>();
 
   constructor(readonly options: CgroupFsOptions) {}
 
@@ -83,6 +88,7 @@ export class CgroupFs implements Cgroups {
     const name = cgroupName(pod);
     for (let depth = 1; depth <= name.length; depth++) await this.#make(name.slice(0, depth));
     for (const { controller, file, value } of this.#podFiles(pod)) await this.#write(controller, name, { file, value });
+    await this.#tellSystemd(name, this.#podFiles(pod));
     if (name[1] === "burstable" && this.#burstable.get(pod.metadata.uid ?? "") === undefined) {
       this.#burstable.set(pod.metadata.uid ?? "", podRequest(pod, "cpu"));
       await this.#shareOut();
@@ -92,6 +98,7 @@ export class CgroupFs implements Cgroups {
   async resize(pod: Pod, step: "grow" | "settle"): Promise<void> {
     const name = cgroupName(pod);
     for (const { controller, file, value } of this.#podFiles(pod)) await this.#write(controller, name, { file, value, onlyRaise: step === "grow" });
+    if (step === "settle") await this.#tellSystemd(name, this.#podFiles(pod));
     if (step === "grow" || name[1] !== "burstable") return;
     this.#burstable.set(pod.metadata.uid ?? "", podRequest(pod, "cpu"));
     await this.#shareOut();
@@ -99,6 +106,7 @@ export class CgroupFs implements Cgroups {
 
   async remove(uid: string): Promise<void> {
     for (const name of possibleNames(uid)) {
+      if (this.#told.delete(sliceOf(name))) await dropSlice(this.options.exec ?? hostExec, sliceOf(name));
       const path = cgroupPath(name, this.options.driver, this.options.root ?? "");
       this.#made.delete(path);
       for (const mount of await this.#allMounts()) await removeTree(join(mount, path));
@@ -143,6 +151,7 @@ export class CgroupFs implements Cgroups {
     // A pod's own cgroup passes controllers on too: containers stand below it.
     if (this.options.mounts.version === 2) await this.#delegate(path);
     for (const { controller, file, value } of this.#sharedFiles(name)) await this.#write(controller, name, { file, value });
+    await this.#tellSystemd(name, this.#sharedFiles(name));
     this.#made.add(path);
   }
 
@@ -160,6 +169,12 @@ export class CgroupFs implements Cgroups {
     return [...files, pidsFile(podPidsLimit ?? POD_PIDS_LIMIT)];
   }
 
+  async #tellSystemd(name: CgroupName, files: ReturnType<typeof limitFiles>): Promise<void> {
+    if (this.options.driver !== "systemd") return;
+    this.#told.add(sliceOf(name));
+    await setSlice(this.options.exec ?? hostExec, sliceOf(name), files);
+  }
+
   async #delegate(path: string): Promise<void> {
     const mount = this.options.mounts.mounts.get("memory") as string;
     const parts = path.split("/").filter(Boolean);
@@ -173,6 +188,7 @@ export class CgroupFs implements Cgroups {
     const milli = [...this.#burstable.values()].reduce((sum, value) => sum + value, 0);
     const [cpu] = limitFiles({ cpuShares: cpuShares(milli) }, this.options.mounts.version);
     if (cpu) await this.#write(cpu.controller, ["kubepods", "burstable"], cpu);
+    if (cpu) await this.#tellSystemd(["kubepods", "burstable"], [cpu]);
   }
 
   async #write(controller: string, name: CgroupName, { file, value, onlyRaise = false }: { file: string; value: string; onlyRaise?: boolean }): Promise<void> {
@@ -187,6 +203,9 @@ export class CgroupFs implements Cgroups {
     return [...new Set(this.options.mounts.mounts.values())];
   }
 }
+
+/** The slice's own name, which holds those of its parents. */
+const sliceOf = (name: CgroupName): string => cgroupParent(name, "systemd");
 
 /** A limit file's first word as a number; none is infinite. */
 function limitOf(text: string): number {

@@ -1,6 +1,7 @@
 // What is written into which cgroup file, on either version.
 import { expect, test } from "bun:test";
 import { allPodsFiles, cgroupParent, cgroupPath, limitFiles, pidsFile } from "./cgroups.ts";
+import { sliceProperties } from "./slices.ts";
 import { podResources } from "./resources.ts";
 import { aContainer, aPod } from "./builders.ts";
 
@@ -29,4 +30,10 @@ test("a slice's name repeats its parents, a path does not", () => {
   expect(cgroupPath(["kubepods", "burstable", "poda-b"], "systemd")).toBe("/kubepods.slice/kubepods-burstable.slice/kubepods-burstable-poda_b.slice");
   expect(cgroupParent(["kubepods", "burstable", "poda-b"], "systemd")).toBe("kubepods-burstable-poda_b.slice");
   expect(cgroupParent(["kubepods", "poda-b"], "cgroupfs")).toBe("/kubepods/poda-b");
+});
+
+test("systemd is told the same limits in its own words", () => {
+  expect(sliceProperties([...limitFiles(podResources(pod), 1), pidsFile(100)])).toEqual(["CPUShares=256", "CPUQuota=50%", "MemoryLimit=134217728", "TasksMax=100"]);
+  expect(sliceProperties([...limitFiles(podResources(pod), 2), pidsFile(100)])).toEqual(["CPUWeight=10", "CPUQuota=50%", "MemoryMax=134217728", "TasksMax=100"]);
+  expect(sliceProperties(limitFiles(podResources(aPod()), 2))).toEqual(["CPUWeight=1", "CPUQuota=", "MemoryMax=infinity"]);
 });
