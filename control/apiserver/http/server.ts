@@ -32,7 +32,7 @@ const log = logger("apiserver");
 export const DEFAULT_SHUTDOWN: ShutdownOptions = { delayMs: 0, graceMs: 2_000 };
 /** The default of 10 resets streams in the middle of a reply when several large lists share a connection. */
 const SESSION_MEMORY_MB = 1_000;
-const HANDSHAKE_MS = 10_000;
+const HANDSHAKE_MS = 32_000;
 
 /** Listens and serves until stopped. */
 export class HttpServer {
