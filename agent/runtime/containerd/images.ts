@@ -82,7 +82,7 @@ export class CriImages implements ImageService {
 
   async #ctr(args: readonly string[]): Promise<void> {
     try {
-      await run(this.#options.exec, ["ctr", "--address", this.#options.cri.socketPath, "--namespace", CTR_NAMESPACE, ...args], { timeoutMs: IMPORT_TIMEOUT_MS });
+      await run(this.#options.exec, ["ctr", "--connect-timeout", "60s", "--address", this.#options.cri.socketPath, "--namespace", CTR_NAMESPACE, ...args], { timeoutMs: IMPORT_TIMEOUT_MS });
     } catch (error) {
       throw new RuntimeError("Unavailable", `cannot import an image: ${(error as Error).message}`, { cause: error });
     }

@@ -80,7 +80,7 @@ async function removeBundle({ state, root }: ContainerdPaths, id: string, exec: 
 
 /** A lease keeps snapshots and content from being collected for a day; the call that took it has died with the former containerd. */
 async function removeLeases({ socket }: ContainerdPaths, before: number, exec: Exec): Promise<number> {
-  const ctr = (...args: string[]): ReturnType<Exec> => exec(["ctr", "--address", socket, "--namespace", NAMESPACE, "leases", ...args], { timeoutMs: CTR_TIMEOUT_MS });
+  const ctr = (...args: string[]): ReturnType<Exec> => exec(["ctr", "--connect-timeout", "30s", "--address", socket, "--namespace", NAMESPACE, "leases", ...args], { timeoutMs: CTR_TIMEOUT_MS });
   const lines = (await ctr("list")).stdout.split("\n").slice(1).map((line) => line.trim().split(/\s+/));
   const old = lines.filter(([id, createdAt = "", labels = ""]) => id && Date.parse(createdAt) + CTR_STEP_MS <= before && labels.includes("containerd.io/gc.expire")).map(([id]) => id as string);
   if (old.length > 0) await ctr("delete", "--sync", ...old);
