@@ -31,13 +31,13 @@ export function claimPidFile(dataDir: string, mode: Mode): void {
   process.once("exit", () => rmSync(path, { force: true }));
 }
 
-/** Starts `minik8s <mode> ...args` in the background, detached from this terminal, and returns its pid. */
-export function startDetached(dataDir: string, mode: Mode, args: readonly string[]): number {
+/** Starts `minik8s <mode> ...args` in the background, detached from this terminal, and returns its pid. What `env` adds no other user can see, as they can see arguments. */
+export function startDetached(dataDir: string, mode: Mode, { args, env = {} }: { args: readonly string[]; env?: Readonly<Record<string, string>> }): number {
   const log = logFile(dataDir, mode);
   mkdirSync(dirname(log), { recursive: true });
   if (existsSync(log) && statSync(log).size > MAX_LOG_BYTES) renameSync(log, `${log}.1`);
   const output = openSync(log, "a", 0o640);
-  const child = Bun.spawn([...selfCommand(), mode, ...args], { stdin: "ignore", stdout: output, stderr: output, detached: true });
+  const child = Bun.spawn([...selfCommand(), mode, ...args], { stdin: "ignore", stdout: output, stderr: output, detached: true, env: { ...process.env, ...env } });
   closeSync(output);
   child.unref();
   writePid(pidFile(dataDir, mode), child.pid);

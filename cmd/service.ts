@@ -1,7 +1,8 @@
 // systemd units for the two modes: written, enabled and started, or taken away again.
-import { existsSync, rmSync, writeFileSync } from "node:fs";
+import { existsSync, rmSync } from "node:fs";
 import { join } from "node:path";
 import { ExecError, hostExec, run } from "../lib/exec.ts";
+import { writeFileAtomic } from "../lib/files.ts";
 import type { Invocation } from "./commands.ts";
 import { UsageError } from "./flags.ts";
 
@@ -14,7 +15,8 @@ export async function runInstallService({ values, positionals }: Invocation): Pr
   const unit = `minik8s-${mode}.service`;
   const path = join(values["unit-dir"] as string, unit);
   if (values["remove"]) return remove(unit, path);
-  writeFileSync(path, unitText(mode, process.execPath, flags));
+  // Units are read by whoever likes, and a join token may be among the flags.
+  writeFileAtomic(path, unitText(mode, process.execPath, flags), flags.some((flag) => flag.startsWith("--token")) ? 0o600 : 0o644);
   process.stdout.write(`wrote ${path}\n`);
   if (!hasSystemd()) {
     process.stdout.write("systemd is not running here; start the unit where it is: systemctl enable --now " + unit + "\n");

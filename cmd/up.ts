@@ -7,7 +7,7 @@ import { machineName, defaultAddress } from "../lib/addresses.ts";
 import { fingerprint } from "../lib/fingerprint.ts";
 import { COMMANDS, type Invocation } from "./commands.ts";
 import { withAdmin } from "./connect.ts";
-import type { Values } from "./flags.ts";
+import { environmentName, type Values } from "./flags.ts";
 import { createJoinToken } from "./jointoken.ts";
 import { preflightAgent, preflightControl } from "./preflight.ts";
 import { logFile, logTail, runningPid, startDetached, stopMode, type Mode } from "./processes.ts";
@@ -48,7 +48,7 @@ async function preflight(values: Values): Promise<void> {
 }
 
 async function startControl(dataDir: string, values: Values): Promise<void> {
-  if (runningPid(dataDir, "control") === undefined) startDetached(dataDir, "control", ["--init", ...flagsFor("control", values)]);
+  if (runningPid(dataDir, "control") === undefined) startDetached(dataDir, "control", { args: ["--init", ...flagsFor("control", values)] });
   await until(dataDir, "control", async () => existsSync(join(dataDir, "admin.conf")) && (await isReady(dataDir, values)));
 }
 
@@ -58,7 +58,7 @@ async function startAgent(dataDir: string, values: Values): Promise<void> {
   const authoritySha256 = fingerprint(readFileSync(join(dataDir, "pki", "ca.crt"), "utf8"));
   const token = await withAdmin({ "data-dir": dataDir }, (client) => createJoinToken(client, { ttlMs: JOIN_TTL_MS, authoritySha256, description: "made by minik8s up for this machine" }));
   const server = `https://${values["advertise-address"] ?? defaultAddress()}:${values["port"]}`;
-  startDetached(agentDir, "agent", ["--join", server, "--token", token, ...flagsFor("agent", { ...values, "data-dir": agentDir })]);
+  startDetached(agentDir, "agent", { args: ["--join", server, ...flagsFor("agent", { ...values, "data-dir": agentDir })], env: { [environmentName({ name: "token" })]: token } });
 }
 
 async function waitForNode(dataDir: string, values: Values, name: string): Promise<void> {
