@@ -14,7 +14,7 @@ beforeAll(async () => {
   const policy = join(directory, "policy.yaml");
   writeFileSync(policy, "apiVersion: audit.k8s.io/v1\nkind: Policy\nomitStages: [RequestReceived]\nrules:\n- level: None\n  nonResourceURLs: ['/readyz*']\n- level: Metadata\n  resources: [{group: '', resources: [secrets]}]\n- level: Request\n");
   const port = await freePort();
-  control = Bun.spawn([BINARY, "control", "--init", "--data-dir", join(directory, "data"), "--datastore", "memory", "--bind-address", "127.0.0.1", "--port", String(port), "--audit-policy-file", policy, "--shutdown-delay-duration", "3s"], { env: { ...process.env, MINIK8S_AUDIT_LOG_PATH: auditLog }, stdout: "ignore", stderr: "ignore" });
+  control = Bun.spawn([BINARY, "control", "--init", "--data-dir", join(directory, "data"), "--datastore", "memory", "--bind-address", "127.0.0.1", "--port", String(port), "--audit-policy-file", policy, "--shutdown-delay-duration", "8s"], { env: { ...process.env, MINIK8S_AUDIT_LOG_PATH: auditLog }, stdout: "ignore", stderr: "ignore" });
   await eventually("the control plane is ready", () => kubectl.run("get", "serviceaccount", "default"));
 }, 60_000);
 
@@ -52,7 +52,7 @@ test("at the end it is not ready first, then kubectl's watch ends as watches do,
   const notReady = await eventually("it is not ready any more", async () => {
     const { stderr } = await kubectl.attempt("get", "--raw", "/readyz");
     return stderr.includes("shutdown failed") ? stderr : undefined;
-  }, 3_000);
+  }, 6_000);
   expect(notReady).toContain("[+]ping ok");
   await kubectl.run("create", "configmap", "last", "--from-literal=still=served");
   expect(await watching.exited).toBe(0);

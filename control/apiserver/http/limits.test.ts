@@ -299,7 +299,7 @@ test("a client that leaves while it waits is forgotten, over HTTP/1.1 too", asyn
   const greedy = connectHttp2(server.url, { rejectUnauthorized: false });
   flood(greedy, 60);
   const level = () => flowControl.levels.get("global-default");
-  await until(() => slow.held > 0 && (level()?.waiting ?? 0) > 0);
+  await until(() => (level()?.waiting ?? 0) + (level()?.running.size ?? 0) === 60);
   const before = level()?.waiting ?? 0;
   const leaving = new AbortController();
   const asked = fetch(`${server.url}${MAPS}`, { signal: leaving.signal, tls: { rejectUnauthorized: false }, ...as("greedy") } as RequestInit).catch(() => "left");
