@@ -45,7 +45,7 @@ interface Host {
 
 async function onContainerd(): Promise<Host> {
   const dataDir = mkdtempSync("/tmp/mk8s-rg-");
-  const runtime = await createRuntime({ kind: "containerd", dataDir, cniBinDir: join(dataDir, "bin"), cniConfDir: join(dataDir, "net.d") });
+  const runtime = await createRuntime({ kind: "containerd", dataDir, cniBinDir: join(dataDir, "bin"), cniConfDir: join(dataDir, "net.d"), registryConfigDir: join(dataDir, "certs.d") });
   const dispose = async (): Promise<void> => {
     await runtime.close();
     await removePrivateContainerd({ dataDir, purge: true, exec: hostExec, clock: systemClock });
@@ -195,4 +195,13 @@ printf '{"kind":"CredentialProviderResponse","apiVersion":"credentialprovider.ku
     expect(existsSync(podDir)).toBe(false);
     expect(await leftFiles(host)).toBe("");
   }, 90_000);
+
+  test.if(name === "containerd")("a registry elsewhere, without TLS, is reached as the node's hosts.toml says", async () => {
+    const directory = join(host.dataDir, "certs.d", "registry.test");
+    mkdirSync(directory, { recursive: true });
+    writeFileSync(join(directory, "hosts.toml"), `[host."http://${open.host}"]\n  capabilities = ["pull", "resolve"]\n`);
+    await run("mirrored", { image: "registry.test/team/app:1" });
+    await succeeded("mirrored");
+    expect(messages("mirrored").join("\n")).toContain(`Successfully pulled image "registry.test/team/app:1"`);
+  }, 60_000);
 });
