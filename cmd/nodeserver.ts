@@ -4,6 +4,7 @@ import type { NodeIdentity } from "../agent/kubelet/join.ts";
 import type { Kubelet } from "../agent/kubelet/kubelet.ts";
 import type { Runtime } from "../agent/runtime/runtime.ts";
 import { expiryOf, type RotatingCertificate } from "../agent/kubelet/identity.ts";
+import { restFigures } from "../api/client/restfigures.ts";
 import { certificateMetrics, type CertificateFigures } from "../agent/kubelet/metrics.ts";
 import { kubeletPages } from "../agent/kubelet/pages.ts";
 import { DelegatedAuthority } from "../agent/server/delegated.ts";
@@ -44,7 +45,7 @@ export function createNodeServer(deps: NodeServerDeps): Component {
 
 function buildServer({ identity, client, kubelet, runtime, nodeName }: NodeServerDeps, certificate: ServingCertificate): NodeServer {
   return new NodeServer({
-    runtime, pods: kubelet.nodePods, certificate, clock: systemClock, address: "0.0.0.0", port: NODE_PORT, pages: kubeletPages(kubelet, () => certificateMetrics({ client: figuresOf(identity.client), serving: figuresOf(identity.serving) }, systemClock.now())), health: {},
+    runtime, pods: kubelet.nodePods, certificate, clock: systemClock, address: "0.0.0.0", port: NODE_PORT, pages: kubeletPages(kubelet, () => certificateMetrics({ client: figuresOf(identity.client), serving: figuresOf(identity.serving) }, systemClock.now()) + restFigures()), health: {},
     authority: new DelegatedAuthority({ client, caPem: identity.caPem, nodeName, clock: systemClock }),
   });
 }

@@ -4,6 +4,7 @@ import { ApiError } from "../errors.ts";
 import { apiVersionOf, type KindInfo } from "../kinds.ts";
 import type { KubeList, KubeObject, Stored, WatchEvent } from "../types.ts";
 import type { Client, DeleteCallOptions, ListOptions, ObjectName, PatchOptions, PatchType, WatchOptions, WriteOptions } from "./client.ts";
+import { noteCall } from "./restfigures.ts";
 import { Transport, TransportError, type TransportOptions, type TransportReply, type TransportRequest } from "./transport.ts";
 
 export interface HttpClientOptions extends TransportOptions {
@@ -25,9 +26,11 @@ const PATCH_CONTENT_TYPES: Readonly<Record<PatchType, string>> = {
 export class HttpClient implements Client {
   readonly #transport: Transport;
   readonly #timeoutMs: number;
+  readonly #host: string;
 
   constructor(options: HttpClientOptions) {
     this.#transport = new Transport(options);
+    this.#host = new URL(options.server).host;
     this.#timeoutMs = options.requestTimeoutMs ?? REQUEST_TIMEOUT_MS;
   }
 
@@ -107,8 +110,11 @@ export class HttpClient implements Client {
   async #exchange(request: TransportRequest): Promise<{ status: number; text: string; retryAfterMs: number | undefined }> {
     const deadline = new AbortController();
     const timer = setTimeout(() => deadline.abort(), this.#timeoutMs);
+    const begin = performance.now();
+    let code: number | undefined;
     try {
       const reply = await this.#transport.send({ ...request, signal: deadline.signal });
+      code = reply.status;
       const seconds = Number(reply.headers["retry-after"] ?? Number.NaN);
       const mayRetry = (reply.status === 429 || reply.status >= 500) && Number.isFinite(seconds) && !request.path.includes("/eviction");
       return { status: reply.status, text: await textOf(reply), retryAfterMs: mayRetry ? seconds * 1000 : undefined };
@@ -117,6 +123,7 @@ export class HttpClient implements Client {
       throw error;
     } finally {
       clearTimeout(timer);
+      noteCall({ host: this.#host, method: request.method, code, seconds: (performance.now() - begin) / 1000 });
     }
   }
 }

@@ -3,14 +3,18 @@
 
 const BUCKETS = [1e-8, 1e-7, 1e-6, 1e-5, 1e-4, 1e-3, 1e-2, 0.1, 1, 10];
 
-/** Counts seconds in upstream's ten buckets. */
+/** Counts seconds in buckets; upstream's ten of work queues when left out. */
 export class Histogram {
-  readonly #counts = new Float64Array(BUCKETS.length + 1);
+  readonly #counts: Float64Array;
   #sum = 0;
+
+  constructor(private readonly bounds: readonly number[] = BUCKETS) {
+    this.#counts = new Float64Array(bounds.length + 1);
+  }
 
   observe(seconds: number): void {
     let at = 0;
-    while (at < BUCKETS.length && seconds > (BUCKETS[at] as number)) at++;
+    while (at < this.bounds.length && seconds > (this.bounds[at] as number)) at++;
     this.#counts[at] = (this.#counts[at] as number) + 1;
     this.#sum += seconds;
   }
@@ -18,7 +22,7 @@ export class Histogram {
   /** The lines of one series, cumulative as Prometheus wants them. */
   lines(metric: string, labels: string): string[] {
     let total = 0;
-    const buckets = [...BUCKETS.map(String), "+Inf"].map((bound, index) => {
+    const buckets = [...this.bounds.map(String), "+Inf"].map((bound, index) => {
       total += this.#counts[index] as number;
       return `${metric}_bucket{${labels},le="${bound}"} ${total}`;
     });
