@@ -28,7 +28,10 @@ export function claimPidFile(dataDir: string, mode: Mode): void {
   if (other !== undefined && other !== process.pid) throw new Error(`minik8s ${mode} already runs on ${dataDir} as process ${other}; stop it first: kill ${other}`);
   const path = pidFile(dataDir, mode);
   writePid(path, process.pid);
-  process.once("exit", () => rmSync(path, { force: true }));
+  // Unless a successor has written its own by then.
+  process.once("exit", () => {
+    if (readPid(path) === process.pid) rmSync(path, { force: true });
+  });
 }
 
 /** Starts `minik8s <mode> ...args` in the background, detached from this terminal, and returns its pid. What `env` adds no other user can see, as they can see arguments. */
@@ -77,6 +80,14 @@ export function selfCommand(): string[] {
 export function logTail(dataDir: string, mode: Mode, lines = 15): string {
   const path = logFile(dataDir, mode);
   return existsSync(path) ? readFileSync(path, "utf8").trimEnd().split("\n").slice(-lines).join("\n") : "";
+}
+
+function readPid(path: string): number | undefined {
+  try {
+    return Number(readFileSync(path, "utf8"));
+  } catch {
+    return undefined;
+  }
 }
 
 /** By rename: others read it at any moment. */

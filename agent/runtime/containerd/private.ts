@@ -168,6 +168,12 @@ export class PrivateContainerd implements Component {
       if (this.#stop.signal.aborted) return;
       boundLog(this.paths.log);
       if (isAlive(this.#pid)) continue;
+      const other = findProcesses(["--config", this.paths.config])[0];
+      if (other !== undefined) {
+        // Somebody else was quicker: two of them on the same files would undo each other's work.
+        this.#pid = other;
+        continue;
+      }
       if (clock.monotonic() - startedAt > HEALTHY_MS) backoffMs = FIRST_BACKOFF_MS;
       this.#log.warn({ pid: this.#pid, backoffMs }, "containerd ended; starting it again");
       await clock.sleep(backoffMs, this.#stop.signal);
