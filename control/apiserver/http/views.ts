@@ -1,7 +1,8 @@
 // Puts objects and lists into the form a client negotiated: as they are, as a Table, or their metadata only.
 // JSON of whole objects is copied from the cache's bytes, never serialised again.
 import { badRequest, notAcceptable } from "../../../api/errors.ts";
-import type { KindInfo } from "../../../api/kinds.ts";
+import { apiVersionOf, type KindInfo } from "../../../api/kinds.ts";
+import type { AnyObject } from "../../../api/types.ts";
 import type { Entry } from "../cache/entry.ts";
 import type { Engine } from "../engine.ts";
 import type { ListResult } from "../verbs/read.ts";
@@ -54,7 +55,6 @@ const JOINED_UP_TO = 5000;
 const JOINED_UP_TO_BYTES = 16 * 1024 * 1024;
 const JSON_TYPE = { "content-type": "application/json" };
 const YAML_TYPE = { "content-type": "application/yaml" };
-const COMMA = Buffer.from(",");
 const LIST_END = Buffer.from("]}\n");
 
 function isPlainJson(output: Output): boolean {
@@ -82,7 +82,7 @@ function* viewedPieces(result: ListResult, view: View): Generator<string> {
   } else if (output.as !== undefined) {
     const list = { kind: "PartialObjectMetadataList", apiVersion: `meta.k8s.io/${output.version}`, metadata, items: [] };
     yield* itemsIn(list, result.entries, { output, itemOf: (entry) => partialOf(entry.object, output.version) });
-  } else yield* itemsIn({ ...listHead(kind, metadata), items: [] }, result.entries, { output, itemOf: (entry) => entry.object });
+  } else yield* itemsIn({ ...listHead(kind, metadata), items: [] }, result.entries, { output, itemOf: (entry) => (kind.isCustom ? entry.object : untyped(entry.object)) });
 }
 
 function inOrder(entries: readonly Entry[], printer: Printer | undefined): readonly Entry[] {
@@ -127,31 +127,46 @@ function isJoinable(entries: readonly Entry[]): boolean {
 }
 
 function listBytes(kind: KindInfo, result: ListResult): Buffer[] {
-  return [listStart(kind, result), itemsBytes(result.entries), LIST_END];
+  return [listStart(kind, result), itemsBytes(kind, result.entries), LIST_END];
 }
 
 function* plainPieces(kind: KindInfo, result: ListResult): Generator<Buffer> {
   yield listStart(kind, result);
-  let isFirst = true;
-  for (const { bytes } of result.entries) {
-    if (!isFirst) yield COMMA;
-    isFirst = false;
-    yield bytes;
-  }
+  yield* itemParts(kind, result.entries);
   yield LIST_END;
+}
+
+/** The items' text between the brackets. Those of built-in kinds leave their type to the list's, as upstream's do. */
+function* itemParts(kind: KindInfo, entries: readonly Entry[]): Generator<Buffer> {
+  const type = kind.isCustom ? "" : `"kind":"${kind.kind}","apiVersion":"${apiVersionOf(kind)}",`;
+  const start = Buffer.from(`{${type}`);
+  let begin = BEGIN;
+  for (const entry of entries) {
+    yield begin;
+    begin = NEXT;
+    yield startsWith(entry.bytes, start) ? entry.bytes.subarray(start.length) : Buffer.from(JSON.stringify(untyped(entry.object)).slice(1));
+  }
+}
+
+const BEGIN = Buffer.from("{");
+const NEXT = Buffer.from(",{");
+
+function startsWith(bytes: Buffer, start: Buffer): boolean {
+  return bytes.length > start.length && start.compare(bytes, 0, start.length) === 0;
+}
+
+function untyped({ kind: _kind, apiVersion: _apiVersion, ...rest }: AnyObject): object {
+  return rest;
 }
 
 function listStart(kind: KindInfo, result: ListResult): Buffer {
   return Buffer.from(JSON.stringify({ ...listHead(kind, listMetadata(result)), items: [] }).slice(0, -2));
 }
 
-function itemsBytes(entries: readonly Entry[]): Buffer {
+function itemsBytes(kind: KindInfo, entries: readonly Entry[]): Buffer {
   const known = joined.get(entries);
   if (known) return known;
-  const parts: Buffer[] = [];
-  for (const { bytes } of entries) parts.push(bytes, COMMA);
-  parts.pop();
-  const items = Buffer.concat(parts);
+  const items = Buffer.concat([...itemParts(kind, entries)]);
   if (entries.length >= WORTH_KEEPING) joined.set(entries, items);
   return items;
 }
