@@ -37,7 +37,7 @@ export interface Scenario extends Omit<WorldOptions, "seed"> {
   readonly script: (world: World, kubelets: Kubelets) => Promise<Script>;
 }
 
-const FIXED_SEEDS = 4;
+const FIXED_SEEDS = 6;
 const MAX_CALM_ROUNDS = 60;
 const MAX_REST_ROUNDS = 6;
 const ROUND_MS = 20_000;

@@ -130,10 +130,17 @@ class CronJobController extends KindController<CronJob> {
       return;
     }
     if (cronJob.spec?.concurrencyPolicy === "Replace") for (const reference of draft.active) await this.#deleteJob(cronJob, reference.name ?? "", draft);
+    if (!(await this.#isStillDue(cronJob, due))) return;
     const job = await this.#create(cronJob, jobFor(cronJob, due));
     if (!job) return;
     draft.active = [...draft.active, referenceTo(job)];
     draft.lastScheduleTime = timestamp(due);
+  }
+
+  /** A Job made for this time may be gone again, and only the server knows that it was noted down: a time is never served twice. */
+  async #isStillDue({ metadata: { name, namespace, uid } }: Stored<CronJob>, due: number): Promise<boolean> {
+    const live = await orAbsent(this.client.get<CronJob>(CRON_JOB, { name, namespace }));
+    return live?.metadata.uid === uid && !live.metadata.deletionTimestamp && !live.spec?.suspend && !(Date.parse(live.status?.lastScheduleTime ?? "") >= due);
   }
 
   /** The Job of that time, made now or by an earlier pass that could not say so; undefined when another owns the name. */
