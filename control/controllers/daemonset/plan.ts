@@ -161,8 +161,8 @@ function isUp({ set, now }: ByNode, pod: Pod): boolean {
   return isAvailable(pod, set.spec?.minReadySeconds ?? 0, now);
 }
 
-/** Bound before unbound, then the older. */
+/** Bound before unbound, ready before not, then the older: of two by mistake on one node the one that serves stays. */
 function bestFirst(a: Stored<Pod>, b: Stored<Pod>): number {
   const bound = (b.spec?.nodeName ? 1 : 0) - (a.spec?.nodeName ? 1 : 0);
-  return bound || a.metadata.creationTimestamp.localeCompare(b.metadata.creationTimestamp) || a.metadata.name.localeCompare(b.metadata.name);
+  return bound || Number(isReady(b)) - Number(isReady(a)) || a.metadata.creationTimestamp.localeCompare(b.metadata.creationTimestamp) || a.metadata.name.localeCompare(b.metadata.name);
 }
