@@ -137,6 +137,7 @@ export function replyText(exchange: Exchange, status: number, text: string): voi
 
 /** Agent 299 and a quoted text: RFC 9111's form, one header each. */
 function warningHeader(text: string): string {
-  const clean = text.replace(/\p{Cc}/gu, " ").slice(0, 4096);
+  // HTTP/1.1 headers that are not ASCII cannot be written, and the reply with them.
+  const clean = text.replace(/\p{Cc}/gu, " ").replace(/[^\u0020-\u007e]/gu, "?").slice(0, 4096);
   return `299 - "${clean.replace(/[\\"]/g, "\\$&")}"`;
 }
