@@ -47,7 +47,7 @@ test("a patch that leaves a wrong type is 422 and quotes what was wrong", async 
   await apply(`${deployments}/three`, aDeployment("three"), "me");
   const { status, body } = await call(server, "PATCH", `${deployments}/three`, { body: { spec: { replicas: "x" } }, headers: { "content-type": "application/strategic-merge-patch+json" } });
   expect(status).toBe(422);
-  expect(body["message"]).toBe(' "" is invalid: patch: Invalid value: "map[spec:map[replicas:x]]": json: cannot unmarshal string into Go struct field DeploymentSpec.spec.replicas of type int32');
+  expect(body["message"]).toBe(' "" is invalid: patch: Invalid value: "map[spec:map[replicas:x]]": cannot convert string to int32');
 });
 
 test("OpenAPI is served as JSON, as protobuf to those who ask, and not again to those who have it", async () => {

@@ -96,6 +96,8 @@ describe("create", () => {
     const body = { ...aMap("x"), nonsense: 1 };
     const warned = await call(server, "POST", MAPS, { body });
     expect([warned.status, warned.headers.get("warning")]).toEqual([201, '299 - "unknown field \\"nonsense\\""']);
+    const foreign = await call(server, "POST", `${MAPS}?fieldValidation=Warn`, { body: { metadata: { name: "foreign" }, "größe": 1 } });
+    expect([foreign.status, foreign.headers.get("warning")]).toEqual([201, '299 - "unknown field \\"gr??e\\""']);
     expect(warned.body).not.toHaveProperty("nonsense");
     const strict = await call(server, "POST", `${MAPS}?fieldValidation=Strict`, { body: { ...body, metadata: { name: "y" } } });
     expect(strict.body).toMatchObject({ code: 400, message: expect.stringContaining('strict decoding error: unknown field "nonsense"') });
