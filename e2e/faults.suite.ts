@@ -11,7 +11,7 @@ import { describeLogs } from "./logs.suite.ts";
 import { eventually, Kubectl, must, sampleImage } from "./support.ts";
 
 const LAB = join(import.meta.dir, "..", "scripts", "lab");
-const SEEDS = Number(process.env["MINIK8S_FAULT_SEEDS"] ?? 6);
+const SEEDS = Number(process.env["MINIK8S_FAULT_SEEDS"] ?? 4);
 const VICTIMS = ["agent", "runtime", "both"] as const;
 /** A pod needs about this long to be made, and to be taken away. */
 const LIFE_MS = 1_500;
