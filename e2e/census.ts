@@ -33,9 +33,9 @@ export async function census({ dataDir, netns, runtime }: CensusTarget): Promise
   };
 }
 
-/** What differs, as `name: before -> after` lines; empty when nothing does. */
-export function differences(before: Census, after: Census): string[] {
-  return Object.keys({ ...before, ...after }).filter((name) => before[name] !== after[name]).map((name) => `${name}: ${before[name] ?? 0} -> ${after[name] ?? 0}`);
+/** What there is more of, as `name: before -> after` lines; empty when nothing was left behind. */
+export function growth(before: Census, after: Census): string[] {
+  return Object.keys({ ...before, ...after }).filter((name) => (before[name] ?? 0) < (after[name] ?? 0)).map((name) => `${name}: ${before[name] ?? 0} -> ${after[name] ?? 0}`);
 }
 
 async function containerdCounts(dataDir: string): Promise<Census> {

@@ -6,7 +6,7 @@ import { join } from "node:path";
 import { findProcesses } from "../agent/runtime/containerd/machine.ts";
 import { deadMount } from "../agent/volumes/deadmount.ts";
 import { cpuMicros, memoryMB } from "../scripts/bench-parts/process.ts";
-import { census, differences, type Census, type CensusTarget } from "./census.ts";
+import { census, growth, type Census, type CensusTarget } from "./census.ts";
 import { describeLogs } from "./logs.suite.ts";
 import { eventually, Kubectl, must, sampleImage } from "./support.ts";
 
@@ -140,7 +140,7 @@ export function describeFaults(runtime: "containerd" | "docker"): void {
 }
 
 function nothingLeft(before: Census, after: Census): true {
-  const left = differences(before, after);
+  const left = growth(before, after);
   if (left.length > 0) throw new Error(left.join(", "));
   return true;
 }
@@ -151,7 +151,7 @@ async function settledCensus(target: CensusTarget): Promise<Census> {
   return eventually("the node comes to rest", async () => {
     await Bun.sleep(1_000);
     const next = await census(target);
-    const isSettled = differences(last, next).length === 0;
+    const isSettled = growth(last, next).length + growth(next, last).length === 0;
     last = next;
     return isSettled ? next : undefined;
   });
