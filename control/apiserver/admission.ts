@@ -26,6 +26,19 @@ export function review(engine: Engine, attributes: Attributes): Review {
   return plugins.length === 0 ? ADMITTED : reviewBy(plugins, attributes, engine);
 }
 
+/** The whole review of what is not stored itself; throws what refuses it. */
+export async function admitWhole(engine: Engine, attributes: Attributes): Promise<void> {
+  const admission = review(engine, attributes);
+  let isAdmitted = false;
+  try {
+    await admission.admit();
+    await admission.validate();
+    isAdmitted = true;
+  } finally {
+    admission.settle(isAdmitted);
+  }
+}
+
 function reviewBy(plugins: readonly AdmissionPlugin[], attributes: Attributes, { client }: Engine): Review {
   return {
     async admit() {

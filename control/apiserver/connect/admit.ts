@@ -1,7 +1,7 @@
 // Admission of requests that open a connection: exec, attach, port-forward and proxies, as the operation CONNECT.
 import { apiVersionOf } from "../../../api/kinds.ts";
 import type { AnyObject } from "../../../api/types.ts";
-import { review } from "../admission.ts";
+import { admitWhole } from "../admission.ts";
 import type { Engine } from "../engine.ts";
 import type { ResourceTarget } from "../http/target.ts";
 import type { UserInfo } from "../request.ts";
@@ -15,15 +15,7 @@ export async function admitConnection(engine: Engine, { target, query, user }: {
   if (!kind || !options || !CONNECTING.has(target.subresource)) return;
   const object = { kind: options.kind, apiVersion: apiVersionOf(options), ...fieldsOf(query, target) } as unknown as AnyObject;
   const { verb, namespace, name, subresource } = target;
-  const admission = review(engine, { verb, kind, namespace, name, subresource, user, dryRun: false, fieldManager: "", warnings: [], operation: "CONNECT", object });
-  let isAdmitted = false;
-  try {
-    await admission.admit();
-    await admission.validate();
-    isAdmitted = true;
-  } finally {
-    admission.settle(isAdmitted);
-  }
+  await admitWhole(engine, { verb, kind, namespace, name, subresource, user, dryRun: false, fieldManager: "", warnings: [], operation: "CONNECT", object });
 }
 
 function fieldsOf(query: URLSearchParams, { rest }: ResourceTarget): Record<string, unknown> {

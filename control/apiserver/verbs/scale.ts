@@ -1,7 +1,7 @@
 // The `/scale` view of a workload: reads and writes only the number of replicas.
 import { field, invalid, modifiedConflict, notFound } from "../../../api/errors.ts";
 import type { AnyObject, Scale } from "../../../api/types.ts";
-import { attributesOf, review } from "../admission.ts";
+import { attributesOf, admitWhole } from "../admission.ts";
 import { cacheOf, type Engine } from "../engine.ts";
 import type { Strategy } from "../kinds/strategy.ts";
 import type { ResourceRequest } from "../request.ts";
@@ -44,15 +44,7 @@ export async function updateScale(engine: Engine, request: ResourceRequest, tran
 
 /** Admission sees the Scale, not the object behind it. */
 async function admit(engine: Engine, request: ResourceRequest, { scale, old }: { scale: Scale; old: Scale }): Promise<void> {
-  const admission = review(engine, attributesOf(request, "UPDATE", { object: scale as AnyObject, oldObject: old as AnyObject }));
-  let isAdmitted = false;
-  try {
-    await admission.admit();
-    await admission.validate();
-    isAdmitted = true;
-  } finally {
-    admission.settle(isAdmitted);
-  }
+  await admitWhole(engine, attributesOf(request, "UPDATE", { object: scale as AnyObject, oldObject: old as AnyObject }));
 }
 
 function scaleOf(object: AnyObject, strategy: Strategy): Scale {

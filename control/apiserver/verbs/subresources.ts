@@ -2,7 +2,7 @@
 import { badRequest, conflict, methodNotSupported, notFound } from "../../../api/errors.ts";
 import type { AnyObject } from "../../../api/types.ts";
 import { timestamp } from "../../../lib/clock.ts";
-import { attributesOf, review } from "../admission.ts";
+import { attributesOf, admitWhole } from "../admission.ts";
 import type { Engine } from "../engine.ts";
 import type { ResourceRequest } from "../request.ts";
 import { evict } from "./eviction.ts";
@@ -25,15 +25,7 @@ export async function postSubresource(engine: Engine, request: ResourceRequest, 
 
 /** What is answered and not stored may be refused all the same: NodeRestriction guards tokens. */
 async function admitAction(engine: Engine, request: ResourceRequest, body: AnyObject): Promise<void> {
-  const admission = review(engine, attributesOf(request, "CREATE", { object: body }));
-  let isAdmitted = false;
-  try {
-    await admission.admit();
-    await admission.validate();
-    isAdmitted = true;
-  } finally {
-    admission.settle(isAdmitted);
-  }
+  await admitWhole(engine, attributesOf(request, "CREATE", { object: body }));
 }
 
 /** Puts a pod on a node: the only way `spec.nodeName` is ever set after creation. */
