@@ -16,7 +16,7 @@ export function describeClients(kubeconfig: string): void {
     const [path, authority] = [`${kubeconfig}.token`, `${kubeconfig}.ca`];
     await admin.run("create", "serviceaccount", ACCOUNT, "-n", "kube-system");
     await admin.run("create", "clusterrolebinding", ACCOUNT, "--clusterrole=cluster-admin", `--serviceaccount=kube-system:${ACCOUNT}`);
-    const token = (await admin.run("create", "token", ACCOUNT, "-n", "kube-system")).trim();
+    const { status: { token } } = JSON.parse(await admin.post(`/api/v1/namespaces/kube-system/serviceaccounts/${ACCOUNT}/token`, { spec: {} })) as { status: { token: string } };
     const [server, data] = (await admin.run("config", "view", "--raw", "-o", "jsonpath={.clusters[0].cluster.server} {.clusters[0].cluster.certificate-authority-data}")).split(" ");
     await Bun.write(authority, Buffer.from(data as string, "base64"));
     const config = {

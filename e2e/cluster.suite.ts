@@ -109,7 +109,7 @@ export function describeCluster({ runtime, startRuntime, stopRuntime }: ClusterU
   test("server-side apply records its manager, and diff shows what would change", async () => {
     const manifest = "apiVersion: v1\nkind: ConfigMap\nmetadata: { name: applied }\ndata: { key: one }\n";
     await admin.apply(manifest, "--server-side", "--field-manager=e2e");
-    expect(await admin.value("{.metadata.managedFields[0].manager}", "configmap", "applied", "--show-managed-fields")).toBe("e2e");
+    expect(await admin.run("get", "--raw", "/api/v1/namespaces/default/configmaps/applied")).toContain('"manager":"e2e"');
     const diff = await must(["sh", "-c", `printf '${manifest.replaceAll("\n", "\\n").replace("one", "two")}' | kubectl --kubeconfig ${kubeconfig} diff -f -; [ $? -eq 1 ]`]);
     expect(diff).toContain("+  key: two");
   }, 60_000);

@@ -33,6 +33,11 @@ export class Kubectl {
     return must([this.program, "--kubeconfig", this.kubeconfig, "apply", ...args, "-f", "-"], { stdin: manifest });
   }
 
+  /** The reply to an object posted to a path of the API. */
+  post(path: string, body: object): Promise<string> {
+    return must([...this.command, "create", "--raw", path, "-f", "-"], { stdin: JSON.stringify(body) });
+  }
+
   /** The outcome of a call that may fail. */
   attempt(...args: string[]): Promise<ExecResult> {
     return hostExec([this.program, "--kubeconfig", this.kubeconfig, ...args], { timeoutMs: 60_000 });
