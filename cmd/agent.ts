@@ -8,6 +8,7 @@ import { createInformers } from "../api/client/informers.ts";
 import { CgroupFs, detectCgroups, type CgroupFsOptions } from "../agent/kubelet/cgroupfs.ts";
 import { identityPaths } from "../agent/kubelet/identity.ts";
 import { join, keepIdentity, type NodeIdentity } from "../agent/kubelet/join.ts";
+import { createHealthServer } from "../agent/server/health.ts";
 import { createKubelet, type Kubelet } from "../agent/kubelet/kubelet.ts";
 import { runLocalPaths } from "../agent/volumes/localpath.ts";
 import { followLogind, startProgram } from "../agent/kubelet/logind.ts";
@@ -106,13 +107,14 @@ async function start(values: Values, signal: AbortSignal): Promise<() => Promise
     stop: async () => {},
   };
   const server = createNodeServer({ identity, client, kubelet, runtime, nodeName, signal });
+  const health = createHealthServer({ address: settings.healthz.address, port: settings.healthz.port, clock });
   void takeBackNetworks({ runtime: runtime.pods, cniConfDir: cniPaths(dataDir).cniConfDir, ipamDir: ipamDir(dataDir), exec: hostExec, clock }, signal);
   void keepSmall({ clock }, signal);
   void runLocalPaths({ client, clock, nodeName }, signal);
   void announceShutdown(kubelet, settings, signal).catch((error: unknown) => log.error({ err: error }, "shutdowns of this machine are not heard of"));
   const warn = (message: string): void => recorder("kubelet").event({ kind: "Node", name: nodeName, uid: nodeName, apiVersion: "v1" }, "Warning", "CertificateExpiring", message);
   void keepIdentity(identity, { client, warn }, signal).catch((error: unknown) => log.error({ err: error }, "certificates are no longer renewed"));
-  const stop = await startAll([node, podNetwork, kubelet, server, proxy, dns, routes, policy], (name, ms) => log.info({ name, ms: Math.round(ms) }, "started"));
+  const stop = await startAll([node, podNetwork, kubelet, server, health, proxy, dns, routes, policy], (name, ms) => log.info({ name, ms: Math.round(ms) }, "started"));
   return async () => {
     if (values["drain-on-stop"]) await kubelet.shutdown.begin();
     await stop();

@@ -17,8 +17,11 @@ export interface Pending {
 interface Grant {
   /** By container name. */
   allocated: Record<string, ResourceRequirements>;
-  /** By container id. */
+  /** By container id, with what the pod's own limits add. */
   readonly actuated: Record<string, ResourceRequirements>;
+  /** Of the pod as a whole; absent for pods that say nothing of it. */
+  allocatedPod?: ResourceRequirements | undefined;
+  actuatedPod?: ResourceRequirements | undefined;
 }
 
 const RESIZABLE = ["cpu", "memory"] as const;
@@ -38,14 +41,16 @@ export class Allocations {
     const wanted = resourcesByName(pod);
     if (Object.keys(grant.allocated).length === 0) {
       grant.allocated = wanted;
+      grant.allocatedPod = grant.actuatedPod = pod.spec?.resources;
       await this.#save(uid);
       return { pod, pending: undefined, isNew: false };
     }
-    const granted = withResources(pod, grant.allocated);
-    if (!allContainers(pod).some((container) => isResized(container.resources, grant.allocated[container.name]))) return { pod: granted, pending: undefined, isNew: false };
+    const granted = withResources(pod, grant);
+    if (!isResized(pod.spec?.resources, grant.allocatedPod) && !allContainers(pod).some((container) => isResized(container.resources, grant.allocated[container.name]))) return { pod: granted, pending: undefined, isNew: false };
     const pending = misfit(pod, others, this.allocatable());
     if (pending) return { pod: granted, pending, isNew: false };
     grant.allocated = wanted;
+    grant.allocatedPod = pod.spec?.resources;
     await this.#save(uid);
     return { pod, pending: undefined, isNew: true };
   }
@@ -53,7 +58,7 @@ export class Allocations {
   /** The pod as granted, without granting anything. */
   granted(pod: Pod): Pod {
     const grant = this.#grants.get(pod.metadata.uid ?? "");
-    return grant ? withResources(pod, grant.allocated) : pod;
+    return grant && Object.keys(grant.allocated).length > 0 ? withResources(pod, grant) : pod;
   }
 
   /** What a running container really has; undefined when nobody noted it. */
@@ -64,6 +69,17 @@ export class Allocations {
   /** Notes what a container has from now on. */
   async actuate(uid: string, containerId: string, resources: ResourceRequirements): Promise<void> {
     this.#grant(uid).actuated[containerId] = resources;
+    await this.#save(uid);
+  }
+
+  /** What the pod as a whole really has. */
+  actuatedPod(uid: string): ResourceRequirements | undefined {
+    return this.#grant(uid).actuatedPod;
+  }
+
+  /** Notes what the pod as a whole has from now on. */
+  async actuatePod(uid: string, resources: ResourceRequirements | undefined): Promise<void> {
+    this.#grant(uid).actuatedPod = resources;
     await this.#save(uid);
   }
 
@@ -105,13 +121,22 @@ function resourcesByName(pod: Pod): Record<string, ResourceRequirements> {
   return Object.fromEntries(allContainers(pod).map((container) => [container.name, container.resources ?? {}]));
 }
 
-function withResources(pod: Pod, allocated: Readonly<Record<string, ResourceRequirements>>): Pod {
+function withResources(pod: Pod, { allocated, allocatedPod }: Grant): Pod {
   const replaced = (container: Container): Container => {
     const granted = allocated[container.name];
     return granted && isResized(container.resources, granted) ? { ...container, resources: granted } : container;
   };
-  if (!pod.spec || !allContainers(pod).some((container) => replaced(container) !== container)) return pod;
-  return { ...pod, spec: { ...pod.spec, containers: pod.spec.containers.map(replaced), ...(pod.spec.initContainers && { initContainers: pod.spec.initContainers.map(replaced) }) } };
+  const isPodResized = isResized(pod.spec?.resources, allocatedPod);
+  if (!pod.spec || (!isPodResized && !allContainers(pod).some((container) => replaced(container) !== container))) return pod;
+  const { resources, ...spec } = pod.spec;
+  const own = isPodResized ? allocatedPod : resources;
+  return { ...pod, spec: { ...spec, ...(own && { resources: own }), containers: spec.containers.map(replaced), ...(spec.initContainers && { initContainers: spec.initContainers.map(replaced) }) } };
+}
+
+/** What a container gets: the pod's own limits hold where it has none. */
+export function effectiveResources(pod: Pod, container: Container): ResourceRequirements {
+  const limits = { ...pod.spec?.resources?.limits, ...container.resources?.limits };
+  return { ...container.resources, ...(Object.keys(limits).length > 0 && { limits }) };
 }
 
 /** Whether cpu or memory differ, by amount and not by spelling. */

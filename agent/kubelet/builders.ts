@@ -9,6 +9,7 @@ import { systemClock, type Clock } from "../../lib/clock.ts";
 import { FakeRuntime, type FakeRuntimeOptions } from "../runtime/fake.ts";
 import type { Runtime } from "../runtime/runtime.ts";
 import type { Mounter } from "../volumes/mount.ts";
+import { readCgroup } from "./cgroupfigures.ts";
 import type { Cgroups } from "./cgroups.ts";
 import { FakeApi, fakeInformers } from "./fakeapi.ts";
 import { createKubelet, type Kubelet, type KubeletDeps } from "./kubelet.ts";
@@ -27,7 +28,9 @@ export function aPod(overrides: { name?: string; uid?: string; spec?: Partial<Po
   };
 }
 
-export const noCgroups: Cgroups = { version: 1, parentOf: (pod) => `/kubepods/pod${pod.metadata.uid}`, ensure: () => Promise.resolve(), resize: () => Promise.resolve(), remove: () => Promise.resolve(), refusedForks: () => Promise.resolve(0), removeStale: () => Promise.resolve() };
+const NO_FIGURES = await readCgroup({ version: 1, mounts: new Map(), path: "/nowhere" });
+
+export const noCgroups: Cgroups = { version: 1, parentOf: (pod) => `/kubepods/pod${pod.metadata.uid}`, ensure: () => Promise.resolve(), resize: () => Promise.resolve(), remove: () => Promise.resolve(), refusedForks: () => Promise.resolve(0), figures: async () => ({ own: NO_FIGURES, below: new Map() }), allFigures: async () => NO_FIGURES, removeStale: () => Promise.resolve() };
 export const noMounter: Mounter = { tmpfs: () => Promise.resolve(), hugetlbfs: () => Promise.resolve(), bind: () => Promise.resolve(), image: () => Promise.resolve(), unmount: () => Promise.resolve(), isMountPoint: () => Promise.resolve(false), below: () => Promise.resolve([]) };
 
 export interface RecordedEvent {

@@ -7,6 +7,7 @@ import { join } from "node:path";
 import type { Pod } from "../../api/types.ts";
 import { hostExec, type Exec } from "../../lib/exec.ts";
 import { logger } from "../../lib/log.ts";
+import { readCgroup, readPodCgroup, type CgroupFigures, type CgroupLocation, type PodCgroupFigures } from "./cgroupfigures.ts";
 import { allPodsFiles, cgroupName, cgroupParent, cgroupPath, limitFiles, pidsFile, possibleNames, type AllPods, type CgroupDriver, type CgroupName, type Cgroups } from "./cgroups.ts";
 import { podRequest } from "./qos.ts";
 import { cpuShares, podResources } from "./resources.ts";
@@ -120,6 +121,18 @@ export class CgroupFs implements Cgroups {
     const containers = (await readdir(directory, { withFileTypes: true }).catch(() => [])).filter((entry) => entry.isDirectory()).map(({ name }) => join(directory, name));
     const counts = await Promise.all([directory, ...containers].map(async (path) => Number(/^max (\d+)$/m.exec(await readFile(join(path, "pids.events"), "utf8").catch(() => ""))?.[1] ?? 0)));
     return counts.reduce((sum, count) => sum + count, 0);
+  }
+
+  figures(pod: Pod): Promise<PodCgroupFigures> {
+    return readPodCgroup(this.#location(cgroupName(pod)));
+  }
+
+  allFigures(): Promise<CgroupFigures> {
+    return readCgroup(this.#location(["kubepods"]));
+  }
+
+  #location(name: CgroupName): CgroupLocation {
+    return { ...this.options.mounts, path: cgroupPath(name, this.options.driver, this.options.root ?? "") };
   }
 
   async removeStale(isWanted: (uid: string) => boolean): Promise<void> {

@@ -2,6 +2,7 @@
 // `cgroupfs.ts` makes it real.
 import type { Pod } from "../../api/types.ts";
 import type { LinuxResources } from "../runtime/runtime.ts";
+import type { CgroupFigures, PodCgroupFigures } from "./cgroupfigures.ts";
 import { qosClass } from "./qos.ts";
 import { CPU_PERIOD_US, cpuShares as cpuSharesOf } from "./resources.ts";
 
@@ -17,6 +18,10 @@ export interface Cgroups {
   remove(uid: string): Promise<void>;
   /** How often the pod was refused a process since its containers started, because it has as many as one pod may have. */
   refusedForks(pod: Pod): Promise<number>;
+  /** What the kernel counts of the pod. */
+  figures(pod: Pod): Promise<PodCgroupFigures>;
+  /** What it counts of all pods together. */
+  allFigures(): Promise<CgroupFigures>;
   /** Removes what is left of pods nobody wants, ending what still runs there, as upstream does; asks anew for each. */
   removeStale(isWanted: (uid: string) => boolean): Promise<void>;
 }

@@ -40,6 +40,7 @@ const HONOURED: Readonly<Record<string, Field>> = {
   staticPodPath: field("", text), podLogsDir: field("", text), fileCheckFrequency: field("20s", duration),
   clusterDomain: field("", text), clusterDNS: field([], texts), resolvConf: field("/etc/resolv.conf", text), providerID: field("", text),
   containerRuntimeEndpoint: field("", text), cgroupDriver: field("", oneOf("", "cgroupfs", "systemd")),
+  healthzPort: field(10_248, whole(0, 65_535)), healthzBindAddress: field("127.0.0.1", text),
   nodeStatusUpdateFrequency: field("10s", duration), nodeStatusReportFrequency: field("5m0s", duration), nodeLeaseDurationSeconds: field(40, whole(1)), nodeStatusMaxImages: field(50, whole(-1)),
   maxPods: field(110, whole(0)), podsPerCore: field(0, whole(0)), podPidsLimit: field(-1, whole(-1)),
   serializeImagePulls: field(false, boolean), maxParallelImagePulls: field(5, whole(1)),
@@ -68,7 +69,7 @@ const FIXED: Readonly<Record<string, readonly unknown[]>> = {
 /** What makes no difference here: paces and buffers of parts this node does not have. Accepted, so that files written for upstream work. */
 const WITHOUT_EFFECT: readonly string[] = [
   "syncFrequency", "httpCheckFrequency", "registryPullQPS", "registryBurst", "eventRecordQPS", "eventBurst", "kubeAPIQPS", "kubeAPIBurst", "contentType", "streamingConnectionIdleTimeout", "volumeStatsAggPeriod",
-  "cpuManagerReconcilePeriod", "runtimeRequestTimeout", "hairpinMode", "maxOpenFiles", "iptablesMasqueradeBit", "iptablesDropBit", "containerLogMaxWorkers", "logging", "healthzPort", "healthzBindAddress", "oomScoreAdj",
+  "cpuManagerReconcilePeriod", "runtimeRequestTimeout", "hairpinMode", "maxOpenFiles", "iptablesMasqueradeBit", "iptablesDropBit", "containerLogMaxWorkers", "logging", "oomScoreAdj",
   "memoryThrottlingFactor", "memoryReservationPolicy", "memorySwap", "volumePluginDir", "showHiddenMetricsForVersion", "enableSystemLogQuery", "authentication", "authorization", "evictionMinimumReclaim", "tlsMinVersion", "tlsCipherSuites", "podCIDR",
 ];
 

@@ -176,8 +176,10 @@ function withHealth(input: ContainerStatusInput, container: Container, status: C
 }
 
 function resourcesOf(container: Container, actuated?: ResourceRequirements): Pick<ContainerStatus, "resources" | "allocatedResources"> {
-  const { requests, limits } = actuated ?? container.resources ?? {};
+  const requests = actuated?.requests ?? container.resources?.requests;
   const allocated = container.resources?.requests;
+  // What holds only because the pod as a whole is limited is not the container's own.
+  const limits = container.resources?.limits && (actuated?.limits ?? container.resources.limits);
   return {
     ...(allocated && { allocatedResources: allocated }),
     ...((actuated ?? container.resources) && { resources: { ...(limits && { limits }), ...(requests && { requests }) } }),

@@ -3,7 +3,7 @@ import { afterEach, expect, test } from "bun:test";
 import { existsSync, mkdirSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { builtinKind } from "../../api/registry.ts";
-import type { Container, Pod, Stored } from "../../api/types.ts";
+import type { Pod } from "../../api/types.ts";
 import { RuntimeError } from "../runtime/runtime.ts";
 import { aContainer, aPod, conditionOf, Rig } from "./builders.ts";
 
@@ -201,44 +201,6 @@ test("a manifest in the directory is a static pod with a mirror in the API, and 
   await rig.until((p) => p === undefined, "web-n1");
   while (rig.kubelet.pods.all().length > 0) await Bun.sleep(2);
   expect(await rig.runtime.pods.listContainers()).toEqual([]);
-});
-
-async function resized(resources: Record<string, Record<string, string>>, resizePolicy?: Container["resizePolicy"]): Promise<void> {
-  const pod = rig.pod() as Stored<Pod>;
-  await rig.api.update(builtinKind("", "v1", "Pod"), { ...pod, spec: { ...pod.spec, containers: [{ ...aContainer(), resources, ...(resizePolicy && { resizePolicy }) }] } } as Pod);
-}
-
-test("new limits reach a running container, and its status says what it has", async () => {
-  rig = await new Rig().start();
-  await rig.addNode({ cpu: "4", memory: "8Gi" });
-  await rig.create(aPod({ spec: { containers: [aContainer({ resources: { requests: { cpu: "100m" }, limits: { cpu: "200m" } } })] } }));
-  await rig.until((p) => conditionOf(p, "Ready") === "True");
-  await resized({ requests: { cpu: "200m" }, limits: { cpu: "400m" } });
-  const pod = await rig.until((p) => p?.status?.containerStatuses?.[0]?.resources?.limits?.["cpu"] === "400m");
-  const [status] = pod.status?.containerStatuses ?? [];
-  expect(status).toMatchObject({ restartCount: 0, allocatedResources: { cpu: "200m" } });
-  expect(rig.runtime.inspect(status?.containerID?.slice(7) ?? "").resources.cpuQuotaUs).toBe(40_000);
-  await rig.until((p) => !p?.status?.conditions?.some((c) => c.type.startsWith("PodResize")));
-  expect(rig.reasons()).toContain("ResizeCompleted");
-  expect(rig.reasons()).toContain("ResizeStarted");
-});
-
-test("a resize that does not fit waits and says so, and happens once there is room", async () => {
-  rig = await new Rig().start();
-  await rig.addNode({ cpu: "1", memory: "1Gi" });
-  const asking = (cpu: string): Container => aContainer({ resources: { requests: { cpu } } });
-  await rig.create(aPod({ name: "big", uid: "u2", spec: { containers: [asking("700m")] } }));
-  await rig.create(aPod({ spec: { containers: [asking("100m")] } }));
-  await rig.until((p) => conditionOf(p, "Ready") === "True");
-  await rig.until((p) => conditionOf(p, "Ready") === "True", "big");
-  await resized({ requests: { cpu: "2" } });
-  const never = await rig.until((p) => p?.status?.conditions?.some((c) => c.reason === "Infeasible") ?? false);
-  expect(never.status?.conditions?.find((c) => c.type === "PodResizePending")?.message).toBe("Node didn't have enough capacity: cpu, requested: 2000, capacity: 1000");
-  await resized({ requests: { cpu: "500m" } });
-  await rig.until((p) => p?.status?.conditions?.some((c) => c.reason === "Deferred") ?? false);
-  await rig.delete("big");
-  const pod = await rig.until((p) => p?.status?.containerStatuses?.[0]?.allocatedResources?.["cpu"] === "500m");
-  expect(pod.status?.containerStatuses?.[0]?.restartCount).toBe(0);
 });
 
 test("a rule restarts all containers in place: init containers run again, counts go up, and the condition says so", async () => {

@@ -18,6 +18,7 @@ import { refusal, type Refusal } from "./admission.ts";
 import type { Cgroups } from "./cgroups.ts";
 import type { CredentialProvider } from "./credentialproviders.ts";
 import { countedRuntime } from "./countedruntime.ts";
+import { DetailedStats } from "./details.ts";
 import { Eviction } from "./eviction.ts";
 import { Figures } from "./figures.ts";
 import { keepHouse, refreshVolumes } from "./housekeeping.ts";
@@ -84,6 +85,7 @@ export interface Kubelet extends Component {
   readonly node: NodeServices;
   readonly prober: Prober;
   readonly stats: Stats;
+  readonly details: DetailedStats;
   /** What the node is short of, for its conditions. */
   pressure(): Pressure;
   /** Ends the pods when the machine goes down. */
@@ -107,6 +109,7 @@ class NodeKubelet implements Kubelet {
   readonly pods: Pods;
   readonly prober: Prober;
   readonly stats: Stats;
+  readonly details: DetailedStats;
   readonly shutdown: Shutdown;
   readonly nodePods: Kubelet["nodePods"];
   readonly #deps: CountedDeps;
@@ -140,6 +143,7 @@ class NodeKubelet implements Kubelet {
     this.#staticPods = new StaticPods({ directory: deps.manifestDir ?? join(deps.dataDir, "manifests"), rescanMs: settings.fileCheckMs, nodeName, clock, onPut: (pod) => this.#putStatic(pod), onRemove: (uid) => this.#removeStatic(uid) });
     this.#imageGc = new ImageGc({ images: runtime.images, clock, disk: readDisk, inUse: () => imagesInUse(this.node, this.pods), records, ...settings.imageGc, onRemoved: (reason) => this.node.figures.count("kubelet_image_garbage_collected_total", { reason }), onFailure: (message) => recorder.event({ kind: "Node", name: nodeName, uid: nodeName }, "Warning", "ImageGCFailed", message) });
     this.stats = new Stats(this.node, this.pods, clock);
+    this.details = new DetailedStats({ node: this.node, pods: this.pods, clock, exec: deps.exec ?? hostExec });
     this.#eviction = new Eviction({ node: this.node, pods: this.pods, stats: this.stats, clock, exec: deps.exec ?? hostExec, freeImages: (bytes) => this.#imageGc.free(bytes), onChange: () => deps.onPressure?.() });
     this.shutdown = new Shutdown({ periods: settings.shutdown.length > 0 ? settings.shutdown : [{ priority: 0, seconds: DEFAULT_SHUTDOWN_SECONDS }], clock, workers: () => this.pods.all(), flush: (uid) => this.node.writer.flush(uid), onChange: (isOn) => this.#tellShutdown(isOn) });
     this.#objects.onChange((uids) => this.#onObjectsChanged(uids));

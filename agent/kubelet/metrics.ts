@@ -4,10 +4,10 @@ import type { ProbeCount } from "./probes.ts";
 import type { ContainerFigures, Sample } from "./stats.ts";
 import type { ClaimFigures } from "./volumestats.ts";
 
-type Labels = Readonly<Record<string, string>>;
-type Point = readonly [labels: Labels, value: number];
+export type Labels = Readonly<Record<string, string>>;
+export type Point = readonly [labels: Labels, value: number];
 
-interface Metric {
+export interface Metric {
   readonly name: string;
   readonly help: string;
   readonly type: "counter" | "gauge";
@@ -39,7 +39,9 @@ export function resourceMetrics(sample: Sample): string {
     { name: "container_memory_working_set_bytes", help: "[STABLE] Current working set of the container in bytes", type: "gauge", points: each(({ memoryWorkingSetBytes }) => memoryWorkingSetBytes) },
     { name: "container_start_time_seconds", help: "[STABLE] Start time of the container since unix epoch in seconds", type: "gauge", points: each(({ startedAtMs }) => startedAtMs / 1000) },
     { name: "node_cpu_usage_seconds_total", help: "[STABLE] Cumulative cpu time consumed by the node in core-seconds", type: "counter", points: [[{}, seconds(node.cpuNanoseconds)]] },
+    { name: "container_swap_limit_bytes", help: "[ALPHA] Current amount of the container swap limit in bytes. Reported only on non-windows systems", type: "gauge", points: each(() => 0) },
     { name: "node_memory_working_set_bytes", help: "[STABLE] Current working set of the node in bytes", type: "gauge", points: [[{}, node.memoryTotalBytes - node.memoryAvailableBytes]] },
+    { name: "node_swap_usage_bytes", help: "[ALPHA] Current swap usage of the node in bytes. Reported only on non-windows systems", type: "gauge", points: [[{}, node.swapUsedBytes]] },
     { name: "pod_cpu_usage_seconds_total", help: "[STABLE] Cumulative cpu time consumed by the pod in core-seconds", type: "counter", points: perPod(sample, ({ cpuNanoseconds }) => seconds(cpuNanoseconds)) },
     { name: "pod_memory_working_set_bytes", help: "[STABLE] Current working set of the pod in bytes", type: "gauge", points: perPod(sample, ({ memoryWorkingSetBytes }) => memoryWorkingSetBytes) },
     { name: "resource_scrape_error", help: "[STABLE] 1 if there was an error while getting container metrics, 0 otherwise", type: "gauge", points: [[{}, 0]] },
@@ -74,24 +76,6 @@ export function certificateMetrics({ client, serving }: { client: CertificateFig
   ]).replaceAll(" Infinity\n", " +Inf\n");
 }
 
-const cadvisorLabels = ({ id, container, image, namespace, pod }: ContainerFigures): Labels => ({ container, id: `/kubepods/${id}`, image, name: id, namespace, pod });
-
-/** `/metrics/cadvisor`: the container figures dashboards are built on. */
-export function cadvisorMetrics(sample: Sample): string {
-  const each = (figure: (container: ContainerFigures) => number, extra: Labels = {}): Point[] => sample.containers.map((container) => [{ ...cadvisorLabels(container), ...extra }, figure(container)]);
-  return render([
-    { name: "container_cpu_usage_seconds_total", help: "Cumulative cpu time consumed in seconds.", type: "counter", points: each(({ cpuNanoseconds }) => seconds(cpuNanoseconds), { cpu: "total" }) },
-    { name: "container_memory_usage_bytes", help: "Current memory usage in bytes, including all memory regardless of when it was accessed", type: "gauge", points: each(({ memoryUsageBytes }) => memoryUsageBytes) },
-    { name: "container_memory_working_set_bytes", help: "Current working set in bytes.", type: "gauge", points: each(({ memoryWorkingSetBytes }) => memoryWorkingSetBytes) },
-    { name: "container_memory_rss", help: "Size of RSS in bytes.", type: "gauge", points: each(({ memoryRssBytes }) => memoryRssBytes) },
-    { name: "container_fs_usage_bytes", help: "Number of bytes that are consumed by the container on this filesystem.", type: "gauge", points: each(({ writableLayerBytes }) => writableLayerBytes) },
-    { name: "container_start_time_seconds", help: "Start time of the container since unix epoch in seconds.", type: "gauge", points: each(({ startedAtMs }) => startedAtMs / 1000) },
-    { name: "container_last_seen", help: "Last time a container was seen by the exporter", type: "gauge", points: each(({ timestampMs }) => timestampMs / 1000) },
-    { name: "machine_cpu_cores", help: "Number of logical CPU cores.", type: "gauge", points: [[{}, navigator.hardwareConcurrency]] },
-    { name: "machine_memory_bytes", help: "Amount of memory installed on the machine.", type: "gauge", points: [[{}, sample.node.memoryTotalBytes]] },
-  ]);
-}
-
 /** `/metrics/probes`. */
 export function probeMetrics(counts: readonly ProbeCount[]): string {
   const points = counts.flatMap(({ type, namespace, pod, podUid, container, totals }) => (["success", "failure", "unknown"] as const).flatMap((result): Point[] => {
@@ -107,7 +91,7 @@ export function volumeMetrics(claims: readonly ClaimFigures[]): string {
   return claims.length === 0 ? "" : render([
     { name: "kubelet_volume_stats_capacity_bytes", help: "[ALPHA] Capacity in bytes of the volume", type: "gauge", points: each(({ capacityBytes }) => capacityBytes) },
     { name: "kubelet_volume_stats_available_bytes", help: "[ALPHA] Number of available bytes in the volume", type: "gauge", points: each(({ availableBytes }) => availableBytes) },
-    { name: "kubelet_volume_stats_used_bytes", help: "[ALPHA] Number of used bytes in the volume", type: "gauge", points: each(({ capacityBytes, availableBytes }) => capacityBytes - availableBytes) },
+    { name: "kubelet_volume_stats_used_bytes", help: "[ALPHA] Number of used bytes in the volume", type: "gauge", points: each(({ usedBytes }) => usedBytes) },
     { name: "kubelet_volume_stats_inodes", help: "[ALPHA] Maximum number of inodes in the volume", type: "gauge", points: each(({ inodes }) => inodes) },
     { name: "kubelet_volume_stats_inodes_free", help: "[ALPHA] Number of free inodes in the volume", type: "gauge", points: each(({ inodesFree }) => inodesFree) },
     { name: "kubelet_volume_stats_inodes_used", help: "[ALPHA] Number of used inodes in the volume", type: "gauge", points: each(({ inodes, inodesFree }) => inodes - inodesFree) },

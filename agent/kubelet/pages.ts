@@ -1,13 +1,14 @@
 // The pages of the node's HTTPS API that show what the kubelet knows.
 import type { Page } from "../server/server.ts";
+import { cadvisorMetrics } from "./cadvisor.ts";
 import type { Kubelet } from "./kubelet.ts";
-import { cadvisorMetrics, kubeletMetrics, probeMetrics, resourceMetrics, volumeMetrics } from "./metrics.ts";
+import { kubeletMetrics, probeMetrics, resourceMetrics, volumeMetrics } from "./metrics.ts";
 import { summary } from "./summary.ts";
 import { claimFigures } from "./volumestats.ts";
 
 /** By path, for `NodeServerOptions.pages`. */
 export function kubeletPages(kubelet: Kubelet, certificates: () => string): Record<string, Page> {
-  const { node, pods, prober, stats } = kubelet;
+  const { node, pods, prober, stats, details } = kubelet;
   const startedAtMs = Date.now() - process.uptime() * 1000;
   const figures = (): Parameters<typeof kubeletMetrics>[0] => {
     const observed = node.cache.uids().flatMap((uid) => node.cache.get(uid) ?? []);
@@ -17,10 +18,10 @@ export function kubeletPages(kubelet: Kubelet, certificates: () => string): Reco
   };
   return {
     "/configz": { type: "json", body: () => ({ kubeletconfig: configuration(kubelet) }) },
-    "/stats/summary": { type: "json", body: async () => summary(await stats.sample(), node.nodeName) },
+    "/stats/summary": { type: "json", body: async () => summary({ sample: await stats.sample(), details: await details.read(), nodeName: node.nodeName }) },
     "/metrics": { type: "text", body: async () => kubeletMetrics(figures()) + volumeMetrics(await claimFigures(node, pods.list())) + node.figures.text() + certificates() },
     "/metrics/resource": { type: "text", body: async () => resourceMetrics(await stats.sample()) },
-    "/metrics/cadvisor": { type: "text", body: async () => cadvisorMetrics(await stats.sample()) },
+    "/metrics/cadvisor": { type: "text", body: async () => cadvisorMetrics(await stats.sample(), await details.read()) },
     "/metrics/probes": { type: "text", body: () => probeMetrics(prober.counts()) },
   };
 }

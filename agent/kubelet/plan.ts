@@ -2,7 +2,7 @@
 // `syncpod.ts` carries the actions out; deletion and terminal pods never come here.
 import type { Container, Pod, ResourceRequirements } from "../../api/types.ts";
 import type { ContainerRecord } from "../runtime/runtime.ts";
-import { changedResources } from "./allocation.ts";
+import { changedResources, effectiveResources, isResized } from "./allocation.ts";
 import { goDuration, MAX_MS, restartAt, type BackOff } from "./backoff.ts";
 import { hashOf, recordedHash } from "./labels.ts";
 import { isRunning, isSidecar, judgeSandbox, latest, restartsAfterProbeFailure, restartsAll, shouldBeStarted, shouldRestart, type ObservedPod } from "./observed.ts";
@@ -24,6 +24,8 @@ export interface PlanInput {
   readonly notBefore: ReadonlyMap<string, number>;
   /** What running containers really have, by container id; absent means as the spec says. */
   readonly actuated: ReadonlyMap<string, ResourceRequirements>;
+  /** What the pod as a whole really has. */
+  readonly actuatedPod?: ResourceRequirements | undefined;
   readonly now: number;
 }
 
@@ -40,6 +42,8 @@ export type Action =
   | { readonly type: "resetContainer"; readonly id: string; readonly container: string }
   | { readonly type: "createSandbox"; readonly attempt: number; readonly replaces: string | undefined }
   | { readonly type: "resize"; readonly id: string; readonly container: string }
+  /** The pod's own limits, whatever its containers' are. */
+  | { readonly type: "resizePod" }
   | { readonly type: "startContainer"; readonly role: ContainerRole; readonly container: string };
 
 /** A container that must wait before it may start again. */
@@ -54,6 +58,11 @@ export interface Waiting {
 export interface Plan {
   readonly actions: readonly Action[];
   readonly waiting: readonly Waiting[];
+}
+
+/** Whether the plan carries out a resize, in place or by a restart. */
+export function isResizing({ actions }: Plan): boolean {
+  return actions.some((action) => action.type === "resize" || action.type === "resizePod" || (action.type === "killContainer" && action.reason === "Resize"));
 }
 
 /** Decides the next actions. The same input gives the same plan; a converged pod gives none. */
@@ -254,7 +263,7 @@ function judgeRunning(input: PlanInput, container: Container, record: ContainerR
 /** undefined when the container has what it should. */
 function judgeResize(input: PlanInput, container: Container, record: ContainerRecord): "restart" | Extract<Action, { type: "resize" }> | undefined {
   const have = input.actuated.get(record.id);
-  const changed = have ? changedResources(container.resources, have) : [];
+  const changed = have ? changedResources(effectiveResources(input.pod, container), have) : [];
   if (changed.length === 0) return undefined;
   const needsRestart = container.resizePolicy?.some(({ resourceName, restartPolicy }) => restartPolicy === "RestartContainer" && changed.some((name) => name === resourceName));
   return needsRestart ? "restart" : { type: "resize", id: record.id, container: container.name };
@@ -271,7 +280,8 @@ function killOf(record: ContainerRecord, reason: KillReason, message: string): E
 
 function finish(input: PlanInput, draft: Draft): Plan {
   const { allowed, waiting } = holdBack(input, draft.start);
-  return { actions: [...draft.kill, ...draft.resize, ...allowed], waiting };
+  const ofPod: Action[] = isResized(input.pod.spec?.resources, input.actuatedPod) ? [{ type: "resizePod" }] : [];
+  return { actions: [...draft.kill, ...draft.resize, ...ofPod, ...allowed], waiting };
 }
 
 /** Takes out the starts whose container is in back-off; an init container that waits holds up all after it. */

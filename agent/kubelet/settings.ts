@@ -39,6 +39,7 @@ export interface Settings {
   readonly taints: readonly Taint[];
   readonly idsPerPod: number;
   readonly fileCheckMs: number;
+  readonly healthz: { readonly address: string; readonly port: number };
 }
 
 const DEFAULT_PRIORITY = 0;
@@ -73,6 +74,7 @@ export function settingsOf(configuration: Configuration): Settings {
     taints: get("registerWithTaints"),
     idsPerPod: get<{ idsPerPod: number }>("userNamespaces").idsPerPod,
     fileCheckMs: ms("fileCheckFrequency"),
+    healthz: { address: get("healthzBindAddress"), port: get("healthzPort") },
   };
 }
 

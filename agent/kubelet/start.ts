@@ -6,6 +6,7 @@ import { nanoid } from "nanoid";
 import type { Container, EphemeralContainer, Pod } from "../../api/types.ts";
 import type { ContainerRecord, ImageRecord, Sandbox, SandboxConfig } from "../runtime/runtime.ts";
 import type { MountedVolume } from "../volumes/volume.ts";
+import { effectiveResources } from "./allocation.ts";
 import { containerConfig } from "./containerconfig.ts";
 import { environment } from "./env.ts";
 import { HookError, runHook } from "./hooks.ts";
@@ -62,7 +63,7 @@ export async function startContainer(node: NodeServices, input: StartInput): Pro
   const volumes = await withImages(node, input).catch(failImage);
   const config = await prepare(node, { ...input, volumes }, image).catch((error: unknown) => fail("CreateContainerConfigError", error));
   const id = await node.runtime.pods.createContainer(input.sandbox.id, config, input.sandboxConfig).catch((error: unknown) => fail("CreateContainerError", error));
-  await node.allocations.actuate(pod.metadata.uid ?? "", id, container.resources ?? {});
+  await node.allocations.actuate(pod.metadata.uid ?? "", id, effectiveResources(pod, container));
   node.recorder.event(about, "Normal", "Created", "Container created");
   try {
     await node.runtime.pods.startContainer(id);

@@ -4,6 +4,7 @@ import { readFileSync } from "node:fs";
 import type { Clock } from "../../lib/clock.ts";
 import type { ContainerStats } from "../runtime/runtime.ts";
 import { availableMemoryBytes, pidFacts, readDisk, type DiskFacts } from "./machine.ts";
+import { interfacesOf, type InterfaceFigures } from "./podnetwork.ts";
 import type { Pods } from "./pods.ts";
 import type { NodeServices } from "./services.ts";
 
@@ -21,15 +22,23 @@ export interface NodeFigures {
   readonly bootTimeMs: number;
   readonly disk: DiskFacts;
   readonly pids: { readonly max: number; readonly running: number };
-  readonly network: readonly NetworkFigures[];
+  readonly network: readonly InterfaceFigures[];
+  /** Since the sample before; undefined for the first one. */
+  readonly nanoCores: number | undefined;
+  readonly memoryFreeBytes: number;
+  readonly memoryRssBytes: number;
+  readonly swapTotalBytes: number;
+  readonly swapUsedBytes: number;
+  readonly pageFaults: number;
+  readonly majorPageFaults: number;
+  /** This process. */
+  readonly kubelet: ProcessFigures;
 }
 
-export interface NetworkFigures {
-  readonly name: string;
-  readonly rxBytes: number;
-  readonly rxErrors: number;
-  readonly txBytes: number;
-  readonly txErrors: number;
+export interface ProcessFigures {
+  readonly startedAtMs: number;
+  readonly cpuNanoseconds: number;
+  readonly rssBytes: number;
 }
 
 /** A running container's figures with whose they are. */
@@ -69,7 +78,9 @@ export class Stats {
     const before = new Map(this.#last?.containers.map((figures) => [figures.id, figures]));
     const containers = stats.flatMap((one) => this.#named(one, before.get(one.id)) ?? []);
     this.#sampledAt = this.clock.monotonic();
-    this.#last = { timeMs: this.clock.now(), node: nodeFigures(disk), containers };
+    const timeMs = this.clock.now();
+    const node = nodeFigures(disk, await interfacesOf("self"));
+    this.#last = { timeMs, node: { ...node, nanoCores: this.#last && rate({ now: node.cpuNanoseconds, before: this.#last.node.cpuNanoseconds, elapsedMs: timeMs - this.#last.timeMs }, this.#last.node.nanoCores) }, containers };
     return this.#last;
   }
 
@@ -78,37 +89,49 @@ export class Stats {
     const podUid = record?.labels["io.kubernetes.pod.uid"];
     const pod = podUid === undefined ? undefined : this.pods.get(podUid)?.pod;
     if (!record || !pod || record.state !== "running") return undefined;
-    const elapsed = before ? stats.timestampMs - before.timestampMs : 0;
     return {
       ...stats,
       namespace: pod.metadata.namespace ?? "", pod: pod.metadata.name ?? "", podUid: podUid as string,
       container: record.name, image: record.image,
       startedAtMs: record.startedAt ?? record.createdAt,
-      nanoCores: before && elapsed > 0 ? Math.max(0, Math.round(((stats.cpuNanoseconds - before.cpuNanoseconds) / elapsed) * 1000)) : before?.nanoCores,
+      nanoCores: before && rate({ now: stats.cpuNanoseconds, before: before.cpuNanoseconds, elapsedMs: stats.timestampMs - before.timestampMs }, before.nanoCores),
     };
   }
 }
 
-function nodeFigures(disk: DiskFacts): NodeFigures {
+/** Nanoseconds of cpu time in a second; what was said before, where no time has passed. */
+function rate({ now, before, elapsedMs }: { now: number; before: number; elapsedMs: number }, last: number | undefined): number | undefined {
+  // Nanoseconds in so many milliseconds.
+  return elapsedMs > 0 ? Math.max(0, Math.round(((now - before) / elapsedMs) * 1000)) : last;
+}
+
+function nodeFigures(disk: DiskFacts, network: readonly InterfaceFigures[]): Omit<NodeFigures, "nanoCores"> {
   const stat = text("/proc/stat");
   const [user = 0, nice = 0, system = 0, , , irq = 0, softirq = 0, steal = 0] = (/^cpu\s+(.*)$/m.exec(stat)?.[1] ?? "").split(" ").map(Number);
   const memory = text("/proc/meminfo");
+  const bytes = (name: string): number => Number(new RegExp(`^${name}:\\s+(\\d+)`, "m").exec(memory)?.[1] ?? "0") * 1024;
+  const vm = text("/proc/vmstat");
+  const counted = (name: string): number => Number(new RegExp(`^${name} (\\d+)$`, "m").exec(vm)?.[1] ?? "0");
   return {
     cpuNanoseconds: (user + nice + system + irq + softirq + steal) * TICK_NANOSECONDS,
-    memoryTotalBytes: Number(/^MemTotal:\s+(\d+)/m.exec(memory)?.[1] ?? "0") * 1024,
+    memoryTotalBytes: bytes("MemTotal"),
     memoryAvailableBytes: availableMemoryBytes(),
+    memoryFreeBytes: bytes("MemFree"),
+    memoryRssBytes: bytes("AnonPages"),
+    swapTotalBytes: bytes("SwapTotal"),
+    swapUsedBytes: bytes("SwapTotal") - bytes("SwapFree"),
+    pageFaults: counted("pgfault"), majorPageFaults: counted("pgmajfault"),
     bootTimeMs: Number(/^btime (\d+)$/m.exec(stat)?.[1] ?? "0") * 1000,
     disk,
     pids: pidFacts(),
-    network: text("/proc/net/dev").split("\n").flatMap(networkLine),
+    network,
+    kubelet: ownFigures(),
   };
 }
 
-function networkLine(line: string): NetworkFigures[] {
-  const match = /^\s*([^:\s]+):\s*(.*)$/.exec(line);
-  if (!match || match[1] === "lo") return [];
-  const [rxBytes = 0, , rxErrors = 0, , , , , , txBytes = 0, , txErrors = 0] = (match[2] as string).trim().split(/\s+/).map(Number);
-  return [{ name: match[1] as string, rxBytes, rxErrors, txBytes, txErrors }];
+function ownFigures(): ProcessFigures {
+  const { user, system } = process.cpuUsage();
+  return { startedAtMs: Date.now() - process.uptime() * 1000, cpuNanoseconds: (user + system) * 1000, rssBytes: process.memoryUsage.rss() };
 }
 
 function text(path: string): string {

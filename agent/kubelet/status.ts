@@ -1,18 +1,21 @@
 // The whole status of a pod from everything known about it, and the patch that brings the API up to date. Pure.
 // `statuswriter.ts` sends it.
 import { timestamp } from "../../lib/clock.ts";
-import type { Pod, PodStatus } from "../../api/types.ts";
+import type { Pod, PodStatus, ResourceRequirements } from "../../api/types.ts";
 import { conditionsOf, hasStarted, DISRUPTION, OWNED_CONDITIONS, type ResizeState } from "./conditions.ts";
 import { containerStatuses, type ContainerStatusInput } from "./containerstatus.ts";
 import { judgeSandbox, mayRestartAll, restartsAll } from "./observed.ts";
 import { phaseOf, type PodPhase } from "./phase.ts";
 import { qosClass } from "./qos.ts";
+import { resourceStatus } from "./resourcestatus.ts";
 
 export interface StatusInput extends Omit<ContainerStatusInput, "old" | "role"> {
   /** The status last generated or, after a start, the API's. */
   readonly old: PodStatus;
   readonly volumesReady: boolean;
   readonly resize: ResizeState;
+  /** What the pod as a whole really has, where it says anything of it. */
+  readonly actuatedPod?: ResourceRequirements | undefined;
   /** A decision that overrides what the containers say: eviction, deadline, refusal. */
   readonly verdict?: { readonly phase: "Failed"; readonly reason: string; readonly message: string; readonly isRefusal?: boolean; readonly disruption?: { readonly reason: string; readonly message: string } } | undefined;
   readonly nodeIp: string;
@@ -47,6 +50,7 @@ export function podStatus(input: StatusInput): PodStatus {
     containerStatuses: regular,
     ...(ephemeral.length > 0 && { ephemeralContainerStatuses: ephemeral }),
     qosClass: pod.status?.qosClass ?? qosClass(pod),
+    ...resourceStatus({ pod, observed, phase, actuated: input.actuated, actuatedPod: input.actuatedPod }),
   };
 }
 
@@ -76,7 +80,8 @@ export function statusPatch(pod: Pod, from: PodStatus, to: PodStatus): Record<st
   const status: Record<string, unknown> = {};
   for (const key of new Set([...Object.keys(from), ...Object.keys(to)]) as Set<keyof PodStatus>) {
     if (isForeign(key) || Bun.deepEquals(from[key], to[key])) continue;
-    status[key] = key === "podIPs" || key === "hostIPs" ? replacedIps(from[key] ?? [], to[key] ?? []) : (to[key] ?? null);
+    if (key === "resources" || key === "allocatedResources") status[key] = withNulls(from[key], to[key]);
+    else status[key] = key === "podIPs" || key === "hostIPs" ? replacedIps(from[key] ?? [], to[key] ?? []) : (to[key] ?? null);
   }
   const conditions = (to.conditions ?? []).flatMap((condition) => {
     const before = from.conditions?.find(({ type }) => type === condition.type);
@@ -89,6 +94,13 @@ export function statusPatch(pod: Pod, from: PodStatus, to: PodStatus): Record<st
   if (conditions.length + removed.length > 0) status["conditions"] = [...conditions, ...removed];
   if (Object.keys(status).length === 0) return undefined;
   return { metadata: { uid: pod.metadata.uid }, status };
+}
+
+/** Maps are merged, so a key that is gone must be said to be gone. */
+function withNulls(from: unknown, to: unknown): unknown {
+  if (typeof from !== "object" || typeof to !== "object" || from === null || to === null) return to ?? null;
+  const gone = Object.keys(from).filter((key) => !(key in to)).map((key) => [key, null]);
+  return { ...Object.fromEntries(gone), ...Object.fromEntries(Object.entries(to).map(([key, value]) => [key, withNulls((from as Record<string, unknown>)[key], value)])) };
 }
 
 /** Fields of the status that others write, or that are merged by key. */

@@ -3,10 +3,9 @@ import { join } from "node:path";
 import type { Pod } from "../../api/types.ts";
 import type { Exec } from "../../lib/exec.ts";
 import { EMPTY_DIR_PLUGIN } from "../volumes/emptydir.ts";
+import { bytesBelow } from "./diskusage.ts";
 import type { StorageUsage } from "./evictionrank.ts";
 import type { NodeServices } from "./services.ts";
-
-const TIMEOUT_MS = 30_000;
 
 /** undefined for a pod without limits. */
 export async function podStorage(node: NodeServices, exec: Exec, pod: Pod): Promise<StorageUsage | undefined> {
@@ -14,7 +13,7 @@ export async function podStorage(node: NodeServices, exec: Exec, pod: Pod): Prom
   const volumes = (pod.spec?.volumes ?? []).filter(({ emptyDir }) => emptyDir && (limitsContainers || emptyDir.sizeLimit !== undefined));
   if (!limitsContainers && volumes.length === 0) return undefined;
   const uid = pod.metadata.uid ?? "";
-  const emptyDirs = await Promise.all(volumes.map(async ({ name }) => [name, await diskUsage(exec, node.paths.volume(uid, EMPTY_DIR_PLUGIN, name))] as const));
+  const emptyDirs = await Promise.all(volumes.map(async ({ name }) => [name, await bytesBelow(exec, node.paths.volume(uid, EMPTY_DIR_PLUGIN, name))] as const));
   return { emptyDirs: Object.fromEntries(emptyDirs), containers: limitsContainers ? await containersUsage(node, exec, pod) : {} };
 }
 
@@ -23,19 +22,13 @@ export async function localStorageBytes(node: NodeServices, exec: Exec, pod: Pod
   const uid = pod.metadata.uid ?? "";
   const volumes = (pod.spec?.volumes ?? []).filter(({ emptyDir }) => emptyDir && emptyDir.medium !== "Memory");
   const paths = [...volumes.map(({ name }) => node.paths.volume(uid, EMPTY_DIR_PLUGIN, name)), node.paths.podLogDirectory(pod)];
-  const sizes = await Promise.all(paths.map((path) => diskUsage(exec, path)));
+  const sizes = await Promise.all(paths.map((path) => bytesBelow(exec, path)));
   return sizes.reduce((sum, size) => sum + size, 0);
 }
 
 async function containersUsage(node: NodeServices, exec: Exec, pod: Pod): Promise<Record<string, number>> {
   const layers = new Map((await node.runtime.pods.stats()).map((stats) => [stats.id, stats.writableLayerBytes]));
   const running = node.cache.get(pod.metadata.uid ?? "")?.containers.filter(({ state }) => state === "running") ?? [];
-  const usages = await Promise.all(running.map(async ({ id, name }) => [name, (layers.get(id) ?? 0) + (await diskUsage(exec, join(node.paths.podLogDirectory(pod), name)))] as const));
+  const usages = await Promise.all(running.map(async ({ id, name }) => [name, (layers.get(id) ?? 0) + (await bytesBelow(exec, join(node.paths.podLogDirectory(pod), name)))] as const));
   return Object.fromEntries(usages);
-}
-
-/** Bytes on disk below a path; 0 for one that is not there. */
-async function diskUsage(exec: Exec, path: string): Promise<number> {
-  const { stdout } = await exec(["du", "-s", "-x", "-B1", path], { timeoutMs: TIMEOUT_MS });
-  return Number(stdout.split(/\s/)[0] ?? "0") || 0;
 }

@@ -12,7 +12,7 @@ import { podDns } from "./dns.ts";
 import { unlinkLog } from "./loglinks.ts";
 import { killContainer, killPod } from "./kill.ts";
 import { isSidecar, latest, nothingObserved, type ObservedPod } from "./observed.ts";
-import { plan, podLabel, type Action, type Plan } from "./plan.ts";
+import { isResizing, plan, podLabel, type Action, type Plan } from "./plan.ts";
 import { containerRef, podRef } from "./recorder.ts";
 import { resizeMessage, resizePod } from "./resize.ts";
 import { sandboxConfig } from "./sandboxconfig.ts";
@@ -60,8 +60,12 @@ export type NextSync = number | undefined;
 export async function syncPod(node: NodeServices, state: PodState, options: SyncOptions): Promise<NextSync> {
   const uid = state.pod.metadata.uid ?? "";
   const observed = node.cache.get(uid) ?? nothingObserved(state.pod);
-  const decided = plan({ pod: state.pod, observed, probes: node.probes.verdicts(uid), backOffs: state.backOffs, notBefore: state.notBefore, actuated: actuatedOf(node, observed), now: node.clock.now() });
+  const decided = plan({ pod: state.pod, observed, probes: node.probes.verdicts(uid), backOffs: state.backOffs, notBefore: state.notBefore, actuated: actuatedOf(node, observed), actuatedPod: node.allocations.actuatedPod(uid), now: node.clock.now() });
   noteWaiting(node, state, decided);
+  if (state.resize.inProgress && !isResizing(decided)) {
+    state.resize = { pending: state.resize.pending };
+    node.recorder.event(podRef(state.pod), "Normal", "ResizeCompleted", resizeMessage("Pod resize completed", state.pod));
+  }
   options.publish();
   const wakeUps = decided.waiting.map((waiting) => waiting.until);
   if (decided.actions.length > 0) wakeUps.push(...(await new Run(node, state, { ...options, observed }).perform(decided.actions)));
@@ -95,7 +99,7 @@ class Run {
   async perform(actions: readonly Action[]): Promise<number[]> {
     await this.#clear(actions);
     await this.#reset(actions.filter((action) => action.type === "resetContainer"));
-    await this.#resize(actions.filter((action) => action.type === "resize"));
+    await this.#resize(actions.filter((action) => action.type === "resize" || action.type === "resizePod"));
     const starts = actions.filter((action) => action.type === "startContainer");
     const create = actions.find((action) => action.type === "createSandbox");
     if (this.options.signal.aborted || (starts.length === 0 && !create)) return this.#wakeUps;
@@ -143,19 +147,18 @@ class Run {
     this.#wakeUps.push(node.clock.now());
   }
 
-  async #resize(actions: readonly Extract<Action, { type: "resize" }>[]): Promise<void> {
+  async #resize(actions: readonly Extract<Action, { type: "resize" | "resizePod" }>[]): Promise<void> {
     const { node, state } = this;
-    if (actions.length === 0) {
-      state.resize = { pending: state.resize.pending };
-      return;
-    }
+    if (actions.length === 0) return;
     const containers = [...containersOf(state.pod, "init"), ...containersOf(state.pod, "regular")];
-    const resized = actions.flatMap(({ id, container: name }) => containers.filter((c) => c.name === name).map((container) => ({ id, container })));
+    const resized = actions.flatMap((action) => (action.type === "resize" ? containers.filter(({ name }) => name === action.container).map((container) => ({ id: action.id, container })) : []));
     state.resize = { ...state.resize, inProgress: { error: state.resize.inProgress?.error } };
     this.options.publish();
     try {
       await resizePod(node, state.pod, resized);
-      state.resize = { pending: state.resize.pending };
+      state.resize = { ...state.resize, inProgress: {} };
+      // The next look finds nothing left to resize, and says so.
+      this.#wakeUps.push(node.clock.now());
     } catch (error) {
       const message = (error as Error).message;
       if (state.resize.inProgress?.error !== message) node.recorder.event(podRef(state.pod), "Warning", "ResizeError", resizeMessage("Pod resize error", state.pod, message));

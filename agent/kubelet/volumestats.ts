@@ -1,20 +1,28 @@
-// How full the volumes behind claims are, read from their file systems when somebody asks.
-import { readdir, statfs } from "node:fs/promises";
-import { join } from "node:path";
-import type { Pod } from "../../api/types.ts";
+// How full pods' volumes are, read from their file systems when somebody asks.
+import { readdir, stat } from "node:fs/promises";
+import { dirname, join } from "node:path";
+import type { Pod, Volume } from "../../api/types.ts";
+import { fsFigures, type FsFigures } from "./diskusage.ts";
 import type { Paths } from "./paths.ts";
 
 /** One claim's file system, in bytes and inodes. */
-export interface ClaimFigures {
+export interface ClaimFigures extends FsFigures {
   readonly namespace: string;
   readonly claim: string;
-  readonly capacityBytes: number;
-  readonly availableBytes: number;
-  readonly inodes: number;
-  readonly inodesFree: number;
 }
 
-const LOOK_MS = 1_000;
+/** One volume of a pod. */
+export interface VolumePlace {
+  readonly name: string;
+  readonly path: string;
+  /** The claim it is from. */
+  readonly claim?: string | undefined;
+  /** Kept on the node's own disk, and counted as the pod's. */
+  readonly isEphemeral: boolean;
+  /** A file system of its own: what is used there is what it holds. */
+  readonly isMount: boolean;
+}
+
 const MAX_NAMES = 1_000;
 
 /** Names of the persistent volumes claims are bound to; a binding never changes, so each is asked for once. */
@@ -36,24 +44,60 @@ export class BoundVolumes {
   }
 }
 
+export interface VolumeSources {
+  readonly paths: Paths;
+  readonly boundVolumes: BoundVolumes;
+}
+
 /** The claims these pods have mounted; one whose file system does not answer is left out. */
-export async function claimFigures({ paths, boundVolumes }: { readonly paths: Paths; readonly boundVolumes: BoundVolumes }, pods: readonly Pod[]): Promise<ClaimFigures[]> {
+export async function claimFigures(sources: VolumeSources, pods: readonly Pod[]): Promise<ClaimFigures[]> {
   const found = new Map<string, Promise<ClaimFigures | undefined>>();
   for (const pod of pods) {
-    const { namespace = "", name = "", uid = "" } = pod.metadata;
+    const { namespace = "" } = pod.metadata;
     for (const volume of pod.spec?.volumes ?? []) {
-      const claim = volume.persistentVolumeClaim?.claimName ?? (volume.ephemeral && `${name}-${volume.name}`);
-      if (claim !== undefined) found.set(`${namespace}/${claim}`, boundVolumes.nameOf(namespace, claim).then((bound) => (bound === undefined ? undefined : figuresOf(paths, { uid, volume: bound, namespace, claim }))));
+      const claim = claimOf(pod, volume);
+      if (claim === undefined) continue;
+      found.set(`${namespace}/${claim}`, placeOf(sources, pod, volume).then(async (path) => {
+        const figures = path === undefined ? undefined : await fsFigures(path);
+        return figures && { namespace, claim, ...figures };
+      }));
     }
   }
   return (await Promise.all(found.values())).filter((each) => each !== undefined);
 }
 
-async function figuresOf(paths: Paths, { uid, volume, namespace, claim }: { uid: string; volume: string; namespace: string; claim: string }): Promise<ClaimFigures | undefined> {
+/** Where the volumes of a pod are that upstream measures: those it keeps or mounts itself. */
+export async function volumePlaces(sources: VolumeSources, pod: Pod): Promise<VolumePlace[]> {
+  const places = (pod.spec?.volumes ?? []).filter(isMeasured).map(async (volume): Promise<VolumePlace | undefined> => {
+    const path = await placeOf(sources, pod, volume);
+    if (path === undefined) return undefined;
+    const claim = claimOf(pod, volume);
+    // Looking at a claim's own files would wait for a server that is gone.
+    const isMount = claim !== undefined || volume.nfs !== undefined || (await isMountPoint(path));
+    return { name: volume.name, path, claim, isMount, isEphemeral: !isMount };
+  });
+  return (await Promise.all(places)).filter((place) => place !== undefined);
+}
+
+const isMeasured = (volume: Volume): boolean => Boolean(volume.emptyDir ?? volume.configMap ?? volume.secret ?? volume.projected ?? volume.downwardAPI ?? volume.persistentVolumeClaim ?? volume.ephemeral ?? volume.nfs);
+
+function claimOf({ metadata }: Pod, volume: Volume): string | undefined {
+  return volume.persistentVolumeClaim?.claimName ?? (volume.ephemeral && `${metadata.name}-${volume.name}`);
+}
+
+/** A volume's directory is named after it, a claim's after the persistent volume behind it. */
+async function placeOf({ paths, boundVolumes }: VolumeSources, pod: Pod, volume: Volume): Promise<string | undefined> {
+  const { namespace = "", uid = "" } = pod.metadata;
+  const claim = claimOf(pod, volume);
+  const name = claim === undefined ? volume.name : await boundVolumes.nameOf(namespace, claim);
+  if (name === undefined) return undefined;
   for (const plugin of await readdir(paths.volumes(uid)).catch(() => [])) {
-    // A dead server's file system answers never; the others' figures must not wait for it.
-    const answer = await Promise.race([statfs(join(paths.volumes(uid), plugin, volume)).catch(() => undefined), Bun.sleep(LOOK_MS).then(() => undefined)]);
-    if (answer) return { namespace, claim, capacityBytes: answer.blocks * answer.bsize, availableBytes: answer.bavail * answer.bsize, inodes: answer.files, inodesFree: answer.ffree };
+    if ((await readdir(join(paths.volumes(uid), plugin)).catch((): string[] => [])).includes(name)) return join(paths.volumes(uid), plugin, name);
   }
   return undefined;
+}
+
+async function isMountPoint(path: string): Promise<boolean> {
+  const [own, parent] = await Promise.all([stat(path).catch(() => undefined), stat(dirname(path)).catch(() => undefined)]);
+  return own !== undefined && parent !== undefined && own.dev !== parent.dev;
 }

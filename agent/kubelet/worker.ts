@@ -327,6 +327,7 @@ export class PodWorker {
       health: (id) => node.probes.health(id),
       runtimeName: node.runtime.name,
       actuated: (id) => node.allocations.actuated(uid, id),
+      actuatedPod: node.allocations.actuatedPod(uid),
       resize: this.#state.resize,
       isRestartingAll: this.#state.isRestartingAll,
       supportsRecursiveReadOnly: node.supportsRecursiveReadOnly(pod),

@@ -13,6 +13,7 @@ import { isWebSocketRequest } from "../websocket/connection.ts";
 import { AccessDenied, admit, type NodeAuthority } from "./access.ts";
 import { type LogSink, responseSink, serveContainerLogs, webSocketSink } from "./container-logs.ts";
 import { type NodePods, NodeRequestError, readySandbox, runningContainer } from "./containers.ts";
+import { answerHealth, type HealthChecks } from "./health.ts";
 import { serveNodeLogs } from "./node-logs.ts";
 import { servePortForward } from "./port-forward.ts";
 import { serveAttach, serveExec, wantedStreams } from "./remote-command.ts";
@@ -39,13 +40,11 @@ export interface NodeServerOptions {
   /** By path: `/configz`, `/stats/summary`, `/metrics`, `/metrics/resource`, `/metrics/cadvisor`, `/metrics/probes` and the like. */
   readonly pages: Readonly<Record<string, Page>>;
   /** Named checks behind `/healthz`; a string is what is wrong. */
-  readonly health: Readonly<Record<string, () => string | undefined>>;
+  readonly health: HealthChecks;
 }
 
 /** As upstream's streamingConnectionIdleTimeout. */
 const IDLE_STREAM_MS = 4 * 60 * 60_000;
-/** Upstream's names; that the server answers is what they say. */
-const ALWAYS_HEALTHY = { ping: () => undefined, log: () => undefined, syncloop: () => undefined };
 const EXEC_TIMEOUT_MS = 10 * 60_000;
 const MAX_RUN_BYTES = 16 << 20;
 const PROMETHEUS_TEXT = "text/plain; version=0.0.4; charset=utf-8";
@@ -139,7 +138,7 @@ export class NodeServer implements Component {
     if (root === "run" && request.method === "POST") return this.#serveRun(rest, searchParams, response);
     if (["exec", "attach", "portForward"].includes(root)) throw new NodeRequestError(400, "Upgrade request required");
     if (root === "logs") return serveNodeLogs(rest.join("/"), response);
-    if (root === "healthz") return this.#serveHealth(rest[0], response);
+    if (root === "healthz") return answerHealth(this.#options.health, rest[0], response);
     if (root === "pods" || root === "runningpods") return sendJson(response, { kind: "PodList", apiVersion: "v1", metadata: {}, items: this.#options.pods.list() });
     const page = this.#options.pages[pathname.replace(/(.)\/$/, "$1")];
     if (!page) throw new NodeRequestError(404, "404 page not found\n");
@@ -181,15 +180,6 @@ export class NodeServer implements Component {
     const { output } = await this.#options.runtime.streaming.execSync(id, (query.get("cmd") ?? "").split(" "), { timeoutMs: EXEC_TIMEOUT_MS, maxBytes: MAX_RUN_BYTES });
     response.writeHead(200, { "content-type": "application/json" });
     response.end(output);
-  }
-
-  #serveHealth(check: string | undefined, response: ServerResponse): void {
-    const checks = Object.entries({ ...ALWAYS_HEALTHY, ...this.#options.health }).filter(([name]) => check === undefined || check === "" || name === check);
-    if (check && checks.length === 0) throw new NodeRequestError(404, "404 page not found\n");
-    const failed = checks.flatMap(([name, run]) => (run() === undefined ? [] : [`[-]${name} failed: reason withheld\n`]));
-    if (failed.length > 0) throw new NodeRequestError(500, `${failed.join("")}healthz check failed\n`);
-    response.writeHead(200, { "content-type": "text/plain; charset=utf-8" });
-    response.end("ok");
   }
 
   #pod(namespace = "", name = "", uid?: string): Pod {

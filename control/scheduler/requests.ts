@@ -44,7 +44,7 @@ export function demandOf(pod: Pod): Demand {
 
 /** What of a pod's status changes its demand: empty unless a container's actual resources differ from its spec's. */
 export function resizeKey(pod: Pod): string {
-  let key = "";
+  let key = podLevelKey(pod);
   for (const statuses of [pod.status?.containerStatuses, pod.status?.initContainerStatuses]) {
     for (const status of statuses ?? []) {
       if (!status.resources) continue;
@@ -54,6 +54,12 @@ export function resizeKey(pod: Pod): string {
     }
   }
   return key === "" || !isResizeInfeasible(pod) ? key : `infeasible;${key}`;
+}
+
+function podLevelKey({ spec, status }: Pod): string {
+  if (!spec?.resources?.requests || !status?.resources) return "";
+  const held = JSON.stringify([status.resources.requests ?? {}, status.allocatedResources ?? {}]);
+  return held === JSON.stringify([spec.resources.requests, spec.resources.requests]) ? "" : `pod=${held};`;
 }
 
 /** Node allocatable or a sum of requests in numbers; `pods` is left to the caller. */
@@ -93,9 +99,22 @@ function podAmounts(pod: Pod, missing: Readonly<Record<string, number>> | undefi
     }
   }
   raise(total, initPeak);
-  for (const [name, amount] of amountsOf(spec.resources?.requests)) if (POD_LEVEL(name)) total.set(name, amount);
+  for (const [name, amount] of podLevelAmounts(pod)) if (POD_LEVEL(name)) total.set(name, amount);
   add(total, amountsOf(spec.overhead));
   return total;
+}
+
+/** While the pod as a whole is resized, the larger of what is asked and what is held. */
+function podLevelAmounts(pod: Pod): Amounts {
+  const asked = amountsOf(pod.spec?.resources?.requests);
+  const held = asked.size > 0 ? pod.status?.resources?.requests : undefined;
+  if (!held) return asked;
+  const overhead = amountsOf(pod.spec?.overhead);
+  const holding = [amountsOf(held), amountsOf(pod.status?.allocatedResources)];
+  // What a status tells includes the overhead, which is added for all pods alike.
+  const heldOf = (name: string): number[] => holding.map((amounts) => (amounts.get(name) ?? 0) - (overhead.get(name) ?? 0));
+  for (const [name, amount] of asked) asked.set(name, Math.max(isResizeInfeasible(pod) ? 0 : amount, ...heldOf(name)));
+  return asked;
 }
 
 function containerAmounts(pod: Pod, container: Container, missing: Readonly<Record<string, number>> | undefined): Amounts {

@@ -141,6 +141,18 @@ describe("an existing pod", () => {
     expect(await refusal(resize({}))).toContain("spec.containers[0].resources.requests: Forbidden: resource requests cannot be removed");
     expect((await resize({ cpu: "2" })).spec?.containers[0]?.resources?.requests).toEqual({ cpu: "2" });
   });
+
+  test("is resized as a whole, and its init containers with it", async () => {
+    const init = { name: "i", image: "i", resources: { requests: { cpu: "100m" } } };
+    const pod = await create({ resources: { requests: { cpu: "1" }, limits: { cpu: "2" } }, containers: [{ name: "c", image: "i" }], initContainers: [init] });
+    const resize = (change: Partial<PodSpec>): Promise<Stored<Pod>> => server.client.update(POD, { ...pod, metadata: { name: pod.metadata.name, namespace: pod.metadata.namespace }, spec: { ...(pod.spec as PodSpec), ...change } } as Pod, { subresource: "resize" });
+    expect(await refusal(resize({ resources: { requests: { cpu: "1" } } }))).toContain("spec.resources.limits: Forbidden: pod-level resource limits cannot be removed");
+    expect(await refusal(resize({ resources: { requests: { cpu: "1" }, limits: { cpu: "2", "hugepages-2Mi": "2Mi" } } }))).toContain("only cpu and memory resources are mutable at pod-level");
+    expect(await refusal(resize({ initContainers: [{ ...init, resizePolicy: [{ resourceName: "cpu", restartPolicy: "RestartContainer" }], resources: { requests: { cpu: "200m" } } }] }))).toContain("spec.initContainers[0]: Forbidden: non-sidecar init containers with a resize policy of RestartContainer cannot be resized");
+    const resized = await resize({ resources: { requests: { cpu: "2" }, limits: { cpu: "3" } }, initContainers: [{ ...init, resources: { requests: { cpu: "200m" } } }] });
+    expect(resized.spec?.resources).toEqual({ requests: { cpu: "2" }, limits: { cpu: "3" } });
+    expect(resized.spec?.initContainers?.[0]?.resources?.requests).toEqual({ cpu: "200m" });
+  });
 });
 
 describe("kubectl get pods", () => {

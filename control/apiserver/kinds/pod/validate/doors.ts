@@ -32,8 +32,9 @@ export function validateResize(pod: Pod, old: Pod): FieldError[] {
   const order = [...orderErrors("containers", spec.containers ?? [], before.containers), ...orderErrors("initContainers", spec.initContainers ?? [], before.initContainers ?? [])];
   if (order.length > 0) return [...errors, ...order];
   if (qosClass(spec) !== (old.status?.qosClass ?? qosClass(before))) errors.push(field.invalid("spec", pod.status?.qosClass ?? "", "Pod QOS Class may not change as a result of resizing"));
+  podLevelErrors(spec.resources, before.resources, errors);
   for (const name of ["containers", "initContainers"] as const) {
-    for (const [index, container] of (before[name] ?? []).entries()) containerErrors(`spec.${name}[${index}]`, spec[name]?.[index] as Container, container, errors);
+    for (const [index, container] of (before[name] ?? []).entries()) containerErrors({ name, index }, spec[name]?.[index] as Container, container, errors);
   }
   return errors;
 }
@@ -43,16 +44,29 @@ function orderErrors(name: "containers" | "initContainers", containers: readonly
   return before.flatMap((container, index) => (containers[index]?.name === container.name ? [] : [field.forbidden(`spec.${name}[${index}].name`, `${name} may not be renamed or reordered on resize`)]));
 }
 
-function containerErrors(path: string, container: Container, before: Container, errors: FieldError[]): void {
-  if (path.startsWith("spec.initContainers") && before.restartPolicy !== "Always") {
-    if (!isEqual(container, before)) errors.push(field.forbidden("spec", "resources for non-sidecar init containers are immutable"));
-    return;
-  }
+function podLevelErrors(resources: ResourceRequirements | undefined, before: ResourceRequirements | undefined, errors: FieldError[]): void {
+  if (!resources && !before) return;
+  if (before && !resources) return void errors.push(field.forbidden("spec.resources", "pod-level resources cannot be removed"));
   for (const side of ["requests", "limits"] as const) {
-    const isGone = Object.keys(before.resources?.[side] ?? {}).some((name) => container.resources?.[side]?.[name] === undefined);
-    if (isGone) errors.push(field.forbidden(`${path}.resources.${side}`, `resource ${side} cannot be removed`));
+    if (isAnyGone(resources?.[side], before?.[side])) errors.push(field.forbidden(`spec.resources.${side}`, `pod-level resource ${side} cannot be removed`));
   }
-  if (!isEqual(withoutCompute(container.resources), withoutCompute(before.resources))) errors.push(field.forbidden("spec", "only cpu and memory resources are mutable"));
+  if (!isEqual(withoutCompute(resources), withoutCompute(before))) errors.push(field.forbidden("spec", "only cpu and memory resources are mutable at pod-level"));
+}
+
+function containerErrors({ name, index }: { name: "containers" | "initContainers"; index: number }, container: Container, before: Container, errors: FieldError[]): void {
+  const path = `spec.${name}[${index}]`;
+  for (const side of ["requests", "limits"] as const) {
+    if (isAnyGone(container.resources?.[side], before.resources?.[side])) errors.push(field.forbidden(`${path}.resources.${side}`, `resource ${side} cannot be removed`));
+  }
+  const isInit = name === "initContainers";
+  if (!isEqual(withoutCompute(container.resources), withoutCompute(before.resources))) errors.push(isInit ? field.forbidden(path, "only cpu and memory resources for init or sidecar containers are mutable") : field.forbidden("spec", "only cpu and memory resources are mutable"));
+  // One that runs to its end would have to begin again.
+  const restarts = container.resizePolicy?.some(({ restartPolicy }) => restartPolicy === "RestartContainer");
+  if (isInit && before.restartPolicy !== "Always" && restarts && !isEqual(container.resources, before.resources)) errors.push(field.forbidden(path, "non-sidecar init containers with a resize policy of RestartContainer cannot be resized"));
+}
+
+function isAnyGone(list: Record<string, string> | undefined, before: Record<string, string> | undefined): boolean {
+  return Object.keys(before ?? {}).some((name) => list?.[name] === undefined);
 }
 
 function withoutCompute(resources: ResourceRequirements | undefined): unknown {
