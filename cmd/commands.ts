@@ -50,7 +50,7 @@ const CONTROL: readonly Flag[] = [
   { name: "datastore-keyfile", value: "FILE", help: "key of that certificate" },
   { name: "encrypt-secrets", help: "encrypt Secrets in the store; goes on until `minik8s secrets decrypt`" },
   KEY_FILE,
-  { name: "controllers", value: "LIST", default: "*", help: "controllers to run: * for all, name to add, -name to leave out" },
+  { name: "controllers", value: "LIST", default: "*", help: "controllers to run, by upstream's names: * for all, name to add, -name to leave out" },
   { name: "scheduler-config", value: "FILE", help: "KubeSchedulerConfiguration: profiles, plugins and their weights" },
   ...TOKEN_FLAGS,
   ...REQUEST_FLAGS,

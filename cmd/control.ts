@@ -11,7 +11,7 @@ import { BackgroundEventRecorder } from "../api/client/recorder.ts";
 import { buildApiServer, type Api, type ControlPlane } from "./apiserver.ts";
 import { keepCertificates, type CertificateDeps } from "./certificates.ts";
 import type { Invocation } from "./commands.ts";
-import { schedulerConfig, startControllers } from "./controllers.ts";
+import { checkControllers, schedulerConfig, startControllers } from "./controllers.ts";
 import { joinControlPlane } from "./controljoin.ts";
 import { isShared, openDatastore } from "./datastore.ts";
 import { encryptedStore, encryptionFigures, encryptionPaths } from "./encryption.ts";
@@ -31,6 +31,7 @@ export async function runControl({ values: given }: Invocation): Promise<number>
   if (!given["init"] && !given["join"]) throw new UsageError("control: say --init for a new cluster (or to go on with the one in --data-dir), or --join URL");
   const values = await joinControlPlane(given);
   schedulerConfig(values);
+  checkControllers(values);
   auditor(values);
   const dataDir = values["data-dir"] as string;
   const port = Number(values["port"]);

@@ -6,7 +6,7 @@ import type { Informers } from "../api/client/informer.ts";
 import { createInformers } from "../api/client/informers.ts";
 import { workQueueFigures } from "../api/client/workers.ts";
 import { BackgroundEventRecorder } from "../api/client/recorder.ts";
-import { createControllers, runControllers } from "../control/controllers/index.ts";
+import { controllersProblem, createControllers, runControllers } from "../control/controllers/index.ts";
 import { aborted, type ControllerDeps } from "../control/controllers/controller.ts";
 import { servedMetrics } from "../control/controllers/hpa/custommetrics.ts";
 import type { UserInfo } from "../control/apiserver/request.ts";
@@ -19,7 +19,7 @@ import type { Pki } from "../control/pki/pki.ts";
 import { controlUser, type Api } from "./apiserver.ts";
 import { isShared } from "./datastore.ts";
 import { fromFile } from "./tokens.ts";
-import type { Values } from "./flags.ts";
+import { UsageError, type Values } from "./flags.ts";
 
 export interface ControllersOptions {
   readonly values: Values;
@@ -52,6 +52,13 @@ async function runScheduler({ api, values }: ControllersOptions, informers: Info
   scheduler.start(signal);
   await aborted(signal);
   api.figures.delete(scheduler.metrics);
+}
+
+/** Throws UsageError for a `--controllers` that cannot be meant. */
+export function checkControllers(values: Values): void {
+  const list = values["controllers"] as string;
+  const problem = controllersProblem(list);
+  if (problem) throw new UsageError(`--controllers ${list}: ${problem}`);
 }
 
 /** What the scheduler's file says; throws UsageError for one that cannot be meant. */

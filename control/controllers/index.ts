@@ -21,6 +21,7 @@ import { endpointSliceMirroringController } from "./endpoints/mirroring.ts";
 import { garbageCollector } from "./garbagecollector/garbagecollector.ts";
 import { horizontalPodAutoscalerController } from "./hpa/autoscaler.ts";
 import { jobController } from "./job/job.ts";
+import { isControllerOn, unknownController } from "./names.ts";
 import { namespaceController } from "./namespace.ts";
 import { nodeIpamController } from "./node/ipam.ts";
 import { nodeLifecycleController } from "./node/lifecycle.ts";
@@ -95,13 +96,16 @@ const log = logger("controllers");
 const DATE_CHECK_MS = 30_000;
 const DATE_TOLERANCE_MS = 1000;
 
+/** What is wrong with a `--controllers` list; undefined for one that can be meant. */
+export function controllersProblem(list: string): string | undefined {
+  return unknownController(list.split(","), Object.keys(CONTROLLERS));
+}
+
 /** Makes the enabled controllers: `*` is all, `-name` leaves one out, a bare name picks it. Throws for an unknown name. */
 export function createControllers(deps: ControllerDeps, enabled: readonly string[] = ["*"]): Controller[] {
-  const known = Object.keys(CONTROLLERS);
-  const unknown = enabled.map((name) => name.replace(/^-/, "")).filter((name) => name !== "*" && !known.includes(name));
-  if (unknown.length > 0) throw new Error(`unknown controller ${JSON.stringify(unknown[0])}; known are: ${known.join(", ")}`);
-  const isEnabled = (name: string): boolean => !enabled.includes(`-${name}`) && (enabled.includes(name) || enabled.includes("*"));
-  return Object.entries(CONTROLLERS).filter(([name]) => isEnabled(name)).map(([, create]) => create({ ...deps, informers: waitingForOwn(deps.informers) }));
+  const problem = unknownController(enabled, Object.keys(CONTROLLERS));
+  if (problem) throw new Error(problem);
+  return Object.entries(CONTROLLERS).filter(([name]) => isControllerOn(name, enabled)).map(([, create]) => create({ ...deps, informers: waitingForOwn(deps.informers) }));
 }
 
 /** The same caches, but whoever waits for them waits only for those it asked for: one that cannot be filled holds up nobody else. */

@@ -121,6 +121,16 @@ describe("a CronJob", () => {
     await becomes(() => jobs(cluster), [nameAt("2026-03-01T12:03:00Z")]);
   });
 
+  test("a schedule that can be read and never comes is said to be invalid; one with a zone in it, not to be supported", async () => {
+    const cluster = await aCluster();
+    await cluster.create(CRON_JOB, aCronJob({ schedule: "59 23 31 2 *" }));
+    await eventually(() => cluster.events.includes("InvalidSchedule: invalid schedule: 59 23 31 2 * : time difference between two schedules is less than 1 second"));
+    await cluster.change<CronJob>(CRON_JOB, "tick", (c) => { c.spec = { ...(c.spec as NonNullable<CronJob["spec"]>), schedule: "TZ=UTC * * * * *" }; });
+    await eventually(() => cluster.events.some((event) => event.startsWith('UnsupportedSchedule: CRON_TZ or TZ used in schedule "TZ=UTC * * * * *" is not officially supported')));
+    await pass(60_000);
+    await becomes(() => jobs(cluster), [nameAt("2026-03-01T12:01:00Z")]);
+  });
+
   test("a schedule or a time zone nobody understands is an event, not a crash", async () => {
     const cluster = await aCluster();
     await cluster.create(CRON_JOB, aCronJob({ schedule: "every day" }));

@@ -96,7 +96,8 @@ class CronJobController extends KindController<CronJob> {
     const now = this.clock.now();
     const since = Date.parse(draft.lastScheduleTime ?? cronJob.metadata.creationTimestamp);
     const deadlineMs = cronJob.spec?.startingDeadlineSeconds === undefined ? undefined : cronJob.spec.startingDeadlineSeconds * 1000;
-    const { due, isFarBehind } = dueTime(schedule, deadlineMs === undefined ? since : Math.max(since, now - deadlineMs), now);
+    const { due, isFarBehind, problem } = dueTime(schedule, deadlineMs === undefined ? since : Math.max(since, now - deadlineMs), now);
+    if (problem) return this.recorder.event(cronJob, "Warning", "InvalidSchedule", `invalid schedule: ${cronJob.spec?.schedule} : ${problem}`);
     const next = schedule.next(now);
     if (next !== undefined) this.queue.addAfter(key, next - now + MARGIN_MS);
     if (due === undefined) return;
@@ -114,6 +115,7 @@ class CronJobController extends KindController<CronJob> {
       this.recorder.event(cronJob, "Warning", "UnknownTimeZone", `invalid timeZone: ${JSON.stringify(timeZone)}: unknown time zone ${timeZone}`);
       return undefined;
     }
+    if (schedule.includes("TZ")) this.recorder.event(cronJob, "Warning", "UnsupportedSchedule", `CRON_TZ or TZ used in schedule ${JSON.stringify(schedule)} is not officially supported, see https://kubernetes.io/docs/concepts/workloads/controllers/cron-jobs/ for more details`);
     try {
       return parseSchedule(schedule, timeZone);
     } catch (error) {

@@ -37,16 +37,21 @@ export interface Times {
   readonly due: number | undefined;
   /** More than a hundred were missed since. */
   readonly isFarBehind: boolean;
+  /** Why a schedule that can be read makes no sense, in upstream's words. */
+  readonly problem?: string;
 }
+
+const NEVER: Times = { due: undefined, isFarBehind: false, problem: "time difference between two schedules is less than 1 second" };
 
 /** Which run is due now, given when the last one was scheduled (or the CronJob created). */
 export function dueTime(schedule: Schedule, since: number, now: number): Times {
   const first = schedule.next(since);
-  if (first === undefined || first > now) return { due: undefined, isFarBehind: false };
+  if (first === undefined) return NEVER;
+  if (first > now) return { due: undefined, isFarBehind: false };
   const second = schedule.next(first);
   if (second === undefined || second > now) return { due: first, isFarBehind: false };
   const interval = Math.round((second - first) / 1000) * 1000;
-  if (interval < 1000) return { due: undefined, isFarBehind: false };
+  if (interval < 1000) return NEVER;
   const missed = Math.floor((now - first) / interval) + 1;
   let due: number | undefined;
   // Nearly there at once, then step by step: schedules are not all regular.
