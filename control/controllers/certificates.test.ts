@@ -108,6 +108,6 @@ test.each([
   ["a URI", NODE_CLIENT, { uris: ["spiffe://x"] }, [], "URI subjectAltNames are not allowed"],
   ["somebody else", NODE_CLIENT, { commonName: "ann" }, [], "subject common name does not begin with system:node:"],
   ["a client for nothing", CLIENT, {}, ["digital signature"], "missing required usage for client certificate: client auth"],
-] as const)("%s is judged as upstream does", (_what, signerName, more, usages, expected) => {
+] as const)("%s is judged as upstream does", (...[, signerName, more, usages, expected]) => {
   expect(refusal({ signerName, usages: [...usages], request: "" }, { ...NODE_NAMES, ...more } as typeof NODE_NAMES)).toBe(expected as string);
 });

@@ -186,7 +186,8 @@ export class Cluster {
 /** A heartbeat changes a node all the time without changing anything decisions look at. */
 function isSameNode(a: Node, b: Node): boolean {
   return a.metadata.uid === b.metadata.uid && isSame(a.metadata.labels, b.metadata.labels) && isSame(a.spec, b.spec)
-    && isSame(a.status?.allocatable, b.status?.allocatable) && isSame(a.status?.images, b.status?.images);
+    && isSame(a.status?.allocatable, b.status?.allocatable) && isSame(a.status?.images, b.status?.images)
+    && isSame(a.status?.declaredFeatures, b.status?.declaredFeatures);
 }
 
 function isSame(a: unknown, b: unknown): boolean {

@@ -5,6 +5,7 @@ import type { EventRecorder } from "../../api/client/recorder.ts";
 import type { NodeAffinity } from "../../api/types.ts";
 import type { Clock } from "../../lib/clock.ts";
 import type { EnabledPlugin, Plugin } from "./framework.ts";
+import { nodeDeclaredFeatures } from "./plugins/declaredfeatures.ts";
 import { schedulingGates } from "./plugins/gates.ts";
 import { imageLocality } from "./plugins/imagelocality.ts";
 import { interPodAffinity, type InterPodAffinityArgs } from "./plugins/interpodaffinity.ts";
@@ -65,6 +66,12 @@ export interface PluginArgs {
   readonly deviceSearchMs?: number | undefined;
 }
 
+/** The names of `defaultPlugins`. */
+export const PLUGIN_NAMES: readonly string[] = [
+  "SchedulingGates", "NodeUnschedulable", "NodeName", "TaintToleration", "NodeAffinity", "NodePorts", "NodeResourcesFit", "VolumeRestrictions", "NodeVolumeLimits", "VolumeBinding",
+  "VolumeZone", "PodTopologySpread", "InterPodAffinity", "DynamicResources", "NodeResourcesBalancedAllocation", "ImageLocality", "NodeDeclaredFeatures",
+];
+
 const filtering = (plugin: Plugin, weight = 0): EnabledPlugin => ({ plugin, weight, filters: true });
 
 /** Upstream's plugins in upstream's order, with its weights. */
@@ -90,6 +97,7 @@ export function defaultPlugins(context: PluginContext, args: PluginArgs = {}): E
     }), 2),
     filtering(balancedAllocation(args.balancedResources), 1),
     filtering(imageLocality, 1),
+    filtering(nodeDeclaredFeatures),
   ];
 }
 

@@ -44,7 +44,7 @@ export type ClusterEvent =
   | { readonly type: "DeviceChange"; readonly resource: "deviceclasses" | "resourceslices" };
 
 /** What of a node a hint compares with. */
-export type NodeSummary = Pick<NodeState, "name" | "labels" | "isUnschedulable" | "hardTaints" | "allocatable" | "allowedPods">;
+export type NodeSummary = Pick<NodeState, "name" | "labels" | "isUnschedulable" | "hardTaints" | "allocatable" | "allowedPods" | "declaredFeatures">;
 
 /** A filter that was prepared for one pod by looking across the cluster. */
 export interface PreparedFilter {

@@ -30,6 +30,7 @@ export class NodeState {
   readonly pods = new Map<string, PodInfo>();
   /** Normalised image names on this node. */
   images: ReadonlyMap<string, number> = new Map();
+  declaredFeatures: readonly string[] = [];
 
   constructor(readonly name: string, readonly index: number) {}
 
@@ -45,6 +46,7 @@ export class NodeState {
     this.allocatable = resourcesOf(allocatable);
     this.allowedPods = allocatable.get("pods") ?? 0;
     this.images = imagesOf(node);
+    this.declaredFeatures = node.status?.declaredFeatures ?? [];
     this.touch();
   }
 
@@ -65,8 +67,8 @@ export class NodeState {
   /** A private copy, to try what-ifs on. */
   clone(): NodeState {
     const copy = new NodeState(this.name, this.index);
-    const { node, labels, isUnschedulable, hardTaints, softTaints, allocatable, allowedPods, images } = this;
-    Object.assign(copy, { node, labels, isUnschedulable, hardTaints, softTaints, allocatable, allowedPods, images });
+    const { node, labels, isUnschedulable, hardTaints, softTaints, allocatable, allowedPods, images, declaredFeatures } = this;
+    Object.assign(copy, { node, labels, isUnschedulable, hardTaints, softTaints, allocatable, allowedPods, images, declaredFeatures });
     for (const pod of this.pods.values()) copy.add(pod);
     return copy;
   }

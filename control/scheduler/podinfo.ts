@@ -4,6 +4,7 @@ import { EVERYTHING, LabelMatcher, NOTHING, matcherOf, type Labels } from "../..
 import type { Container, LabelSelector, Pod, PodAffinityTerm, PodSpec, Stored, Toleration } from "../../api/types.ts";
 import { keyOf, type Key } from "../../api/client/informer.ts";
 import { compileNodeAffinity, type CompiledNodeAffinity } from "./nodeaffinity.ts";
+import { neededFeatures } from "./plugins/declaredfeatures.ts";
 import { demandOf, resizeKey, type Demand } from "./requests.ts";
 
 export interface HostPort {
@@ -20,6 +21,8 @@ export interface Shape extends Demand {
   readonly affinity: CompiledNodeAffinity;
   readonly images: readonly string[];
   readonly containerCount: number;
+  /** What nodes must declare to be able to do. */
+  readonly features: readonly string[];
 }
 
 /** Who a pod is to the selectors of others. */
@@ -167,7 +170,7 @@ function shapeText(spec: PodSpec | undefined): string {
   if (!spec) return "";
   return JSON.stringify([
     spec.containers.map(containerShape), spec.initContainers?.map(containerShape), spec.nodeSelector, spec.affinity?.nodeAffinity, spec.tolerations,
-    spec.overhead, spec.resources?.requests, spec.volumes?.map((v) => v.image?.reference),
+    spec.overhead, spec.resources?.requests, spec.volumes?.map((v) => v.image?.reference), neededFeatures(spec),
   ]);
 }
 
@@ -181,7 +184,7 @@ function makeShape(pod: Pod, id: number): Shape {
   const images = [...containers.map((c) => c.image), ...(spec.volumes ?? []).map((v) => v.image?.reference)];
   return {
     id, ...demandOf(pod), ports: hostPorts(spec), tolerations: spec.tolerations ?? [], affinity: compileNodeAffinity(spec),
-    images: images.filter((i) => i !== undefined).map(taggedImage), containerCount: containers.length,
+    images: images.filter((i) => i !== undefined).map(taggedImage), containerCount: containers.length, features: neededFeatures(spec),
   };
 }
 

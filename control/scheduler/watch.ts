@@ -127,8 +127,8 @@ function isUntouched(pod: Stored<Pod>, old: Stored<Pod>): boolean {
     && isSame(pod.metadata.labels, old.metadata.labels) && resizeKey(pod) === resizeKey(old);
 }
 
-function summaryOf({ name, labels, isUnschedulable, hardTaints, allocatable, allowedPods }: NodeState): NodeSummary {
-  return { name, labels, isUnschedulable, hardTaints, allocatable, allowedPods };
+function summaryOf({ name, labels, isUnschedulable, hardTaints, allocatable, allowedPods, declaredFeatures }: NodeState): NodeSummary {
+  return { name, labels, isUnschedulable, hardTaints, allocatable, allowedPods, declaredFeatures };
 }
 
 function isSame(a: unknown, b: unknown): boolean {
