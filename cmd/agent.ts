@@ -36,6 +36,7 @@ import { dockerNetwork } from "./dockernetwork.ts";
 import { parseJoinToken } from "./jointoken.ts";
 import { allPods, cgroupDriver, configured, credentialProviders, nodeSettings } from "./nodesettings.ts";
 import { takeBackNetworks } from "./leakednetworks.ts";
+import { labelsOf } from "./nodelabels.ts";
 import { createNodePolicy } from "./networkpolicy.ts";
 import { createNodeServer } from "./nodeserver.ts";
 import { preflightAgent } from "./preflight.ts";
@@ -166,12 +167,6 @@ const isOrdinary = (dataDir: string): boolean => dataDir === joinPath(DEFAULT_DA
 export function agentCgroups(dataDir: string, options: Partial<CgroupFsOptions> = {}): CgroupFs {
   const root = isOrdinary(dataDir) || options.driver === "systemd" ? "" : `/minik8s-${createHash("sha256").update(dataDir).digest("hex").slice(0, 8)}`;
   return new CgroupFs({ driver: "cgroupfs", mounts: detectCgroups(), root, ...options });
-}
-
-function labelsOf(values: Values): Record<string, string> {
-  const pairs = (values["node-labels"] ?? "").split(",").filter(Boolean).map((pair) => pair.split("=") as [string, string | undefined]);
-  for (const [key, value] of pairs) if (!key || value === undefined) throw new UsageError(`--node-labels ${values["node-labels"]}: must be key=value pairs separated by commas`);
-  return Object.fromEntries(pairs) as Record<string, string>;
 }
 
 function pluginProgram(): { executable: string; script?: string } {

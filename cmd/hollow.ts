@@ -9,6 +9,7 @@ import { logger } from "../lib/log.ts";
 import { DEFAULT_DATA_DIR } from "./commands.ts";
 import { UsageError, type Values } from "./flags.ts";
 import { adminKubeconfigPath } from "./kubeconfig.ts";
+import { labelsOf } from "./nodelabels.ts";
 import { untilSignal } from "./signals.ts";
 import { parseDuration } from "./token.ts";
 import { KUBERNETES_VERSION } from "./version.ts";
@@ -21,7 +22,7 @@ export async function runHollow(values: Values): Promise<number> {
   const client = new HttpClient(loadKubeconfig(values["kubeconfig"] ?? adminKubeconfigPath(controlDataDir(values))));
   const hollow = createHollow({
     client, informers: createInformers(client, systemClock), clock: systemClock, count, version: KUBERNETES_VERSION,
-    namePrefix: values["node-name"] ?? "hollow",
+    namePrefix: values["node-name"] ?? "hollow", labels: labelsOf(values),
     startLatencyMs: parseDuration(values["hollow-start-latency"] ?? "0s"),
     failureRate: failureRate(values),
   });

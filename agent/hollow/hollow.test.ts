@@ -92,6 +92,30 @@ test("a deleted pod shows how it ended and is gone", async () => {
   expect(await pod()).toBeUndefined();
 });
 
+test("a deleted pod runs on while its containers' preStop takes, and no longer than its grace period", async () => {
+  await start();
+  const base = aPod();
+  const stopping = (name: string, preStop: object, command: string[]): Pod => on("hollow-0", { ...base, metadata: { name, namespace: "default" }, spec: { ...base.spec!, terminationGracePeriodSeconds: 10, containers: [aContainer({ command, lifecycle: { preStop } })] } });
+  await api.create(POD, stopping("p", { sleep: { seconds: 5 } }, ["run"]));
+  await api.create(POD, stopping("q", { exec: { command: ["sleep", "100"] } }, ["run"]));
+  await api.create(POD, stopping("stubborn", {}, ["sh", "-c", "trap '' TERM; run"]));
+  await settle();
+  for (const name of ["p", "q", "stubborn"]) await api.delete(POD, { name, namespace: "default" }, { gracePeriodSeconds: 10 });
+  await settle(4_000);
+  expect((await pod())?.status?.containerStatuses?.[0]?.state?.running).toBeDefined();
+  await settle(1_100);
+  expect(await pod()).toBeUndefined();
+  expect((await pod("q"))?.status?.containerStatuses?.[0]?.state?.running).toBeDefined();
+  // The fake API gives every deleted pod until a minute after its creation.
+  await settle(55_000);
+  expect([await pod("q"), await pod("stubborn")]).toEqual([undefined, undefined]);
+});
+
+test("nodes carry the labels they are given", async () => {
+  await start({ labels: { "topology.kubernetes.io/zone": "a" } });
+  expect((await api.get<Node>(NODE, { name: "hollow-2" })).metadata.labels).toMatchObject({ "topology.kubernetes.io/zone": "a", "minik8s.io/hollow": "true" });
+});
+
 test("a command that ends completes its pod", async () => {
   await start();
   const base = aPod();

@@ -16,6 +16,8 @@ export interface HollowOptions {
   /** Nodes are `<namePrefix>-0` and on. */
   readonly namePrefix: string;
   readonly version: string;
+  /** What the nodes register with beside their own labels. */
+  readonly labels?: Readonly<Record<string, string>>;
   readonly startLatencyMs?: number;
   /** The share of container starts that fail, 0 to 1. */
   readonly failureRate?: number;

@@ -19,9 +19,14 @@ export interface PodLife {
   readonly ip: string;
   /** Nothing starts before. */
   readonly startAt: number;
+  /** Told to stop. */
+  readonly isStopping?: boolean;
   /** Those that have started at least once, by name. */
   readonly containers: Readonly<Record<string, ContainerLife>>;
 }
+
+/** What a container that had to be killed ends with. */
+const KILLED = 137;
 
 export interface Advance {
   readonly now: number;
@@ -44,14 +49,33 @@ export function advance(life: PodLife, pod: Pod, { now, fails }: Advance): PodLi
   return { ...life, containers };
 }
 
-/** Every container stopped; those that ran end now. */
-export function ended(life: PodLife, now: number): PodLife {
-  const containers = Object.entries(life.containers).map(([name, run]) => [name, hasEnded(run, now) ? run : { ...run, endsAt: now, exitCode: 0 }] as const);
-  return { ...life, containers: Object.fromEntries(containers) };
+/** Every container told to stop: it ends after its preStop, and when the grace period is over at the latest. */
+export function stopped(life: PodLife, pod: Pod, now: number): PodLife {
+  const deadline = Math.max(now, Date.parse(pod.metadata.deletionTimestamp ?? "") || now);
+  const containers = Object.entries(life.containers).map(([name, run]) => {
+    if (hasEnded(run, now)) return [name, run] as const;
+    const wanted = life.isStopping ? (run.endsAt ?? deadline) : now + stopMs(allContainers(pod).find((container) => container.name === name));
+    return [name, { ...run, endsAt: Math.min(wanted, deadline), exitCode: wanted > deadline ? KILLED : 0 }] as const;
+  });
+  return { ...life, isStopping: true, containers: Object.fromEntries(containers) };
+}
+
+/** Whether nothing of the pod runs any more. */
+export function isOver(life: PodLife, now: number): boolean {
+  return Object.values(life.containers).every((run) => hasEnded(run, now));
+}
+
+/** How long a container takes to stop when it is left alone. */
+function stopMs(container: Container | undefined): number {
+  const { sleep, exec } = container?.lifecycle?.preStop ?? {};
+  const hookMs = sleep ? sleep.seconds * 1000 : (interpret(exec?.command ?? ["true"]).afterMs ?? 0);
+  const program = interpret([...(container?.command ?? []), ...(container?.args ?? [])]);
+  return program.ignoresStop ? Infinity : hookMs;
 }
 
 /** When something happens next by itself; undefined when nothing will. */
 export function wakeAt(life: PodLife, pod: Pod, now: number): number | undefined {
+  if (life.isStopping) return Math.max(...Object.values(life.containers).map(({ endsAt }) => endsAt ?? now));
   if (now < life.startAt) return life.startAt;
   const times = allContainers(pod).flatMap((container) => {
     const run = life.containers[container.name];

@@ -16,6 +16,8 @@ export interface HollowNodesOptions {
   readonly nodeNames: readonly string[];
   /** As nodeInfo shows it: `v1.36.2`. */
   readonly version: string;
+  /** What the nodes register with beside their own labels. */
+  readonly labels?: Readonly<Record<string, string>>;
 }
 
 /** Finds hollow nodes: `kubectl get nodes -l minik8s.io/hollow=true`. */
@@ -66,7 +68,7 @@ export class HollowNodes {
 
   async #register(name: string): Promise<Stored<Node>> {
     const { client } = this.#options;
-    const labels = nodeLabels(name, machineOf(name), { [HOLLOW_LABEL]: "true" });
+    const labels = nodeLabels(name, machineOf(name), { ...this.#options.labels, [HOLLOW_LABEL]: "true" });
     try {
       return await client.create<Node>(NODE, newNode(name, { labels, taints: [], status: this.#status(name, undefined) }));
     } catch (error) {

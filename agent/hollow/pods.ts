@@ -10,7 +10,7 @@ import type { Pod, Stored } from "../../api/types.ts";
 import { nthAddress } from "../../lib/addresses.ts";
 import type { Clock } from "../../lib/clock.ts";
 import { statusPatch } from "../kubelet/status.ts";
-import { adopted, advance, ended, wakeAt, type PodLife } from "./life.ts";
+import { adopted, advance, isOver, stopped, wakeAt, type PodLife } from "./life.ts";
 import { hollowStatus } from "./status.ts";
 
 export interface HollowPodsOptions {
@@ -71,21 +71,24 @@ export class HollowPods {
     if (known && known.life.uid !== pod?.metadata.uid) this.#forget(key, known);
     if (!pod) return;
     const isLeaving = pod.metadata.deletionTimestamp !== undefined;
-    const isOver = pod.status?.phase === "Succeeded" || pod.status?.phase === "Failed";
-    if (!isOver) await this.#live(pod, isLeaving);
-    if (isLeaving) await this.#delete(pod);
+    const isFinished = pod.status?.phase === "Succeeded" || pod.status?.phase === "Failed";
+    const stillRuns = !isFinished && (await this.#live(pod, isLeaving));
+    if (isLeaving && !stillRuns) await this.#delete(pod);
   }
 
-  async #live(pod: Stored<Pod>, isLeaving: boolean): Promise<void> {
+  /** Whether anything of the pod runs still. */
+  async #live(pod: Stored<Pod>, isLeaving: boolean): Promise<boolean> {
     const { clock, failureRate, random, client } = this.#options;
     const now = clock.now();
     const entry = this.#entryOf(pod, now);
-    entry.life = isLeaving ? ended(entry.life, now) : advance(entry.life, pod, { now, fails: () => random() < failureRate });
-    const status = hollowStatus({ pod, life: entry.life, hostIp: addressOf(entry.node.index, 0), isTerminal: isLeaving, now });
+    entry.life = isLeaving ? stopped(entry.life, pod, now) : advance(entry.life, pod, { now, fails: () => random() < failureRate });
+    const isTerminal = isLeaving && isOver(entry.life, now);
+    const status = hollowStatus({ pod, life: entry.life, hostIp: addressOf(entry.node.index, 0), isTerminal, now });
     const patch = statusPatch(pod, pod.status ?? {}, status);
     if (patch) await client.patch<Pod>(POD, nameOf(pod), patch, { type: "strategic", subresource: "status" }).catch(unlessGone);
-    const at = isLeaving ? undefined : wakeAt(entry.life, pod, now);
+    const at = isTerminal ? undefined : wakeAt(entry.life, pod, now);
     if (at !== undefined) this.#queue.addAfter(keyOf(pod), Math.max(1, at - now));
+    return !isTerminal;
   }
 
   #entryOf(pod: Stored<Pod>, now: number): Entry {

@@ -60,7 +60,7 @@ export function preempts(points: Points): boolean {
 }
 
 function requireKnown(points: Points, path: string): void {
-  const names = new Set([...PLUGIN_NAMES, QUEUE_SORT, BINDER, PREEMPTION]);
+  const names = new Set([...PLUGIN_NAMES, ...REMOVED, QUEUE_SORT, BINDER, PREEMPTION]);
   // Turning off what is not there changes nothing.
   for (const [point, { enabled: on }] of points) {
     for (const name of on.keys()) if (!names.has(name)) throw new ConfigError(`${path}.${point}: plugin ${JSON.stringify(name)} does not exist`);

@@ -12,6 +12,7 @@ import { Pace } from "../pace.ts";
 import { TriggerTimes, withTriggerTime } from "./triggertimes.ts";
 import { addressesOf, canBeEndpoint, hasManagedEndpoints, hostnameOf, isHeadless, isIPv6, podsOf, targetPortOf, watchServicePods } from "./servicepods.ts";
 
+/** Who it is to the API server, and what its objects carry. */
 const NAME = "endpoint-controller";
 const HEADLESS = "service.kubernetes.io/headless";
 export const ENDPOINTS_MANAGED_BY = "endpoints.kubernetes.io/managed-by";
@@ -66,7 +67,7 @@ export function endpointsController(deps: ControllerDeps): Controller {
       if (!isNotFound(error)) throw error;
     });
   }
-  return controllerOf({ name: NAME, queue, informers: deps.informers, reconcile, subject: telling(deps, NAME, caches.services) });
+  return controllerOf({ name: "endpoints-controller", queue, informers: deps.informers, reconcile, subject: telling(deps, NAME, caches.services) });
 }
 
 /** What the Endpoints of a service should be; keeps annotations others put on it. */
