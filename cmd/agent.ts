@@ -161,7 +161,7 @@ async function openRuntime(values: Values, settings: Settings): Promise<Runtime>
 }
 
 /** Whether this is the machine's one real node, which uses the places every Kubernetes node uses. */
-const isOrdinary = (dataDir: string): boolean => dataDir === joinPath(DEFAULT_DATA_DIR, "agent");
+export const isOrdinary = (dataDir: string): boolean => dataDir === joinPath(DEFAULT_DATA_DIR, "agent");
 
 /** Several nodes on one machine must not tidy up each other's cgroups, so all but the ordinary one get a root of their own. */
 export function agentCgroups(dataDir: string, options: Partial<CgroupFsOptions> = {}): CgroupFs {

@@ -2,12 +2,13 @@
 // Every step succeeds on absence, so that a half-finished `down` is finished by the next one.
 import { existsSync, readFileSync, rmSync } from "node:fs";
 import { join } from "node:path";
+import type { CgroupDriver } from "../agent/kubelet/cgroups.ts";
 import { removePrivateContainerd } from "../agent/runtime/containerd/remove.ts";
 import { removeDockerPods } from "../agent/runtime/docker/remove.ts";
 import { systemClock } from "../lib/clock.ts";
 import { hostExec } from "../lib/exec.ts";
 import { cleanupNetwork } from "../net/cleanup.ts";
-import { agentCgroups, cniPaths } from "./agent.ts";
+import { agentCgroups, cniPaths, isOrdinary } from "./agent.ts";
 import type { Invocation } from "./commands.ts";
 import { dockerNetwork } from "./dockernetwork.ts";
 import { stopMode } from "./processes.ts";
@@ -33,11 +34,16 @@ export async function runDown({ values }: Invocation): Promise<number> {
   await progress.stage("unmount volumes and remove cgroups", async () => {
     for (const mount of mountsBelow(dataDir)) await hostExec(["umount", "--lazy", mount]);
     // A machine that cannot limit pods has none to remove.
-    for (const directory of agentDirs) await Promise.resolve().then(() => agentCgroups(directory).removeAll()).catch((error: unknown) => void process.stderr.write(`    cgroups are left: ${(error as Error).message}\n`));
+    for (const { directory, driver } of agentDirs.flatMap(cgroupTrees)) await Promise.resolve().then(() => agentCgroups(directory, { driver }).removeAll()).catch((error: unknown) => void process.stderr.write(`    cgroups are left: ${(error as Error).message}\n`));
   });
   if (purge) await progress.stage(`delete ${dataDir}`, async () => purgeData(dataDir));
   process.stderr.write(purge ? "minik8s is gone from this machine\n" : `minik8s is down; its data is kept in ${dataDir}\n`);
   return 0;
+}
+
+/** systemd's tree has one place for pods, which is the ordinary node's. */
+function cgroupTrees(directory: string): { directory: string; driver: CgroupDriver }[] {
+  return [{ directory, driver: "cgroupfs" }, ...(isOrdinary(directory) ? [{ directory, driver: "systemd" as const }] : [])];
 }
 
 function purgeData(dataDir: string): void {

@@ -1,6 +1,6 @@
 // The cgroup tree on the host's file system, version 1 or 2.
 // Names and limits are decided in `cgroups.ts`; containers' own cgroups are the runtime's.
-import { existsSync, readFileSync } from "node:fs";
+import { existsSync, readdirSync, readFileSync } from "node:fs";
 import { mkdir, readdir, readFile, rmdir, writeFile } from "node:fs/promises";
 import { availableParallelism } from "node:os";
 import { join } from "node:path";
@@ -8,10 +8,10 @@ import type { Pod } from "../../api/types.ts";
 import { hostExec, type Exec } from "../../lib/exec.ts";
 import { logger } from "../../lib/log.ts";
 import { readCgroup, readPodCgroup, type CgroupFigures, type CgroupLocation, type PodCgroupFigures } from "./cgroupfigures.ts";
-import { allPodsFiles, cgroupName, cgroupParent, cgroupPath, limitFiles, pidsFile, possibleNames, type AllPods, type CgroupDriver, type CgroupName, type Cgroups } from "./cgroups.ts";
+import { allPodsFiles, cgroupName, cgroupParent, cgroupPath, limitFiles, pidsFile, possibleNames, uidOfDirectory, type AllPods, type CgroupDriver, type CgroupName, type Cgroups } from "./cgroups.ts";
 import { podRequest } from "./qos.ts";
-import { cpuShares, podResources } from "./resources.ts";
-import { dropSlice, setSlice } from "./slices.ts";
+import { CPU_PERIOD_US, cpuShares, noHugepages, podResources } from "./resources.ts";
+import { dropSlice, keepableQuota, setSlice } from "./slices.ts";
 
 const log = logger("cgroups");
 const ROOT = "/sys/fs/cgroup";
@@ -62,6 +62,8 @@ export interface CgroupFsOptions {
   readonly podPidsLimit?: number | undefined;
   /** False where cpu limits are not enforced. */
   readonly limitsCpu?: boolean;
+  /** The kernel's own when left out. */
+  readonly hugepageSizes?: readonly string[];
   readonly exec?: Exec;
   /** A parent of `kubepods`, for several nodes on one machine; empty or starting with `/`. */
   readonly root?: string;
@@ -72,10 +74,14 @@ export class CgroupFs implements Cgroups {
   /** Cpu requests of burstable pods in thousandths, whose sum is their parent's share. */
   readonly #burstable = new Map<string, number>();
   readonly #made = new Set<string>();
-  /** Slices systemd knows of from here. */
-  readonly #told = new Set<string>();
+  /** What systemd was told last of each slice. */
+  readonly #told = new Map<string, string>();
 
-  constructor(readonly options: CgroupFsOptions) {}
+  readonly hugepageSizes: readonly string[];
+
+  constructor(readonly options: CgroupFsOptions) {
+    this.hugepageSizes = options.hugepageSizes ?? (options.mounts.mounts.has("hugetlb") ? kernelHugepageSizes() : []);
+  }
 
   get version(): 1 | 2 {
     return this.options.mounts.version;
@@ -87,7 +93,8 @@ export class CgroupFs implements Cgroups {
 
   async ensure(pod: Pod): Promise<void> {
     const name = cgroupName(pod);
-    for (let depth = 1; depth <= name.length; depth++) await this.#make(name.slice(0, depth));
+    for (let depth = 1; depth < name.length; depth++) await this.#make(name.slice(0, depth));
+    await this.#make(name, this.#podFiles(pod));
     for (const { controller, file, value } of this.#podFiles(pod)) await this.#write(controller, name, { file, value });
     await this.#tellSystemd(name, this.#podFiles(pod));
     if (name[1] === "burstable" && this.#burstable.get(pod.metadata.uid ?? "") === undefined) {
@@ -107,8 +114,8 @@ export class CgroupFs implements Cgroups {
 
   async remove(uid: string): Promise<void> {
     for (const name of possibleNames(uid)) {
-      if (this.#told.delete(sliceOf(name))) await dropSlice(this.options.exec ?? hostExec, sliceOf(name));
       const path = cgroupPath(name, this.options.driver, this.options.root ?? "");
+      if (this.#told.delete(sliceOf(name)) || this.#isSlice(path)) await dropSlice(this.options.exec ?? hostExec, sliceOf(name));
       this.#made.delete(path);
       for (const mount of await this.#allMounts()) await removeTree(join(mount, path));
     }
@@ -136,13 +143,16 @@ export class CgroupFs implements Cgroups {
   }
 
   async removeStale(isWanted: (uid: string) => boolean): Promise<void> {
-    // On systemd's tree the names do not tell the uids, and systemd itself lets go of empty slices.
-    if (this.options.driver === "systemd") return;
+    const { driver, root = "", exec = hostExec } = this.options;
     for (const mount of await this.#allMounts()) {
       for (const parent of [["kubepods"], ["kubepods", "burstable"], ["kubepods", "besteffort"]]) {
-        const directory = join(mount, cgroupPath(parent, this.options.driver, this.options.root ?? ""));
-        const pods = (await readdir(directory).catch(() => [])).filter((name) => name.startsWith("pod"));
-        for (const name of pods) if (!isWanted(name.slice("pod".length))) await removeTree(join(directory, name)).catch((error: unknown) => log.warn({ err: error, name }, "a stale cgroup stays"));
+        const directory = join(mount, cgroupPath(parent, driver, root));
+        for (const name of await readdir(directory).catch(() => [])) {
+          const uid = uidOfDirectory(name, driver);
+          if (uid === undefined || isWanted(uid)) continue;
+          if (driver === "systemd") await dropSlice(exec, name);
+          await removeTree(join(directory, name)).catch((error: unknown) => log.warn({ err: error, name }, "a stale cgroup stays"));
+        }
       }
     }
   }
@@ -150,11 +160,12 @@ export class CgroupFs implements Cgroups {
   /** Removes everything below the root, ending what still runs there: for taking a node away. */
   async removeAll(): Promise<void> {
     const root = this.options.root || cgroupPath(["kubepods"], this.options.driver);
+    if (this.#isSlice(root)) await dropSlice(this.options.exec ?? hostExec, sliceOf(["kubepods"]));
     for (const mount of await this.#allMounts()) await removeTree(join(mount, root));
     this.#made.clear();
   }
 
-  async #make(name: CgroupName): Promise<void> {
+  async #make(name: CgroupName, files = this.#sharedFiles(name)): Promise<void> {
     const path = cgroupPath(name, this.options.driver, this.options.root ?? "");
     if (this.#made.has(path)) return;
     for (const controller of [...NEEDED, "hugetlb"]) {
@@ -163,8 +174,8 @@ export class CgroupFs implements Cgroups {
     }
     // A pod's own cgroup passes controllers on too: containers stand below it.
     if (this.options.mounts.version === 2) await this.#delegate(path);
-    for (const { controller, file, value } of this.#sharedFiles(name)) await this.#write(controller, name, { file, value });
-    await this.#tellSystemd(name, this.#sharedFiles(name));
+    for (const { controller, file, value } of files) await this.#write(controller, name, { file, value });
+    await this.#tellSystemd(name, files);
     this.#made.add(path);
   }
 
@@ -176,16 +187,23 @@ export class CgroupFs implements Cgroups {
   }
 
   #podFiles(pod: Pod): ReturnType<typeof limitFiles> {
-    const { podPidsLimit, limitsCpu, mounts: { version } } = this.options;
-    const { cpuQuotaUs, ...rest } = podResources(pod);
-    const files = limitFiles({ ...rest, ...(limitsCpu !== false && cpuQuotaUs !== undefined && { cpuQuotaUs }) }, version);
+    const { podPidsLimit, limitsCpu, driver, mounts: { version } } = this.options;
+    const { cpuQuotaUs, hugepageLimits, ...rest } = podResources(pod);
+    const quota = cpuQuotaUs === undefined || limitsCpu === false ? undefined : driver === "systemd" ? keepableQuota(cpuQuotaUs, rest.cpuPeriodUs ?? CPU_PERIOD_US) : cpuQuotaUs;
+    const files = limitFiles({ ...rest, hugepageLimits: { ...noHugepages(this.hugepageSizes), ...hugepageLimits }, ...(quota !== undefined && { cpuQuotaUs: quota }) }, version);
     return [...files, pidsFile(podPidsLimit ?? POD_PIDS_LIMIT)];
   }
 
   async #tellSystemd(name: CgroupName, files: ReturnType<typeof limitFiles>): Promise<void> {
     if (this.options.driver !== "systemd") return;
-    this.#told.add(sliceOf(name));
-    await setSlice(this.options.exec ?? hostExec, sliceOf(name), files);
+    const slice = sliceOf(name);
+    const said = JSON.stringify(files);
+    if (this.#told.get(slice) === said) return;
+    if (await setSlice(this.options.exec ?? hostExec, slice, { files, isKnown: this.#told.has(slice) })) this.#told.set(slice, said);
+  }
+
+  #isSlice(path: string): boolean {
+    return this.options.driver === "systemd" && existsSync(join(this.options.mounts.mounts.get("memory") as string, path));
   }
 
   async #delegate(path: string): Promise<void> {
@@ -215,6 +233,11 @@ export class CgroupFs implements Cgroups {
   async #allMounts(): Promise<string[]> {
     return [...new Set(this.options.mounts.mounts.values())];
   }
+}
+
+function kernelHugepageSizes(root = "/sys/kernel/mm/hugepages"): string[] {
+  const kibibytes = (existsSync(root) ? readdirSync(root) : []).flatMap((name) => /^hugepages-(\d+)kB$/.exec(name)?.[1] ?? []).map(Number);
+  return kibibytes.map((kib) => (kib >= 1 << 20 ? `${kib >> 20}GB` : kib >= 1 << 10 ? `${kib >> 10}MB` : `${kib}KB`));
 }
 
 /** The slice's own name, which holds those of its parents. */

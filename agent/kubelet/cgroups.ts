@@ -9,6 +9,8 @@ import { CPU_PERIOD_US, cpuShares as cpuSharesOf } from "./resources.ts";
 /** Pod-level cgroups. All calls are idempotent; removal succeeds on absence. */
 export interface Cgroups {
   readonly version: 1 | 2;
+  /** Sizes of large pages that can be limited, as the kernel names them (`2MB`). */
+  readonly hugepageSizes?: readonly string[];
   /** What the runtime is told as the parent of the pod's containers. */
   parentOf(pod: Pod): string;
   /** Makes the pod's cgroup with its limits, or brings the limits up to date. */
@@ -38,6 +40,12 @@ export function cgroupName(pod: Pod): CgroupName {
   return qos === "guaranteed" ? ["kubepods", own] : ["kubepods", qos, own];
 }
 
+/** Whose cgroup this directory is; undefined when it is no pod's. systemd's names have no dashes of a uid. */
+export function uidOfDirectory(name: string, driver: CgroupDriver): string | undefined {
+  const pattern = driver === "cgroupfs" ? /^pod(.+)$/ : /^kubepods(?:-burstable|-besteffort)?-pod([^-]+)\.slice$/;
+  return pattern.exec(name)?.[1]?.replaceAll("_", driver === "systemd" ? "-" : "_");
+}
+
 /** The places a pod of this uid may be in, for removal without its spec. */
 export function possibleNames(uid: string): CgroupName[] {
   return [["kubepods", `pod${uid}`], ["kubepods", "burstable", `pod${uid}`], ["kubepods", "besteffort", `pod${uid}`]];
@@ -59,7 +67,7 @@ export function cgroupParent(name: CgroupName, driver: CgroupDriver, root = ""):
 /** Files to write for these limits, by controller. A limit that is not set is lifted. */
 export function limitFiles(resources: LinuxResources, version: 1 | 2): { controller: string; file: string; value: string }[] {
   const { cpuShares = 2, cpuQuotaUs, cpuPeriodUs = CPU_PERIOD_US, memoryLimitBytes } = resources;
-  const hugepages = Object.entries(resources.hugepageLimits ?? {}).map(([size, bytes]) => ({ controller: "hugetlb", file: `hugetlb.${kernelSize(size)}.${version === 1 ? "limit_in_bytes" : "max"}`, value: String(bytes) }));
+  const hugepages = Object.entries(resources.hugepageLimits ?? {}).flatMap(([size, bytes]) => hugepageFiles(size, bytes, version));
   if (version === 1) {
     return [
       { controller: "cpu", file: "cpu.shares", value: String(cpuShares) },
@@ -77,14 +85,15 @@ export function limitFiles(resources: LinuxResources, version: 1 | 2): { control
   ];
 }
 
+/** Pages in use, and pages promised: a program that maps what it may not have is refused at once instead of killed later. */
+function hugepageFiles(size: string, bytes: number, version: 1 | 2): { controller: string; file: string; value: string }[] {
+  const limit = version === 1 ? "limit_in_bytes" : "max";
+  return ["", "rsvd."].map((kind) => ({ controller: "hugetlb", file: `hugetlb.${size}.${kind}${limit}`, value: String(bytes) }));
+}
+
 /** How many processes and threads may be below a cgroup. */
 export function pidsFile(limit: number): { controller: string; file: string; value: string } {
   return { controller: "pids", file: "pids.max", value: String(limit) };
-}
-
-/** `2Mi` as the kernel names it: `2MB`. */
-function kernelSize(size: string): string {
-  return size.replace(/i$/, "B");
 }
 
 /** What all pods together may use of the machine, so that the rest of it goes on whatever they do. */

@@ -15,6 +15,8 @@ export interface DnsInput {
   readonly host: DnsConfig;
 }
 
+/** Where systemd-resolved writes the servers it asks. */
+const BEHIND_STUB = "/run/systemd/resolve/resolv.conf";
 const MAX_SERVERS = 3;
 const MAX_SEARCHES = 32;
 const MAX_SEARCH_CHARS = 2048;
@@ -29,6 +31,14 @@ export function podDns(input: DnsInput): { config: DnsConfig; warnings: string[]
 }
 
 /** Reads `/etc/resolv.conf`. */
+/** The node's own configuration; where that is systemd-resolved's stub, which no pod reaches, the servers behind it. */
+export function hostDns(path: string, read: (path: string) => string): DnsConfig {
+  const own = parseResolvConf(read(path));
+  const isStub = own.servers.length > 0 && own.servers.every((server) => server === "127.0.0.53" || server === "127.0.0.54");
+  const behind = isStub ? parseResolvConf(read(BEHIND_STUB)) : own;
+  return behind.servers.length > 0 ? behind : own;
+}
+
 export function parseResolvConf(text: string): DnsConfig {
   const servers: string[] = [];
   let searches: string[] = [];

@@ -19,7 +19,7 @@ import { createVolumes } from "../volumes/volumes.ts";
 import { Allocations } from "./allocation.ts";
 import { CredentialPlugins } from "./credentialplugins.ts";
 import { credentialsFor } from "./credentials.ts";
-import { parseResolvConf } from "./dns.ts";
+import { hostDns } from "./dns.ts";
 import { fieldValue, resourceValue, type NodeFacts } from "./fields.ts";
 import { Images } from "./images.ts";
 import type { CountedDeps } from "./kubelet.ts";
@@ -59,7 +59,7 @@ export function nodeServices(deps: CountedDeps, sources: Sources): NodeServices 
   const settings = deps.settings ?? DEFAULT_SETTINGS;
   const paths = new Paths(deps.dataDir, deps.podLogs);
   const mounter = deps.mounter ?? hostMounter;
-  const machine = deps.machine ?? { memoryBytes: totalmem(), oomFloor: oomFloor(), cgroupVersion: cgroups.version, limitsCpu: settings.limitsCpu };
+  const machine = deps.machine ?? { memoryBytes: totalmem(), oomFloor: oomFloor(), cgroupVersion: cgroups.version, limitsCpu: settings.limitsCpu, hugepageSizes: cgroups.hugepageSizes ?? [] };
   const cache = new RuntimeCache(runtime.pods, withLastWords);
   const allocatable = (): Record<string, string> => sources.node()?.status?.allocatable ?? {};
   const factsOf = (pod: Pod): NodeFacts => ({ podIps: pod.spec?.hostNetwork ? [nodeIp] : (cache.get(pod.metadata.uid ?? "")?.sandboxes[0]?.ips ?? []), nodeIp, allocatable: allocatable() });
@@ -90,7 +90,7 @@ export function nodeServices(deps: CountedDeps, sources: Sources): NodeServices 
     objects: sources.objects,
     services: sources.services,
     allocatable,
-    hostDns: () => parseResolvConf(readText(deps.resolvConf ?? "/etc/resolv.conf")),
+    hostDns: () => hostDns(deps.resolvConf ?? "/etc/resolv.conf", readText),
     credentials: async (pod, image) => {
       const [secrets, provided] = await Promise.all([pullSecrets(sources.objects, pod), plugins.credentials(pod, image)]);
       return [...credentialsFor(image, secrets, readText(join(deps.dataDir, "config.json"))), ...provided];

@@ -4,7 +4,7 @@ import type { Container, ContainerStatus, Pod, PodSpec } from "../../api/types.t
 import { aContainer, aPod } from "./builders.ts";
 import { cgroupName, cgroupParent, cgroupPath, cpuWeight, limitFiles } from "./cgroups.ts";
 import { conditionsOf } from "./conditions.ts";
-import { parseResolvConf, podDns } from "./dns.ts";
+import { hostDns, parseResolvConf, podDns } from "./dns.ts";
 import { hostNameOf, hostsFile, sandboxHostName } from "./hosts.ts";
 import { withDefaultTag, duration } from "./images.ts";
 import { phaseOf } from "./phase.ts";
@@ -142,4 +142,13 @@ test("a manifest becomes a pod of this node with the API's defaults", () => {
   expect(pod.spec?.containers.map((c) => c.imagePullPolicy)).toEqual(["Always", "IfNotPresent"]);
   expect(pod.spec?.containers[0]?.livenessProbe).toMatchObject({ periodSeconds: 10, failureThreshold: 3 });
   expect(() => staticPod("kind: Service", { path: "/m/x", nodeName: "n", now: 0 })).toThrow("does not hold a Pod");
+});
+
+test("where the node's resolver is systemd's stub, pods get the servers behind it", () => {
+  const files: Record<string, string> = { "/etc/resolv.conf": "nameserver 127.0.0.53\noptions edns0 trust-ad\nsearch lan\n", "/run/systemd/resolve/resolv.conf": "nameserver 10.0.0.1\nsearch lan\n", "/etc/plain": "nameserver 1.1.1.1\n", "/etc/local": "nameserver 127.0.0.1\n" };
+  const servers = (path: string, known = files): readonly string[] => hostDns(path, (name) => known[name] ?? "").servers;
+  expect(servers("/etc/resolv.conf")).toEqual(["10.0.0.1"]);
+  expect(servers("/etc/plain")).toEqual(["1.1.1.1"]);
+  expect(servers("/etc/local")).toEqual(["127.0.0.1"]);
+  expect(servers("/etc/resolv.conf", { "/etc/resolv.conf": "nameserver 127.0.0.53\n" })).toEqual(["127.0.0.53"]);
 });

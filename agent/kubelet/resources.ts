@@ -17,6 +17,8 @@ export interface Machine {
   readonly cgroupVersion: 1 | 2;
   /** False where cpu limits are not enforced. */
   readonly limitsCpu?: boolean;
+  /** Sizes of large pages that can be limited, as the kernel names them. */
+  readonly hugepageSizes?: readonly string[];
 }
 
 /** Thousandths of a core as cgroup cpu shares. */
@@ -34,14 +36,15 @@ export function containerResources(pod: Pod, container: Container, machine: Mach
   const limits = { ...pod.spec?.resources?.limits, ...container.resources?.limits };
   const quota = machine.limitsCpu === false ? undefined : cpuQuota(milliCpu(limits));
   const memory = amount(limits, "memory");
-  const hugepages = Object.entries(limits).filter(([name]) => name.startsWith("hugepages-")).map(([name]) => [name.slice("hugepages-".length), amount(limits, name)] as const);
+  const hugepages = Object.keys(limits).filter((name) => name.startsWith("hugepages-")).map((name) => [kernelSize(name), amount(limits, name)] as const);
+  const hugepageLimits = { ...noHugepages(machine.hugepageSizes), ...Object.fromEntries(hugepages) };
   return {
     cpuShares: cpuShares(requestOf(container, "cpu")),
     cpuPeriodUs: CPU_PERIOD_US,
     ...(quota !== undefined && { cpuQuotaUs: quota }),
     ...(memory > 0 && { memoryLimitBytes: memory }),
     oomScoreAdj: oomScoreAdj(pod, container, machine),
-    ...(hugepages.length > 0 && { hugepageLimits: Object.fromEntries(hugepages) }),
+    ...(Object.keys(hugepageLimits).length > 0 && { hugepageLimits }),
     ...(machine.cgroupVersion === 2 && { unified: { "memory.oom.group": "1" } }),
   };
 }
@@ -61,11 +64,21 @@ export function podResources(pod: Pod): LinuxResources {
   };
 }
 
-/** Bytes by page size; none of a size that no container asks for. */
+/** Bytes by the kernel's name of the page size; none of a size that no container asks for. */
 function podHugepages(pod: Pod): Record<string, number> {
   const containers = [...(pod.spec?.initContainers ?? []), ...(pod.spec?.containers ?? [])];
   const names = new Set([pod.spec?.resources?.limits, ...containers.map(({ resources }) => resources?.limits)].flatMap((limits) => Object.keys(limits ?? {})).filter((name) => name.startsWith("hugepages-")));
-  return Object.fromEntries([...names].map((name) => [name.slice("hugepages-".length), podRequest(pod, name)]));
+  return Object.fromEntries([...names].map((name) => [kernelSize(name), podRequest(pod, name)]));
+}
+
+/** Who asks for no large pages gets none, whatever is left of those that others asked for. */
+export function noHugepages(sizes: readonly string[] = []): Record<string, number> {
+  return Object.fromEntries(sizes.map((size) => [size, 0]));
+}
+
+/** `hugepages-2Mi` as the kernel and the runtime name its size: `2MB`. */
+function kernelSize(name: string): string {
+  return name.slice("hugepages-".length).replace(/i$/, "B");
 }
 
 /** Who dies first when memory runs out: best effort, then those far over their request; guaranteed last. */

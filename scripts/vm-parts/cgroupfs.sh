@@ -1,0 +1,3 @@
+# A containerd of the agent's own, which drives cgroups itself.
+driver=cgroupfs
+source ./pods.sh
