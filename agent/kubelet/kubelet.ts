@@ -1,6 +1,5 @@
 // The kubelet: composes the parts of a node that run pods, and gives the node's server what it looks up.
 // Registration, node status and the runtime itself are made elsewhere and handed in.
-import { existsSync } from "node:fs";
 import { mkdir } from "node:fs/promises";
 import { join } from "node:path";
 import type { Client } from "../../api/client/client.ts";
@@ -24,7 +23,7 @@ import { Figures } from "./figures.ts";
 import { keepHouse, refreshVolumes } from "./housekeeping.ts";
 import { ImageGc } from "./imagegc.ts";
 import { rotateLogs } from "./logrotation.ts";
-import { readDisk } from "./machine.ts";
+import { hasAppArmor, readDisk } from "./machine.ts";
 import { Mirrors } from "./mirrors.ts";
 import type { Pressure } from "./nodestatus.ts";
 import { nodeServices } from "./nodeservices.ts";
@@ -235,7 +234,7 @@ class NodeKubelet implements Kubelet {
   }
 
   #refuse(pod: Pod, others: readonly Pod[], node: Node | undefined): Refusal | undefined {
-    const found = this.shutdown.isOn ? SHUTDOWN_REFUSAL : refusal({ pod, others, node, allowedSysctls: this.node.settings.allowedUnsafeSysctls, hasAppArmor: existsSync("/sys/module/apparmor/parameters/enabled"), isUnderMemoryPressure: this.#eviction.pressure().memory, isStatic: isStatic(pod) });
+    const found = this.shutdown.isOn ? SHUTDOWN_REFUSAL : refusal({ pod, others, node, allowedSysctls: this.node.settings.allowedUnsafeSysctls, hasAppArmor: hasAppArmor(), isUnderMemoryPressure: this.#eviction.pressure().memory, isStatic: isStatic(pod) });
     if (found) this.node.figures.count("kubelet_admission_rejections_total", { reason: found.reason });
     return found;
   }

@@ -61,6 +61,11 @@ export function pidFacts(): { max: number; running: number } {
   return { max: Math.min(...limits), running };
 }
 
+/** Whether the kernel enforces AppArmor's profiles; one that was booted without says so. */
+export function hasAppArmor(): boolean {
+  return text("/sys/module/apparmor/parameters/enabled").startsWith("Y");
+}
+
 async function hugepages(): Promise<Record<string, number>> {
   const root = "/sys/kernel/mm/hugepages";
   const sizes = await readdir(root).catch(() => []);
