@@ -22,6 +22,7 @@ beforeAll(async () => {
     seen = request.headers;
     if (request.url?.startsWith("/apis/wardle.example.com/v1alpha1?") || request.url === "/apis/wardle.example.com/v1alpha1") return void response.end(JSON.stringify({ kind: "APIResourceList", groupVersion: "wardle.example.com/v1alpha1", resources: [{ name: "flunders", singularName: "flunder", namespaced: true, kind: "Flunder", verbs: ["get", "list"] }] }));
     response.setHeader("content-type", "application/json");
+    if (request.url === "/openapi/v2") return void response.end(JSON.stringify({ swagger: "2.0", paths: { "/apis/wardle.example.com/v1alpha1/flunders": { get: { responses: { 200: { schema: { $ref: "#/definitions/flunder" } } } } }, "/apis/": { get: {} } }, definitions: { flunder: { type: "object" }, unused: {} } }));
     if (request.url === "/openapi/v3") return void response.end(JSON.stringify({ paths: { "apis/wardle.example.com/v1alpha1": { serverRelativeURL: "/openapi/v3/apis/wardle.example.com/v1alpha1?hash=1" } } }));
     if (request.url?.startsWith("/openapi/v3/apis/")) return void response.end(JSON.stringify({ openapi: "3.0.0", components: { schemas: { flunder: {} } } }));
     if (request.url?.endsWith("/missing")) response.statusCode = 404;
@@ -115,8 +116,12 @@ test("a group-version behind a Service is checked, discovered, and proxied as it
   const index = await until(() => call(server, "GET", "/openapi/v3"), ({ body }) => body["paths"]["apis/wardle.example.com/v1alpha1"] !== undefined);
   expect(index.body["paths"]["apis/apps/v1"]).toBeDefined();
   expect((await call(server, "GET", "/openapi/v3/apis/wardle.example.com/v1alpha1")).body["components"]).toEqual({ schemas: { flunder: {} } });
+  const whole = await call(server, "GET", "/openapi/v2");
+  expect(whole.body["paths"]["/apis/wardle.example.com/v1alpha1/flunders"]).toEqual({ get: { responses: { 200: { schema: { $ref: "#/definitions/flunder" } } } } });
+  expect(whole.body["definitions"]).toMatchObject({ flunder: { type: "object" }, "io.k8s.api.apps.v1.Deployment": {} });
   expect(await upgraded("/apis/wardle.example.com/v1alpha1/namespaces/default/flunders/x/exec")).toEqual({ head: "HTTP/1.1 101 Switching Protocols", rest: "hello adminping" });
 
   await call(server, "DELETE", path);
   await until(() => call(server, "GET", "/apis"), ({ body }) => !body["groups"].some(({ name }: AnyObject) => name === "wardle.example.com"));
+  expect((await call(server, "GET", "/openapi/v2")).body["definitions"]["flunder"]).toBeUndefined();
 }, 20_000);

@@ -2,7 +2,7 @@
 // Conditions: k8s.io/kube-aggregator/pkg/controllers/status/remote.
 import type { Duplex, Readable } from "node:stream";
 import { ApiError, isConflict, isNotFound, serviceUnavailable } from "../../../../api/errors.ts";
-import { apiVersionOf, row, type KindInfo, type Verb } from "../../../../api/kinds.ts";
+import { apiVersionOf, type KindInfo } from "../../../../api/kinds.ts";
 import { builtinKind, KindRegistry } from "../../../../api/registry.ts";
 import type { AnyObject, EndpointSlice, Service } from "../../../../api/types.ts";
 import { timestamp } from "../../../../lib/clock.ts";
@@ -10,12 +10,14 @@ import { logger } from "../../../../lib/log.ts";
 import { cacheOf, LOOPBACK_USER, type Engine, type Extension } from "../../engine.ts";
 import { selectAll } from "../../cache/selection.ts";
 import { join } from "../../connect/join.ts";
-import type { Document, DocumentSource } from "../../http/documents.ts";
+import type { DocumentSource } from "../../http/documents.ts";
 import type { Exchange, Request } from "../../http/exchange.ts";
 import type { UserInfo } from "../../request.ts";
 import type { Condition } from "../crd/schema.ts";
 import { API_SERVICE, apiServiceOf, availability, local, type ApiService, type ApiServiceSpec } from "./apiservice.ts";
 import { prioritiesOf } from "./priorities.ts";
+import { PublishedDocuments } from "./published.ts";
+import { kindsOf, type RemoteResource } from "./remotekinds.ts";
 import { askRemote, openRemote, textOf, type FrontProxy } from "./remote.ts";
 
 const log = logger("aggregation");
@@ -40,8 +42,7 @@ export class Aggregator implements Extension {
   readonly kinds = new KindRegistry([]);
   readonly #deps: AggregatorDeps;
   readonly #remote = new Map<string, ApiService>();
-  /** Entries of the OpenAPI index, by path. */
-  readonly #published = new Map<string, { readonly serverRelativeURL: string }>();
+  readonly #published = new PublishedDocuments((spec, path, etag) => this.#text(spec, path, etag));
   #engine: Engine | undefined;
   #isChecking = false;
   #isDue = false;
@@ -132,35 +133,15 @@ export class Aggregator implements Extension {
 
   /** The published documents, with those of available remote group-versions among them. */
   openapi(own: DocumentSource): DocumentSource {
-    return async (path, accept) => {
-      const document = await own(path, accept);
-      if (path === "/openapi/v3" && document && this.#published.size > 0) return withPaths(document, Object.fromEntries(this.#published));
-      const [, , , root, group, version] = path.split("/");
-      const service = document || root !== "apis" || !path.startsWith("/openapi/v3/") ? undefined : this.#remote.get(`${group}/${version}`);
-      if (!service || availability(service)?.status !== "True") return document;
-      return { body: await this.#text(service.spec, path), contentType: "application/json" };
-    };
+    return this.#published.among(own);
   }
 
-  async #text(spec: ApiServiceSpec, path: string): Promise<string> {
-    const answer = await askRemote(this.#engine as Engine, this.#deps.frontProxy(), { spec, user: AGGREGATOR_USER, method: "GET", path, headers: { accept: "application/json" }, timeoutMs: CHECK_TIMEOUT_MS });
+  async #text(spec: ApiServiceSpec, path: string, etag?: string): Promise<{ text: string | undefined; etag: string | undefined }> {
+    const answer = await askRemote(this.#engine as Engine, this.#deps.frontProxy(), { spec, user: AGGREGATOR_USER, method: "GET", path, headers: { accept: "application/json", ...(etag && { "if-none-match": etag }) }, timeoutMs: CHECK_TIMEOUT_MS });
     const text = await textOf(answer);
+    if (answer.statusCode === 304) return { text: undefined, etag };
     if ((answer.statusCode ?? 500) >= 300) throw ApiError.fromStatus(answer.statusCode ?? 500, parsed(text));
-    return text;
-  }
-
-  /** Where a remote group-version's OpenAPI document stands, if it has one. */
-  async #findPublished(spec: ApiServiceSpec): Promise<void> {
-    const key = `apis/${spec.group ?? ""}/${spec.version}`;
-    try {
-      const { paths = {} } = JSON.parse(await this.#text(spec, "/openapi/v3")) as { paths?: Record<string, { serverRelativeURL?: string }> };
-      const url = paths[key]?.serverRelativeURL;
-      if (url === undefined) this.#published.delete(key);
-      else this.#published.set(key, { serverRelativeURL: url });
-    } catch (error) {
-      this.#published.delete(key);
-      log.debug({ err: error, key }, "no OpenAPI document is published");
-    }
+    return { text, etag: answer.headers.etag };
   }
 
   #see(service: ApiService, isGone: boolean): void {
@@ -174,9 +155,13 @@ export class Aggregator implements Extension {
     if (isNew) this.#check();
   }
 
-  #forget({ group = "", version }: ApiServiceSpec): void {
+  #forget(spec: ApiServiceSpec): void {
+    this.#hide(spec);
+    this.#published.forget(spec);
+  }
+
+  #hide({ group = "", version }: ApiServiceSpec): void {
     for (const kind of this.kinds.all()) if (kind.group === group && kind.version === version) this.kinds.remove(kind);
-    this.#published.delete(`apis/${group}/${version}`);
   }
 
   /** Makes an APIService for what is served here, and takes away those it made for what no longer is. */
@@ -260,7 +245,7 @@ export class Aggregator implements Extension {
     if (problem) return { status: "False", ...problem };
     try {
       await this.#discover(service.spec);
-      await this.#findPublished(service.spec);
+      void this.#published.refresh(service.spec, performance.now());
       return { status: "True", reason: "Passed", message: "all checks passed" };
     } catch (error) {
       return { status: "False", reason: "FailedDiscoveryCheck", message: `failing or missing response from https://${service.spec.service?.name}.${service.spec.service?.namespace}.svc/apis/${service.spec.group}/${service.spec.version}: ${(error as Error).message}` };
@@ -289,14 +274,9 @@ export class Aggregator implements Extension {
     const kinds = kindsOf(JSON.parse(text) as { resources?: readonly RemoteResource[] }, { group, version });
     const known = this.kinds.all().filter((kind) => apiVersionOf(kind) === `${group}/${version}`);
     if (JSON.stringify(known) === JSON.stringify(kinds)) return;
-    this.#forget(spec);
+    this.#hide(spec);
     for (const kind of kinds) this.kinds.add(kind);
   }
-}
-
-function withPaths(document: Document, more: Readonly<Record<string, unknown>>): Document {
-  const { paths, ...rest } = JSON.parse(Buffer.from(document.body).toString()) as { paths: Record<string, unknown> };
-  return { body: JSON.stringify({ ...rest, paths: { ...paths, ...more } }), contentType: document.contentType };
 }
 
 function parsed(text: string): unknown {
@@ -305,27 +285,4 @@ function parsed(text: string): unknown {
   } catch {
     return text;
   }
-}
-
-interface RemoteResource {
-  readonly name: string;
-  readonly singularName?: string;
-  readonly namespaced: boolean;
-  readonly kind: string;
-  readonly group?: string;
-  readonly version?: string;
-  readonly verbs: readonly string[];
-  readonly shortNames?: readonly string[];
-  readonly categories?: readonly string[];
-}
-
-/** An APIResourceList as rows of the table of kinds. */
-function kindsOf({ resources = [] }: { resources?: readonly RemoteResource[] }, gv: { group: string; version: string }): KindInfo[] {
-  return resources.filter(({ name }) => !name.includes("/")).map((main) => {
-    const subs = resources.filter(({ name }) => name.startsWith(`${main.name}/`));
-    return row(gv.group, gv.version, main.name, main.kind, main.namespaced, {
-      singular: main.singularName || main.kind.toLowerCase(), shortNames: main.shortNames ?? [], categories: main.categories ?? [], verbs: main.verbs as Verb[],
-      subresources: Object.fromEntries(subs.map((sub) => [sub.name.slice(main.name.length + 1), { as: [sub.group ?? gv.group, sub.version ?? gv.version, sub.kind] as const, verbs: sub.verbs as Verb[] }])),
-    });
-  });
 }
