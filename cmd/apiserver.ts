@@ -42,7 +42,9 @@ import { tokenOptions } from "./tokens.ts";
 import { systemClock } from "../lib/clock.ts";
 import { isShared } from "./datastore.ts";
 import type { Values } from "./flags.ts";
-import { requestOptions } from "./requests.ts";
+import type { StartHooks } from "../control/apiserver/http/starthooks.ts";
+import { AGGREGATOR_HOOKS, CRD_HOOKS, hook, hooked, LIMIT_HOOKS, startHooks } from "./starthooks.ts";
+import { requestOptions, type RequestOptions } from "./requests.ts";
 
 /** A running API server with what others in the process share. */
 export interface Api {
@@ -108,13 +110,16 @@ export function buildApiServer({ values, store, pki, signal, advertise, own }: A
   const metrics = new NodeFigures({ engine, clock, page: (nodeName, path) => connector.page(nodeName, path) });
   for (const kind of [NODE_METRICS, POD_METRICS]) kinds.add(kind);
   const requests = requestOptions(values, figures);
+  const isFair = requests.extensions.length > 0;
+  const hooks = startHooks({ isFair, requireRegistered: () => aggregator.requireRegistered() });
+  if (!isFair) void hooks.run(undefined, hook("max-in-flight-filter"));
   const policies = { engine, authorizer: auth.authorizer };
   const webhooks = { engine, call: callWebhook, conditionsHold: matchConditionsOf(policies) };
   const server = createApiServer({
     store, kinds, clock,
     codec, protobuf: new ProtobufDecoder(),
     strategies: createStrategies({ serviceCidrs, isOneOfSeveral: isShared(values), custom: (kind) => registrationStrategy(kind) ?? customResources.strategyFor(kind) }),
-    extensions: [customResources, aggregator, new PolicyStatus(schema), ...requests.extensions],
+    extensions: [hooked(hooks, customResources, CRD_HOOKS), hooked(hooks, aggregator, AGGREGATOR_HOOKS), new PolicyStatus(schema), ...requests.extensions.map((one) => hooked(hooks, one, LIMIT_HOOKS))],
     admission: createAdmission({ authorizer: auth.authorizer, beforeQuota: [...auth.admission, mutatingPolicies(policies), mutatingWebhooks(webhooks), validatingPolicies(policies), validatingWebhooks(webhooks)] }),
     postHandlers: auth.postHandlers,
     http: {
@@ -127,6 +132,7 @@ export function buildApiServer({ values, store, pki, signal, advertise, own }: A
       openapi: codec.openapi(kinds),
       openid: openIdDocuments(issuer, auth.keys),
       own,
+      checks: hooks.checks,
       metrics: () => [...figures].map((text) => text()),
       aggregator,
       ...requests.http,
@@ -136,21 +142,33 @@ export function buildApiServer({ values, store, pki, signal, advertise, own }: A
   parts.server = server;
   return {
     server, informers, kinds, metrics, figures, aggregator, authorizer: auth.authorizer, issueLegacyToken: (account, secretName) => auth.tokens.issueLegacy(account, secretName),
-    bootstrap: async () => {
-      informers.start(signal);
-      await bootstrapObjects({ values, client: server.localClient(), pki, signal, advertise });
-      await requests.keep({ client: server.localClient(), clock, signal });
-    },
+    bootstrap: () => bootstrapAll({ values, client: server.localClient(), pki, signal, advertise, hooks, informers, requests }),
   };
 }
 
+type BootstrapDeps = Pick<ApiOptions, "values" | "pki" | "signal" | "advertise"> & { readonly client: Client; readonly hooks: StartHooks };
+
+async function bootstrapAll({ informers, requests, ...deps }: BootstrapDeps & { readonly informers: Informers; readonly requests: RequestOptions }): Promise<void> {
+  const { hooks, client, signal } = deps;
+  informers.start(signal);
+  await hooks.run(undefined, hook("generic-apiserver-start-informers"));
+  void hooks.run(informers.waitForSync(), "informer-sync");
+  await bootstrapObjects(deps);
+  await hooks.run(requests.keep({ client, clock: systemClock, signal }), hook("priority-and-fairness-config-producer"));
+}
+
 /** Makes what every cluster contains, where it is missing. */
-async function bootstrapObjects({ values, client, pki, signal, advertise }: Pick<ApiOptions, "values" | "pki" | "signal" | "advertise"> & { client: Client }): Promise<void> {
-  await startAddressRepair({ client, clock: systemClock, signal, isAlone: !isShared(values), recorderFor: (component) => new BackgroundEventRecorder({ client, component, clock: systemClock }) });
+async function bootstrapObjects({ values, client, pki, signal, advertise, hooks }: BootstrapDeps): Promise<void> {
+  const repair = startAddressRepair({ client, clock: systemClock, signal, isAlone: !isShared(values), recorderFor: (component) => new BackgroundEventRecorder({ client, component, clock: systemClock }) });
+  await hooks.run(repair, hook("start-service-ip-repair-controllers"));
   const cluster = clusterConfigOf(values);
   const serviceCidrs = (values["service-cidr"] as string).split(",");
-  await ensureBootstrap(client, { advertiseAddress: advertise, port: Number(values["port"]), apiServiceIp: apiServiceIp(cluster), serviceCidrs, isOneOfSeveral: isShared(values) });
-  await Promise.all([ensureRbac(client), publishTracking(client, systemClock), publishClusterConfig(client, cluster), publishPolicyAccess(client), ensureDnsService(client, cluster.dnsIp), publishAuthentication(client, { clientCa: pki.roots.authority.certPem, frontProxyCa: pki.roots.frontProxyAuthority.certPem })]);
+  await ensureBootstrap(client, { advertiseAddress: advertise, port: Number(values["port"]), apiServiceIp: apiServiceIp(cluster), serviceCidrs, isOneOfSeveral: isShared(values) }, hooks);
+  const authentication = publishAuthentication(client, { clientCa: pki.roots.authority.certPem, frontProxyCa: pki.roots.frontProxyAuthority.certPem });
+  await Promise.all([
+    hooks.run(ensureRbac(client), hook("rbac/bootstrap-roles")), hooks.run(publishTracking(client, systemClock), hook("start-legacy-token-tracking-controller")), hooks.run(authentication, hook("start-cluster-authentication-info-controller")),
+    publishClusterConfig(client, cluster), publishPolicyAccess(client), ensureDnsService(client, cluster.dnsIp),
+  ]);
 }
 
 /** How this API server shows itself to nodes, and whose word it takes that they are nodes. */

@@ -4,6 +4,7 @@ import type { Client } from "../../api/client/client.ts";
 import { createIfAbsent } from "../../api/client/create-or-update.ts";
 import { builtinKind } from "../../api/registry.ts";
 import type { AnyObject, Namespace, PriorityClass, Service } from "../../api/types.ts";
+import { StartHooks } from "./http/starthooks.ts";
 import { isReachable, publishAddresses } from "./addresses.ts";
 
 const NAMESPACES = ["default", "kube-system", "kube-public", "kube-node-lease"];
@@ -24,11 +25,14 @@ export interface BootstrapOptions {
   readonly isOneOfSeveral?: boolean;
 }
 
-/** Makes what is missing; throws what the API answers when something cannot be made. */
-export async function ensureBootstrap(client: Client, options: BootstrapOptions): Promise<void> {
-  await Promise.all([...NAMESPACES.map((name) => createIfAbsent<Namespace>(client, NAMESPACE, { metadata: { name } })), ...PRIORITY_CLASSES.map((each) => createIfAbsent(client, PRIORITY_CLASS, each))]);
-  await Promise.all([createIfAbsent(client, SERVICE, apiService(options)), publishOwn(client, options)]);
-  await createIfAbsent<AnyObject>(client, SERVICE_CIDR, { metadata: { name: "kubernetes" }, spec: { cidrs: [...options.serviceCidrs] } });
+/** Makes what is missing; throws what the API answers when something cannot be made. `hooks` are told what is done. */
+export async function ensureBootstrap(client: Client, options: BootstrapOptions, hooks = new StartHooks([])): Promise<void> {
+  await Promise.all([
+    hooks.run(Promise.all(NAMESPACES.map((name) => createIfAbsent<Namespace>(client, NAMESPACE, { metadata: { name } }))), "poststarthook/start-system-namespaces-controller"),
+    hooks.run(Promise.all(PRIORITY_CLASSES.map((each) => createIfAbsent(client, PRIORITY_CLASS, each))), "poststarthook/scheduling/bootstrap-system-priority-classes"),
+  ]);
+  await hooks.run(Promise.all([createIfAbsent(client, SERVICE, apiService(options)), publishOwn(client, options)]), "poststarthook/bootstrap-controller");
+  await hooks.run(createIfAbsent<AnyObject>(client, SERVICE_CIDR, { metadata: { name: "kubernetes" }, spec: { cidrs: [...options.serviceCidrs] } }), "poststarthook/start-kubernetes-service-cidr-controller");
 }
 
 const PRIORITY_CLASSES: readonly PriorityClass[] = [

@@ -138,7 +138,8 @@ function debugTables({ flowControl }: Limits = {}): DocumentDeps["debug"] {
 
 function httpServer(engine: Engine, options: HttpOptions): HttpServer {
   const { host, port, version = VERSION, openapi = engine.codec.openapi?.(engine.kinds), openid, own, checks = [], connect, aggregator, advertise = `${host}:${port}` } = options;
-  const basic: HealthCheck[] = [{ name: "ping", check: () => {} }, { name: "log", check: () => {} }, { name: "etcd", check: async () => void (await engine.store.get("/health")) }];
+  const readsStore = async (): Promise<void> => void (await engine.store.get("/health"));
+  const basic: HealthCheck[] = [{ name: "ping", check: () => {} }, { name: "log", check: () => {} }, { name: "etcd", check: readsStore }, { name: "etcd-readiness", readinessOnly: true, check: readsStore }];
   return new HttpServer({
     engine, authenticators: options.authenticators, authorizer: options.authorizer, certificate: options.certificate, connect, aggregator, limits: options.limits, timeouts: options.timeouts, audit: options.audit, shutdown: options.shutdown,
     documents: { discovery: new Discovery(engine.kinds, () => advertise, aggregator?.kinds), version, checks: [...basic, ...checks], metrics: new Metrics(() => engine.caches, options.metrics), openapi: openapi && (aggregator?.openapi(openapi) ?? openapi), openid, own, debug: debugTables(options.limits) },

@@ -84,6 +84,10 @@ describe("health", () => {
     expect(await call(server, "GET", "/readyz")).toMatchObject({ status: 200, text: "ok" });
     expect((await call(server, "GET", "/livez?verbose")).text).toBe("[+]ping ok\n[+]log ok\n[+]etcd ok\nlivez check passed\n");
     expect((await call(server, "GET", "/livez?verbose&exclude=etcd")).text).toContain("[+]etcd excluded: ok");
+    expect((await call(server, "GET", "/readyz?verbose&exclude=zebra&exclude=apple")).text).toBe('[+]ping ok\n[+]log ok\n[+]etcd ok\n[+]etcd-readiness ok\n[+]shutdown ok\nwarn: some health checks cannot be excluded: no matches for "apple","zebra"\nreadyz check passed\n');
+    expect((await call(server, "GET", "/healthz?verbose")).text).toBe("[+]ping ok\n[+]log ok\n[+]etcd ok\nhealthz check passed\n");
+    expect((await call(server, "GET", "/metrics/slis")).text).toContain('kubernetes_healthcheck{name="etcd",type="livez"} 1');
+    expect((await call(server, "GET", "/metrics/slis")).text).toContain('kubernetes_healthchecks_total{name="ping",status="success",type="livez"} 2');
     expect(await call(server, "GET", "/livez/ping")).toMatchObject({ status: 200, text: "ok" });
     expect((await call(server, "GET", "/livez/nope")).status).toBe(404);
   });
@@ -91,7 +95,7 @@ describe("health", () => {
   test("a failing check is 500 and named, and can be excluded", async () => {
     const broken = await startTestServer({ http: { checks: [{ name: "thing", check: () => { throw new Error("secret"); } }, { name: "later", readinessOnly: true, check: () => Promise.reject(new Error("no")) }] } });
     const reply = await call(broken, "GET", "/readyz");
-    expect([reply.status, reply.text]).toEqual([500, "[+]ping ok\n[+]log ok\n[+]etcd ok\n[-]thing failed: reason withheld\n[-]later failed: reason withheld\n[+]shutdown ok\nreadyz check failed\n"]);
+    expect([reply.status, reply.text]).toEqual([500, "[+]ping ok\n[+]log ok\n[+]etcd ok\n[+]etcd-readiness ok\n[-]thing failed: reason withheld\n[-]later failed: reason withheld\n[+]shutdown ok\nreadyz check failed\n"]);
     expect((await call(broken, "GET", "/livez?exclude=thing")).status).toBe(200);
     await broken.stop();
   });

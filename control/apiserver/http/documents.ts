@@ -2,7 +2,7 @@
 import { ApiError } from "../../../api/errors.ts";
 import { reply, replyObject, replyText, type Exchange } from "./exchange.ts";
 import type { Discovery } from "./discovery.ts";
-import { serveHealth, type HealthCheck } from "./health.ts";
+import { isHealthPath, serveHealth, type HealthCheck } from "./health.ts";
 import type { Metrics } from "./metrics.ts";
 import { mediaRanges, outputOf } from "./negotiate.ts";
 import type { Query } from "./target.ts";
@@ -37,7 +37,6 @@ export interface DocumentDeps {
 /** Serves paths of this implementation's own; undefined for one it does not have. */
 export type OwnPaths = (method: string, path: string) => Promise<Document | undefined>;
 
-const HEALTH = /^\/(livez|readyz|healthz)(\/[^/]+)?$/;
 const YEAR_MS = 365 * 24 * 3_600_000;
 const AGGREGATED = new Set(["v2", "v2beta1"]);
 
@@ -45,10 +44,11 @@ const AGGREGATED = new Set(["v2", "v2beta1"]);
 export async function serveDocument(exchange: Exchange, deps: DocumentDeps, { path, query }: { path: string; query: Query }): Promise<void> {
   const { discovery } = deps;
   const bare = path.length > 1 && path.endsWith("/") ? path.slice(0, -1) : path;
-  if (HEALTH.test(bare)) return serveHealth(exchange, deps.checks, { path: bare, query });
+  if (isHealthPath(bare)) return serveHealth(exchange, { checks: deps.checks, figures: deps.metrics.health }, { path: bare, query });
   if (bare === "/version") return answer(exchange, deps.version);
   if (bare === "/api" || bare === "/apis") return serveRoot(exchange, discovery, bare === "/api" ? "api" : "apis");
   if (bare.startsWith("/api/") || bare.startsWith("/apis/")) return serveGroup(exchange, discovery, bare);
+  if (bare === "/metrics/slis") return reply(exchange, 200, Buffer.from(deps.metrics.health.text()), { "content-type": deps.metrics.contentType });
   if (bare === "/metrics") return replyMetrics(exchange, deps.metrics);
   if (bare === "/" || bare === "") return answer(exchange, { paths: pathsOf(discovery) });
   if (bare.startsWith("/minik8s/")) return serveOwn(exchange, deps.own, bare);

@@ -10,32 +10,69 @@ export interface HealthCheck {
   readonly readinessOnly?: boolean;
 }
 
+/** How often each check passed and failed at each endpoint, for `/metrics/slis`. */
+export class HealthFigures {
+  readonly #seen = new Map<string, { last: number; success: number; error: number }>();
+
+  note(name: string, endpoint: string, isHealthy: boolean): void {
+    const labels = `name="${name}",type="${endpoint}"`;
+    const seen = this.#seen.get(labels) ?? { last: 0, success: 0, error: 0 };
+    seen.last = isHealthy ? 1 : 0;
+    seen[isHealthy ? "success" : "error"]++;
+    this.#seen.set(labels, seen);
+  }
+
+  text(): string {
+    const all = [...this.#seen];
+    const counts = all.flatMap(([labels, { success, error }]) => [["success", success] as const, ["error", error] as const].filter(([, count]) => count > 0).map(([status, count]) => `kubernetes_healthchecks_total{${labels.replace(",type=", `,status="${status}",type=`)}} ${count}`));
+    return [
+      "# HELP kubernetes_healthcheck [STABLE] This metric records the result of a single healthcheck.", "# TYPE kubernetes_healthcheck gauge", ...all.map(([labels, { last }]) => `kubernetes_healthcheck{${labels}} ${last}`),
+      "# HELP kubernetes_healthchecks_total [STABLE] This metric records the results of all healthcheck.", "# TYPE kubernetes_healthchecks_total counter", ...counts, "",
+    ].join("\n");
+  }
+}
+
+export interface HealthDeps {
+  readonly checks: readonly HealthCheck[];
+  readonly figures: HealthFigures;
+}
+
+const ENDPOINT = /^\/(livez|readyz|healthz)(?:\/(.+))?$/;
+
+/** Whether a path is one of health's. */
+export function isHealthPath(path: string): boolean {
+  return ENDPOINT.test(path);
+}
+
 /** Answers `/livez`, `/readyz`, `/healthz` and `/<one of them>/<check>`. */
-export async function serveHealth(exchange: Exchange, checks: readonly HealthCheck[], { path, query }: { path: string; query: Query }): Promise<void> {
-  const [, endpoint = "", name] = path.split("/");
+export async function serveHealth(exchange: Exchange, { checks, figures }: HealthDeps, { path, query }: { path: string; query: Query }): Promise<void> {
+  const [, endpoint = "", name] = ENDPOINT.exec(path) ?? [];
   const own = checks.filter((check) => endpoint === "readyz" || !check.readinessOnly);
   if (name !== undefined) return serveOne(exchange, own.find((check) => check.name === name));
   const excluded = new Set(query.getAll("exclude"));
-  const unknown = [...excluded].filter((wanted) => !own.some((check) => check.name === wanted));
-  const results = await Promise.all(own.map(async (check) => ({ check, failed: !excluded.has(check.name) && !(await passes(check)), excluded: excluded.has(check.name) })));
-  const lines = results.map(({ check, failed, excluded }) => (excluded ? `[+]${check.name} excluded: ok` : failed ? `[-]${check.name} failed: reason withheld` : `[+]${check.name} ok`));
-  if (unknown.length > 0) lines.push(`warn: some health checks cannot be excluded: no matches for ${unknown.map((wanted) => JSON.stringify(wanted)).join(", ")}`);
-  if (results.some(({ failed }) => failed)) return replyText(exchange, 500, `${lines.join("\n")}\n${endpoint} check failed\n`);
+  const unknown = [...excluded].filter((wanted) => !own.some((check) => check.name === wanted)).toSorted();
+  const results = await Promise.all(own.map(async (check) => ({ name: check.name, isExcluded: excluded.has(check.name), error: excluded.has(check.name) ? undefined : await failureOf(check) })));
+  for (const { name: checked, isExcluded, error } of results) if (!isExcluded) figures.note(checked, endpoint, error === undefined);
+  const lines = results.map(({ name: checked, isExcluded, error }) => (isExcluded ? `[+]${checked} excluded: ok` : error ? `[-]${checked} failed: reason withheld` : `[+]${checked} ok`));
+  if (unknown.length > 0) lines.push(`warn: some health checks cannot be excluded: no matches for ${unknown.map((wanted) => JSON.stringify(wanted)).join(",")}`);
+  if (results.some(({ error }) => error)) return replyText(exchange, 500, `${lines.join("\n")}\n${endpoint} check failed\n`);
   if (!query.has("verbose")) return replyText(exchange, 200, "ok");
   replyText(exchange, 200, `${lines.join("\n")}\n${endpoint} check passed\n`);
 }
 
+/** Who may ask for one check may know why it fails. */
 async function serveOne(exchange: Exchange, check: HealthCheck | undefined): Promise<void> {
   if (!check) return replyText(exchange, 404, "404 page not found\n");
-  if (await passes(check)) return replyText(exchange, 200, "ok");
-  replyText(exchange, 500, "internal server error: reason withheld\n");
+  const error = await failureOf(check);
+  if (error) replyText(exchange, 500, `internal server error: ${error.message}\n`);
+  else replyText(exchange, 200, "ok");
 }
 
-async function passes(check: HealthCheck): Promise<boolean> {
+async function failureOf(check: HealthCheck): Promise<Error | undefined> {
   try {
     await check.check();
-    return true;
-  } catch {
-    return false;
+    return undefined;
+  } catch (error) {
+    return error instanceof Error ? error : new Error(String(error));
   }
 }

@@ -259,7 +259,7 @@ describe("an orderly end", () => {
     await until(() => slow.held === 1);
     const stopped = server.server.stop();
     const readiness = await call(server, "GET", "/readyz");
-    expect([readiness.status, readiness.text]).toEqual([500, "[+]ping ok\n[+]log ok\n[+]etcd ok\n[-]shutdown failed: reason withheld\nreadyz check failed\n"]);
+    expect([readiness.status, readiness.text]).toEqual([500, "[+]ping ok\n[+]log ok\n[+]etcd ok\n[+]etcd-readiness ok\n[-]shutdown failed: reason withheld\nreadyz check failed\n"]);
     expect((await call(server, "GET", "/livez")).status).toBe(200);
     expect((await watching).text).toBe("");
     await until(() => isToldToGo);

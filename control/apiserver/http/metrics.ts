@@ -2,6 +2,7 @@
 // Requests are counted in a plain map on the hot path and turned into text only when asked.
 import { collectDefaultMetrics, Registry } from "prom-client";
 import type { Caches } from "../cache/caches.ts";
+import { HealthFigures } from "./health.ts";
 import type { Target } from "./target.ts";
 
 /** Upper bounds in seconds, as upstream's request histogram. */
@@ -23,6 +24,7 @@ export class Metrics {
   readonly #registry = new Registry();
   readonly #inflight = { mutating: 0, readOnly: 0 };
   #collectsProcess = false;
+  readonly health = new HealthFigures();
 
   constructor(private readonly caches: () => Caches | undefined, private readonly more: () => readonly string[] = () => []) {}
 

@@ -3,8 +3,8 @@
 import type { Duplex, Readable } from "node:stream";
 import { ApiError, isConflict, isNotFound, serviceUnavailable } from "../../../../api/errors.ts";
 import { apiVersionOf, type KindInfo } from "../../../../api/kinds.ts";
-import { builtinKind, KindRegistry } from "../../../../api/registry.ts";
-import type { AnyObject, EndpointSlice, Service } from "../../../../api/types.ts";
+import { KindRegistry } from "../../../../api/registry.ts";
+import type { AnyObject } from "../../../../api/types.ts";
 import { timestamp } from "../../../../lib/clock.ts";
 import { logger } from "../../../../lib/log.ts";
 import { cacheOf, LOOPBACK_USER, type Engine, type Extension } from "../../engine.ts";
@@ -15,14 +15,13 @@ import type { Exchange, Request } from "../../http/exchange.ts";
 import type { UserInfo } from "../../request.ts";
 import type { Condition } from "../crd/schema.ts";
 import { API_SERVICE, apiServiceOf, availability, local, type ApiService, type ApiServiceSpec } from "./apiservice.ts";
+import { problemOf, SERVICE, SLICE } from "./behind.ts";
 import { prioritiesOf } from "./priorities.ts";
 import { PublishedDocuments } from "./published.ts";
 import { kindsOf, type RemoteResource } from "./remotekinds.ts";
 import { askRemote, openRemote, textOf, type FrontProxy } from "./remote.ts";
 
 const log = logger("aggregation");
-const SERVICE = builtinKind("", "v1", "Service");
-const SLICE = builtinKind("discovery.k8s.io", "v1", "EndpointSlice");
 const CHECK_EVERY_MS = 5_000;
 const RETRY_MS = 1_000;
 const CHECK_TIMEOUT_MS = 5_000;
@@ -46,6 +45,7 @@ export class Aggregator implements Extension {
   #engine: Engine | undefined;
   #isChecking = false;
   #isDue = false;
+  #isRegistered = false;
 
   constructor(deps: AggregatorDeps) {
     this.#deps = deps;
@@ -88,6 +88,18 @@ export class Aggregator implements Extension {
     if (this.#remote.size === 0) return undefined;
     const [, root, group, version] = path.split("/");
     return root === "apis" && version ? this.#remote.get(`${group}/${version}`) : undefined;
+  }
+
+  /** Throws unless every group-version built in had an APIService once that was available. */
+  requireRegistered(): void {
+    if (this.#isRegistered) return;
+    const cache = cacheOf(this.#engine as Engine, API_SERVICE);
+    const missing = [...this.#wanted()].filter(([name, { isCustom }]) => {
+      const found = isCustom ? undefined : cache.get("", name)?.object;
+      return !isCustom && (!found || availability(apiServiceOf(found))?.status !== "True");
+    });
+    if (missing.length > 0) throw new Error(`missing APIService: [${missing.map(([name]) => name).toSorted().join(" ")}]`);
+    this.#isRegistered = true;
   }
 
   /** The first of these versions of a group that is served elsewhere and can be asked now. */
@@ -164,12 +176,16 @@ export class Aggregator implements Extension {
     for (const kind of this.kinds.all()) if (kind.group === group && kind.version === version) this.kinds.remove(kind);
   }
 
+  /** A kind of every group-version served here, by the name of its APIService. */
+  #wanted(): Map<string, KindInfo> {
+    return new Map(this.#deps.kinds.all().filter(({ group }) => group !== API_SERVICE.group).map((kind) => [`${kind.version}.${kind.group}`, kind]));
+  }
+
   /** Makes an APIService for what is served here, and takes away those it made for what no longer is. */
   async #sync(): Promise<void> {
     const { client } = this.#engine as Engine;
     const cache = cacheOf(this.#engine as Engine, API_SERVICE);
-    const wanted = new Map<string, KindInfo>();
-    for (const kind of this.#deps.kinds.all()) if (kind.group !== API_SERVICE.group) wanted.set(`${kind.version}.${kind.group}`, kind);
+    const wanted = this.#wanted();
     for (const [name, { group, version, isCustom = false }] of wanted) {
       if (cache.get("", name)) continue;
       const object = { metadata: { name, labels: { [AUTOMANAGED]: isCustom ? "true" : "onstart" } }, spec: { ...(group !== "" && { group }), version, ...prioritiesOf({ group, version }) } };
@@ -241,7 +257,7 @@ export class Aggregator implements Extension {
   }
 
   async #conditionOf(service: ApiService): Promise<Omit<Condition, "type">> {
-    const problem = this.#problemOf(service.spec);
+    const problem = problemOf(this.#engine as Engine, service.spec);
     if (problem) return { status: "False", ...problem };
     try {
       await this.#discover(service.spec);
@@ -250,19 +266,6 @@ export class Aggregator implements Extension {
     } catch (error) {
       return { status: "False", reason: "FailedDiscoveryCheck", message: `failing or missing response from https://${service.spec.service?.name}.${service.spec.service?.namespace}.svc/apis/${service.spec.group}/${service.spec.version}: ${(error as Error).message}` };
     }
-  }
-
-  #problemOf({ service }: ApiServiceSpec): { reason: string; message: string } | undefined {
-    const engine = this.#engine as Engine;
-    const { namespace = "", name = "", port = 443 } = service ?? {};
-    const found = cacheOf(engine, SERVICE).get(namespace, name)?.object as unknown as Service | undefined;
-    if (!found) return { reason: "ServiceNotFound", message: `service/${name} in "${namespace}" is not present` };
-    const wanted = found.spec?.ports?.find((one) => one.port === port);
-    if (!wanted) return { reason: "ServicePortError", message: `service/${name} in "${namespace}" is not listening on port ${port}` };
-    const slices = cacheOf(engine, SLICE).entries(namespace).map(({ object }) => object as unknown as EndpointSlice).filter(({ metadata }) => metadata.labels?.["kubernetes.io/service-name"] === name);
-    if (slices.length === 0) return { reason: "EndpointsNotFound", message: `cannot find endpointslices for service/${name} in "${namespace}"` };
-    const isReady = slices.some(({ endpoints = [], ports = [] }) => ports?.some((one) => (one.name ?? "") === (wanted.name ?? "")) && endpoints?.some(({ conditions }) => conditions?.ready !== false));
-    return isReady ? undefined : { reason: "MissingEndpoints", message: `endpointslices for service/${name} in "${namespace}" have no addresses with port name "${wanted.name ?? ""}"` };
   }
 
   /** Reads what a remote group-version serves, and shows it in discovery. */

@@ -46,8 +46,7 @@ function conflicts(into: Named = {}, from: Named = {}, areSame: (a: unknown, b: 
     if (!Object.hasOwn(into, name) || areSame(into[name], value)) continue;
     let number = 2;
     while (Object.hasOwn(into, `${name}_v${number}`) && !areSame(into[`${name}_v${number}`], value)) number++;
-    const isKnown = Object.hasOwn(into, `${name}_v${number}`);
-    while (!isKnown && (used.has(`${name}_v${number}`) || Object.hasOwn(from, `${name}_v${number}`))) number++;
+    if (!Object.hasOwn(into, `${name}_v${number}`)) while (used.has(`${name}_v${number}`) || Object.hasOwn(from, `${name}_v${number}`)) number++;
     renames.set(name, `${name}_v${number}`);
     used.add(`${name}_v${number}`);
   }
