@@ -9,6 +9,7 @@ import { systemClock } from "../lib/clock.ts";
 import { logger } from "../lib/log.ts";
 import { BackgroundEventRecorder } from "../api/client/recorder.ts";
 import { buildApiServer, type Api, type ControlPlane } from "./apiserver.ts";
+import { auditor } from "./audit.ts";
 import { keepCertificates, type CertificateDeps } from "./certificates.ts";
 import type { Invocation } from "./commands.ts";
 import { checkControllers, schedulerConfig, startControllers } from "./controllers.ts";
@@ -20,7 +21,7 @@ import { createJoinToken } from "./jointoken.ts";
 import { kubeconfigText, writeAdminKubeconfig } from "./kubeconfig.ts";
 import { preflightControl } from "./preflight.ts";
 import { claimPidFile } from "./processes.ts";
-import { auditor, requestTimes } from "./requests.ts";
+import { requestTimes } from "./requests.ts";
 import { untilSignal } from "./signals.ts";
 
 const log = logger("control");

@@ -17,4 +17,9 @@ export const REQUEST_FLAGS: readonly Flag[] = [
   { name: "audit-log-maxsize", value: "MB", default: "100", help: "a log this large is put aside", check: isCount },
   { name: "audit-log-maxage", value: "DAYS", default: "0", help: "how long logs put aside are kept; 0 for ever", check: isCount },
   { name: "audit-log-maxbackup", value: "N", default: "0", help: "how many logs put aside are kept; 0 for all", check: isCount },
+  { name: "audit-webhook-config-file", value: "FILE", help: "kubeconfig of a server that audit events are posted to, in batches" },
+  { name: "audit-webhook-batch-buffer-size", value: "N", default: "10000", help: "the most events that wait to be posted; more are dropped", check: isCount },
+  { name: "audit-webhook-batch-max-size", value: "N", default: "400", help: "the most events in one batch", check: isCount },
+  { name: "audit-webhook-batch-max-wait", value: "DURATION", default: "30s", help: "the longest an event waits for its batch to be full", check: isDuration },
+  { name: "audit-webhook-initial-backoff", value: "DURATION", default: "10s", help: "how long it waits before a batch that failed is posted again", check: isDuration },
 ];

@@ -26,7 +26,7 @@ beforeAll(async () => {
   await new Promise<void>((resolve) => hook.listen(0, "127.0.0.1", resolve));
   const parts: { engine?: () => Engine } = {};
   const engine = (): Engine => (parts.engine as () => Engine)();
-  const audit = new Auditor({ rules: [{ level: "Metadata" }], omitStages: ["RequestReceived"] }, { lost: 0, add: (line) => void events.push(JSON.parse(line)), close: async () => {} });
+  const audit = new Auditor({ rules: [{ level: "Metadata" }], omitStages: ["RequestReceived"] }, [{ plugin: "test", lost: 0, add: (line) => void events.push(JSON.parse(line)), close: async () => {} }]);
   server = await startTestServer({ admission: [validatingPolicies({ engine, authorizer: mastersOnly }), validatingWebhooks({ engine, call: webhookCaller(engine) })], strategies: createStrategies({ serviceCidrs: ["10.96.0.0/16"], custom: registrationStrategy }), http: { audit } });
   parts.engine = () => server.server.engine;
   await call(server, "POST", "/api/v1/namespaces", { body: { metadata: { name: "default" } } });

@@ -1,6 +1,5 @@
 // What was asked of the API server and what it answered, as audit.k8s.io/v1 Events: one JSON line a stage.
 // How much of a request is recorded is decided once, by the policy, before anything else is done for it.
-import { randomUUID } from "node:crypto";
 import type { Exchange, Request } from "../http/exchange.ts";
 import type { Decision } from "../auth/auth.ts";
 import type { UserInfo } from "../request.ts";
@@ -11,12 +10,12 @@ import { objectReference, responseStatus, userText, withoutManagedFields, type O
 
 /** Takes lines and sees to it that they are kept. */
 export interface AuditSink {
+  /** As `/metrics` names it. */
+  readonly plugin: string;
   add(line: string): void;
   readonly lost: number;
   close(): Promise<void>;
 }
-
-const LONGEST_ID = 64;
 
 /** A request as the audit sees it when it arrives. */
 export interface Arrived {
@@ -34,13 +33,7 @@ export class Auditor {
   readonly #levels: Record<Level, number> = { None: 0, Metadata: 0, Request: 0, RequestResponse: 0 };
   #events = 0;
 
-  constructor(private readonly policy: Policy, private readonly sink: AuditSink) {}
-
-  /** The id a request goes by: the client's, if it gave one of sensible length. */
-  idOf({ headers }: Request): string {
-    const given = headers["audit-id"];
-    return typeof given === "string" && given !== "" && given.length <= LONGEST_ID ? given : randomUUID();
-  }
+  constructor(private readonly policy: Policy, private readonly sinks: readonly AuditSink[]) {}
 
   /** Starts to record; undefined for a request the policy is not interested in. */
   begin(id: string, arrived: Arrived): Trail | undefined {
@@ -50,15 +43,15 @@ export class Auditor {
     if (verdict.level === "None") return undefined;
     const trail = new Trail({ id, verb, verdict, arrived }, (line) => {
       this.#events++;
-      this.sink.add(line);
+      for (const sink of this.sinks) sink.add(line);
     });
     if (arrived.user) trail.stage("RequestReceived");
     return trail;
   }
 
   /** Writes what is left. */
-  close(): Promise<void> {
-    return this.sink.close();
+  async close(): Promise<void> {
+    await Promise.all(this.sinks.map((sink) => sink.close()));
   }
 
   /** Its part of `/metrics`. */
@@ -66,7 +59,7 @@ export class Auditor {
     return [
       "# HELP apiserver_audit_event_total Counter of audit events generated and sent to the audit backend.", "# TYPE apiserver_audit_event_total counter", `apiserver_audit_event_total ${this.#events}`,
       "# HELP apiserver_audit_level_total Counter of policy levels for audit events (1 per request).", "# TYPE apiserver_audit_level_total counter", ...Object.entries(this.#levels).map(([level, count]) => `apiserver_audit_level_total{level="${level}"} ${count}`),
-      "# HELP apiserver_audit_error_total Counter of audit events that failed to be audited properly. Plugin identifies the plugin affected by the error.", "# TYPE apiserver_audit_error_total counter", `apiserver_audit_error_total{plugin="log"} ${this.sink.lost}`,
+      "# HELP apiserver_audit_error_total Counter of audit events that failed to be audited properly. Plugin identifies the plugin affected by the error.", "# TYPE apiserver_audit_error_total counter", ...this.sinks.map(({ plugin, lost }) => `apiserver_audit_error_total{plugin="${plugin}"} ${lost}`),
     ].join("\n");
   }
 }

@@ -26,6 +26,7 @@ const MAX_WAITING_BYTES = 32 * 1024 * 1024;
 
 /** Appends lines to a file. */
 export class LogFile {
+  readonly plugin = "log";
   /** Lines that were lost. */
   lost = 0;
   #waiting: Buffer[] = [];

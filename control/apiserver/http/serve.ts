@@ -5,6 +5,7 @@ import { ApiError, internalError } from "../../../api/errors.ts";
 import type { KindRegistry } from "../../../api/registry.ts";
 import { logger } from "../../../lib/log.ts";
 import type { Auditor, Trail } from "../audit/auditor.ts";
+import { auditIdOf } from "../audit/id.ts";
 import type { Authenticator, Authorizer } from "../auth/auth.ts";
 import { admitConnection } from "../connect/admit.ts";
 import type { Engine } from "../engine.ts";
@@ -73,17 +74,18 @@ export interface ConnectCall {
 /** What is known of a request before it is known who asks. */
 interface Asking {
   readonly request: Request;
-  readonly response?: Response;
   readonly connection: Connection;
   readonly method: string;
   readonly target: Target;
   readonly startedMs: number;
+  readonly auditId: string;
   audit: Trail | undefined;
 }
 
 /** A request on its way, with what it holds. */
 interface Passing extends Exchange, Expiring {
   readonly startedMs: number;
+  readonly auditId: string;
   readonly method: string;
   readonly path: string;
   readonly query: Query;
@@ -139,9 +141,11 @@ export class RequestHandler {
     const { path, query } = splitUrl(request.url ?? "/");
     const target = targetOf(method, path, query);
     const connection = this.connections.of(request);
-    const passing: Passing = { request, response, warnings: [], startedMs, method, path, query, target, connection, audit: undefined, seat: undefined, isOver: false, onTime: undefined, expire: () => expire(passing) };
+    const auditId = auditIdOf(request);
+    const passing: Passing = { request, response, warnings: [], startedMs, auditId, method, path, query, target, connection, audit: undefined, seat: undefined, isOver: false, onTime: undefined, expire: () => expire(passing) };
     const isBounded = !isLongRunning(target);
     const kind = method === "GET" || method === "HEAD" ? "readOnly" : "mutating";
+    response.setHeader("audit-id", auditId);
     connection.begin();
     if (isBounded) {
       this.#underWay++;
@@ -188,6 +192,8 @@ export class RequestHandler {
     if (aggregator && remote) {
       // When another server has sent its first events is not seen here.
       if (isLongRunning(target)) passing.seat?.release();
+      // One id for both ends.
+      passing.request.headers["audit-id"] = passing.auditId;
       return aggregator.request(passing, { service: remote, user });
     }
     if (target.type === "path") return serveDocument(passing, documents, { path, query });
@@ -219,18 +225,16 @@ export class RequestHandler {
   }
 
   async #auditedUser(audit: Auditor, asked: Asking): Promise<UserInfo> {
-    const { request, connection, response, method, target, startedMs } = asked;
-    const id = audit.idOf(request);
-    response?.setHeader("audit-id", id);
+    const { request, connection, method, target, startedMs, auditId } = asked;
     const arrived = { exchange: { request }, method, target, remoteAddress: connection.remoteAddress, receivedMs: startedMs };
     const credentials = { peerCertificate: certificateOf(connection, request), bearerToken: bearerTokenOf(request) };
     try {
       const user = await authenticate(this.#deps.authenticators, credentials);
-      asked.audit = audit.begin(id, { ...arrived, user });
+      asked.audit = audit.begin(auditId, { ...arrived, user });
       return user;
     } catch (error) {
       const attempted = [credentials.peerCertificate && "x509", credentials.bearerToken !== undefined && "bearer"].filter(Boolean).join(", ");
-      audit.begin(id, { ...arrived, user: undefined })?.unauthenticated(401, `Authentication failed, attempted: ${attempted}`);
+      audit.begin(auditId, { ...arrived, user: undefined })?.unauthenticated(401, `Authentication failed, attempted: ${attempted}`);
       throw error;
     }
   }
@@ -244,7 +248,7 @@ export class RequestHandler {
     const target = targetOf(method, path, query);
     const remote = aggregator?.find(path);
     if (!remote && isWatchSocket(target, request)) return this.serve(request, new SocketResponse(request, socket, head));
-    const asking: Asking = { request, connection, method, target, startedMs: performance.now(), audit: undefined };
+    const asking: Asking = { request, connection, method, target, startedMs: performance.now(), auditId: auditIdOf(request), audit: undefined };
     connection.begin();
     socket.on("close", () => {
       connection.finish(performance.now());
@@ -264,12 +268,12 @@ export class RequestHandler {
     } catch (error) {
       const known = error instanceof ApiError ? error : internalError(error);
       asking.audit?.responded(known.code, Buffer.from(JSON.stringify(known.toStatus())));
-      refuseUpgrade(socket, known);
+      refuseUpgrade(socket, known, asking.auditId);
     }
   }
 }
 
-function refuseUpgrade(socket: Duplex, known: ApiError): void {
+function refuseUpgrade(socket: Duplex, known: ApiError, auditId: string): void {
   const body = JSON.stringify(known.toStatus());
-  socket.end(`HTTP/1.1 ${known.code} ${known.reason || "Error"}\r\nContent-Type: application/json\r\nContent-Length: ${Buffer.byteLength(body)}\r\nConnection: close\r\n\r\n${body}`);
+  socket.end(`HTTP/1.1 ${known.code} ${known.reason || "Error"}\r\nAudit-Id: ${auditId}\r\nContent-Type: application/json\r\nContent-Length: ${Buffer.byteLength(body)}\r\nConnection: close\r\n\r\n${body}`);
 }

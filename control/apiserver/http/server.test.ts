@@ -55,6 +55,14 @@ describe("who asks", () => {
     allow = () => false;
   });
 
+  test("every reply has the id its request goes by, the client's own where it gave one", async () => {
+    const own = await call(server, "GET", MAPS, as("admin", { "audit-id": "mine" }));
+    const made = [await call(server, "GET", MAPS, as("admin")), await call(server, "GET", "/nope", as("nonsense"))].map(({ headers }) => headers.get("audit-id"));
+    expect(own.headers.get("audit-id")).toBe("mine");
+    expect(made).toEqual([expect.stringMatching(/^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/), expect.stringMatching(/^[0-9a-f-]{36}$/)]);
+    expect(made[0]).not.toBe(made[1] as string);
+  });
+
   test("everyone known is in system:authenticated", async () => {
     asked.length = 0;
     await call(server, "GET", MAPS, as("user:bob"));

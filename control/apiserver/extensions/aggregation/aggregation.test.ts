@@ -101,6 +101,8 @@ test("a group-version behind a Service is checked, discovered, and proxied as it
   expect(answer.body).toMatchObject({ kind: "Flunder", path: "/apis/wardle.example.com/v1alpha1/namespaces/default/flunders/x?a=b" });
   expect([seen["x-remote-user"], seen["x-remote-group"], seen.authorization]).toEqual(["admin", "system:masters, system:authenticated", undefined]);
 
+  expect([answer.headers.get("audit-id"), seen["audit-id"]]).toEqual([seen["audit-id"] as string, expect.stringMatching(/^[0-9a-f-]{36}$/)]);
+
   const account = { name: "system:serviceaccount:kube-system:reader", groups: ["system:authenticated"] };
   expect(aggregator.availableVersion("wardle.example.com", ["v1", "v1alpha1"])).toBe("v1alpha1");
   expect(await aggregator.read("/apis/wardle.example.com/v1alpha1/namespaces/default/flunders/y?c=d", account)).toMatchObject({ path: "/apis/wardle.example.com/v1alpha1/namespaces/default/flunders/y?c=d" });
