@@ -24,7 +24,10 @@ import { webhookCaller } from "../control/apiserver/extensions/webhook/client.ts
 import { mutatingWebhooks, validatingWebhooks } from "../control/apiserver/extensions/webhook/plugin.ts";
 import { webhookConverters } from "../control/apiserver/extensions/crd/webhook.ts";
 import { createStrategies } from "../control/apiserver/kinds/index.ts";
-import { startAddressRepair } from "../control/apiserver/kinds/service/repair.ts";
+import { NODE_PORT_RANGE, NodePorts } from "../control/apiserver/kinds/service/node-ports.ts";
+import { startAddressRepair, type RepairLoopOptions } from "../control/apiserver/kinds/service/repair.ts";
+import { RepairFigures } from "../control/apiserver/kinds/service/repairfigures.ts";
+import { watchLosses } from "../control/apiserver/kinds/service/losses.ts";
 import type { UserInfo } from "../control/apiserver/request.ts";
 import type { Authorizer } from "../control/apiserver/auth/auth.ts";
 import { createAuth, type Auth } from "../control/apiserver/auth/create.ts";
@@ -113,12 +116,13 @@ export function buildApiServer({ values, store, pki, signal, advertise, own }: A
   const isFair = requests.extensions.length > 0;
   const hooks = startHooks({ isFair, requireRegistered: () => aggregator.requireRegistered() });
   if (!isFair) void hooks.run(undefined, hook("max-in-flight-filter"));
+  const repair = serviceRepair({ values, engine, figures, signal });
   const policies = { engine, authorizer: auth.authorizer };
   const webhooks = { engine, call: callWebhook, conditionsHold: matchConditionsOf(policies) };
   const server = createApiServer({
     store, kinds, clock,
     codec, protobuf: new ProtobufDecoder(),
-    strategies: createStrategies({ serviceCidrs, isOneOfSeveral: isShared(values), custom: (kind) => registrationStrategy(kind) ?? customResources.strategyFor(kind) }),
+    strategies: createStrategies({ serviceCidrs, nodePorts: repair.nodePorts, custom: (kind) => registrationStrategy(kind) ?? customResources.strategyFor(kind) }),
     extensions: [hooked(hooks, customResources, CRD_HOOKS), hooked(hooks, aggregator, AGGREGATOR_HOOKS), new PolicyStatus(schema), ...requests.extensions.map((one) => hooked(hooks, one, LIMIT_HOOKS))],
     admission: createAdmission({ authorizer: auth.authorizer, beforeQuota: [...auth.admission, mutatingPolicies(policies), mutatingWebhooks(webhooks), validatingPolicies(policies), validatingWebhooks(webhooks)] }),
     postHandlers: auth.postHandlers,
@@ -142,11 +146,21 @@ export function buildApiServer({ values, store, pki, signal, advertise, own }: A
   parts.server = server;
   return {
     server, informers, kinds, metrics, figures, aggregator, authorizer: auth.authorizer, issueLegacyToken: (account, secretName) => auth.tokens.issueLegacy(account, secretName),
-    bootstrap: () => bootstrapAll({ values, client: server.localClient(), pki, signal, advertise, hooks, informers, requests }),
+    bootstrap: () => bootstrapAll({ values, client: server.localClient(), pki, signal, advertise, hooks, informers, requests, repair }),
   };
 }
 
-type BootstrapDeps = Pick<ApiOptions, "values" | "pki" | "signal" | "advertise"> & { readonly client: Client; readonly hooks: StartHooks };
+type ServiceRepair = Pick<RepairLoopOptions, "nodePorts" | "figures" | "onLoss">;
+
+/** The node ports services take from, and what is needed to repair them and their addresses. */
+function serviceRepair({ values, engine, figures, signal }: Pick<ApiOptions, "values" | "signal"> & Pick<Api, "figures"> & { engine: () => ApiServer["engine"] }): ServiceRepair {
+  const nodePorts = new NodePorts(NODE_PORT_RANGE, isShared(values));
+  const repairFigures = new RepairFigures(nodePorts, engine);
+  figures.add(() => repairFigures.text());
+  return { nodePorts, figures: repairFigures, onLoss: (lost) => watchLosses(engine(), lost, signal) };
+}
+
+type BootstrapDeps = Pick<ApiOptions, "values" | "pki" | "signal" | "advertise"> & { readonly client: Client; readonly hooks: StartHooks; readonly repair: ServiceRepair };
 
 async function bootstrapAll({ informers, requests, ...deps }: BootstrapDeps & { readonly informers: Informers; readonly requests: RequestOptions }): Promise<void> {
   const { hooks, client, signal } = deps;
@@ -158,9 +172,9 @@ async function bootstrapAll({ informers, requests, ...deps }: BootstrapDeps & { 
 }
 
 /** Makes what every cluster contains, where it is missing. */
-async function bootstrapObjects({ values, client, pki, signal, advertise, hooks }: BootstrapDeps): Promise<void> {
-  const repair = startAddressRepair({ client, clock: systemClock, signal, isAlone: !isShared(values), recorderFor: (component) => new BackgroundEventRecorder({ client, component, clock: systemClock }) });
-  await hooks.run(repair, hook("start-service-ip-repair-controllers"));
+async function bootstrapObjects({ values, client, pki, signal, advertise, hooks, repair }: BootstrapDeps): Promise<void> {
+  const repairing = startAddressRepair({ ...repair, client, clock: systemClock, signal, isAlone: !isShared(values), recorderFor: (component) => new BackgroundEventRecorder({ client, component, clock: systemClock }) });
+  await hooks.run(repairing, hook("start-service-ip-repair-controllers"));
   const cluster = clusterConfigOf(values);
   const serviceCidrs = (values["service-cidr"] as string).split(",");
   await ensureBootstrap(client, { advertiseAddress: advertise, port: Number(values["port"]), apiServiceIp: apiServiceIp(cluster), serviceCidrs, isOneOfSeveral: isShared(values) }, hooks);

@@ -7,6 +7,7 @@ import { openMemoryStore } from "../store/memory.ts";
 import type { Store } from "../store/store.ts";
 import { ServedAddresses } from "./addresses.ts";
 import { createStrategies } from "./kinds/index.ts";
+import { NODE_PORT_RANGE, NodePorts } from "./kinds/service/node-ports.ts";
 import { startTestServer } from "./testing.ts";
 
 const CONFIG_MAPS = builtinKind("", "v1", "ConfigMap");
@@ -46,7 +47,7 @@ test("a read through one server shows what was written through the other before 
 test("no address is handed out by two servers, and what one gives back the other can take", async () => {
   const store = await openMemoryStore();
   // Six addresses, so that a server that does not know of the other's would soon take one of them.
-  const strategies = () => createStrategies({ serviceCidrs: ["10.96.0.0/29"], isOneOfSeveral: true });
+  const strategies = () => createStrategies({ serviceCidrs: ["10.96.0.0/29"], nodePorts: new NodePorts(NODE_PORT_RANGE, true) });
   const near = await startTestServer({ store, strategies: strategies() });
   const far = await startTestServer({ store: fromAfar(store), strategies: strategies() });
   await near.client.create(NAMESPACES, { metadata: { name: "default" } });

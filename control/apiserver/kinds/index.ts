@@ -23,6 +23,7 @@ import { persistentVolumeClaimStrategy, persistentVolumeStrategy } from "./core/
 import { deviceClassStrategy, resourceClaimStrategy, resourceClaimTemplateStrategy } from "./dra/claims.ts";
 import { resourceSliceStrategy } from "./dra/slices.ts";
 import { flowSchemaStrategy, priorityLevelStrategy } from "./flowcontrol/schemas.ts";
+import { NODE_PORT_RANGE, NodePorts } from "./service/node-ports.ts";
 import { ipAddressStrategy, serviceCIDRStrategy } from "./networking/addresses.ts";
 import { ingressClassStrategy, ingressStrategy } from "./networking/ingress.ts";
 import { networkPolicyStrategy } from "./networking/policy.ts";
@@ -40,15 +41,10 @@ import type { Strategies, Strategy } from "./strategy.ts";
 export interface StrategyOptions {
   /** Ranges of cluster IPs, at most one per family, the default family first. */
   readonly serviceCidrs: readonly string[];
-  /** First and last node port. */
-  readonly nodePorts?: readonly [number, number];
-  /** Other API servers hand out of the same ranges. */
-  readonly isOneOfSeveral?: boolean;
+  readonly nodePorts?: NodePorts;
   /** Strategies made at run time, for custom resources; looked at when no built-in one exists. */
   custom?(kind: KindInfo): Strategy | undefined;
 }
-
-const NODE_PORTS = [30_000, 32_767] as const;
 
 /** The strategies of all kinds. Throws for a range that is no CIDR. */
 export function createStrategies(options: StrategyOptions): Strategies {
@@ -61,9 +57,9 @@ export function createStrategies(options: StrategyOptions): Strategies {
   };
 }
 
-function builtIn({ serviceCidrs, nodePorts = NODE_PORTS, isOneOfSeveral }: StrategyOptions): readonly Strategy[] {
+function builtIn({ serviceCidrs, nodePorts = new NodePorts(NODE_PORT_RANGE, false) }: StrategyOptions): readonly Strategy[] {
   return [
-    podStrategy, podTemplateStrategy, bindingStrategy, createServiceStrategy({ clusterIPs: serviceCidrs.map(rangeOf), nodePorts, isOneOfSeveral }), endpointsStrategy, endpointSliceStrategy,
+    podStrategy, podTemplateStrategy, bindingStrategy, createServiceStrategy({ clusterIPs: serviceCidrs.map(rangeOf), nodePorts }), endpointsStrategy, endpointSliceStrategy,
     configMapStrategy, secretStrategy, namespaceStrategy, nodeStrategy, serviceAccountStrategy, eventStrategy, eventsEventStrategy, leaseStrategy, componentStatusStrategy,
     persistentVolumeStrategy, persistentVolumeClaimStrategy, limitRangeStrategy, resourceQuotaStrategy,
     deploymentStrategy, replicaSetStrategy, replicationControllerStrategy, daemonSetStrategy, statefulSetStrategy, controllerRevisionStrategy, jobStrategy, cronJobStrategy,

@@ -20,9 +20,12 @@ test("definitions that mean something else are renamed, and all that refer to th
 });
 
 test("a definition renamed before is used again, and a name the second document has itself is not taken", () => {
-  const first = { paths: { "/a": {} }, definitions: { A: 1, A_v2: 2 } };
-  expect(merged(first, [{ paths: { "/b": ref("A") }, definitions: { A: 2 } }])).toMatchObject({ paths: { "/b": ref("A_v2") }, definitions: { A: 1, A_v2: 2 } });
-  expect(merged({ paths: { "/a": {} }, definitions: { A: 1 } }, [{ paths: { "/b": [ref("A"), ref("A_v2")] }, definitions: { A: 2, A_v2: 3 } }])).toMatchObject({ paths: { "/b": [ref("A_v3"), ref("A_v2")] }, definitions: { A: 1, A_v2: 3, A_v3: 2 } });
+  const one = { type: "string" };
+  const two = { type: "integer" };
+  const three = { type: "number" };
+  const first = { paths: { "/a": {} }, definitions: { A: one, A_v2: two } };
+  expect(merged(first, [{ paths: { "/b": ref("A") }, definitions: { A: two } }])).toMatchObject({ paths: { "/b": ref("A_v2") }, definitions: { A: one, A_v2: two } });
+  expect(merged({ paths: { "/a": {} }, definitions: { A: one } }, [{ paths: { "/b": [ref("A"), ref("A_v2")] }, definitions: { A: two, A_v2: three } }])).toMatchObject({ paths: { "/b": [ref("A_v3"), ref("A_v2")] }, definitions: { A: one, A_v2: three, A_v3: two } });
 });
 
 test("definitions that differ only in the kinds they stand for are one, of all these kinds", () => {

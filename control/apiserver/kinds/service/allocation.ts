@@ -5,15 +5,12 @@ import { ServiceAddresses } from "./addresses.ts";
 import { isHeadless, needsClusterIP } from "./defaults.ts";
 import { addressesOf } from "./held.ts";
 import type { Family, IpRange } from "./ip-range.ts";
-import { NodePorts } from "./node-ports.ts";
+import type { NodePorts } from "./node-ports.ts";
 
 export interface AllocationOptions {
   /** The cluster's ranges, the default family first; at most one per family. */
   readonly clusterIPs: readonly IpRange[];
-  /** First and last node port. */
-  readonly nodePorts: readonly [number, number];
-  /** Other API servers take from the same ranges. */
-  readonly isOneOfSeveral?: boolean | undefined;
+  readonly nodePorts: NodePorts;
 }
 
 /** The addresses and ports of services. */
@@ -21,9 +18,9 @@ export class ServiceAllocation {
   readonly #addresses: ServiceAddresses;
   readonly #ports: NodePorts;
 
-  constructor({ clusterIPs, nodePorts, isOneOfSeveral = false }: AllocationOptions) {
+  constructor({ clusterIPs, nodePorts }: AllocationOptions) {
     this.#addresses = new ServiceAddresses(clusterIPs);
-    this.#ports = new NodePorts(nodePorts, isOneOfSeveral);
+    this.#ports = nodePorts;
   }
 
   /** The families of the cluster, the default one first. */

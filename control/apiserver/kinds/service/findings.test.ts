@@ -7,7 +7,7 @@ const stored = <T extends { metadata: object }>(object: T, age = 0): Stored<neve
 const aService = (name: string, spec: object, age = 0): Stored<Service> => stored({ metadata: { name, namespace: "team" }, spec: { type: "ClusterIP", ...spec } }, age);
 const addressOf = (service: Stored<Service>, ip: string): Stored<IPAddress> => stored(addressObject(service, ip) as never);
 const range: Stored<ServiceCIDR> = stored({ metadata: { name: "kubernetes" }, spec: { cidrs: ["10.96.0.0/16"] } });
-const holdings = (given: Partial<Holdings>): Holdings => ({ services: [], addresses: [], ranges: [range], ports: [30000, 32767], leakedBefore: 2_000_000, ...given });
+const holdings = (given: Partial<Holdings>): Holdings => ({ services: [], addresses: [], ranges: [range], leakedBefore: 2_000_000, ...given });
 const told = (findings: readonly { about: { metadata: { name: string } }; reason: string; message: string }[]): string[] => findings.map(({ about, reason, message }) => `${about.metadata.name} ${reason}: ${message}`);
 
 test("cluster IPs that are out of range, held by nobody, by another or by a wrong name are told of, and leaked addresses too", () => {
@@ -29,7 +29,8 @@ test("cluster IPs that are out of range, held by nobody, by another or by a wron
 test("node ports of several services belong to the oldest, and those outside the range to nobody", () => {
   const ports = (...all: number[]) => ({ type: "NodePort", ports: all.map((nodePort, index) => ({ port: 80 + index, nodePort })) });
   const services = [aService("young", ports(30001), 9), aService("old", ports(30001, 30001, 30002)), aService("out", ports(40000))];
-  expect(told(portFindings(holdings({ services })))).toEqual([
+  expect(told(portFindings({ services, ports: [30000, 32767], repaired: [30002] }))).toEqual([
+    "old PortNotAllocated: Port 30002 is not allocated; repairing",
     "out PortOutOfRange: Port 40000 is not within the port range 30000-32767; please recreate service",
     "young PortAlreadyAllocated: Port 30001 was assigned to multiple services; please recreate service",
   ]);

@@ -33,6 +33,11 @@ export class IpRange {
     return cidr && new IpRange(cidr);
   }
 
+  /** How many addresses services can have. */
+  get size(): number {
+    return Number(this.#size);
+  }
+
   contains(ip: string): boolean {
     const address = parseAddress(ip);
     return address !== undefined && cidrContains(this.cidr, address);

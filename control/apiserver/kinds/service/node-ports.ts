@@ -7,11 +7,28 @@ import { builtinKind } from "../../../../api/registry.ts";
 import type { Service, ServiceSpec } from "../../../../api/types.ts";
 import { needsHealthCheck, needsNodePort } from "./defaults.ts";
 import { portsOf } from "./held.ts";
+import { Leaks } from "./leaks.ts";
 import { Range, RangeError, RangeFull } from "./range.ts";
 
+/** What services are given where nothing else is configured, which it cannot be. */
+export const NODE_PORT_RANGE = [30_000, 32_767] as const;
 const SERVICE = builtinKind("", "v1", "Service");
 
 type Undo = () => void;
+
+/** How often ports were taken and could not be, by how they were chosen. */
+export interface PortCounts {
+  readonly taken: Record<"static" | "dynamic", number>;
+  readonly failed: Record<"static" | "dynamic", number>;
+}
+
+/** What a repair put right. */
+export interface RepairedPorts {
+  /** Held by services, and nobody knew. */
+  readonly taken: readonly number[];
+  /** Held by no service, three times in a row. */
+  readonly freed: readonly number[];
+}
 
 /** The node ports in use. */
 export class NodePorts {
@@ -21,8 +38,11 @@ export class NodePorts {
   /** What the services held when they were last read, none of it given back since. */
   #stored = new Set<number>();
   #loading: Promise<void> | undefined;
+  readonly #leaks = new Leaks();
+  readonly counts: PortCounts = { taken: { static: 0, dynamic: 0 }, failed: { static: 0, dynamic: 0 } };
 
-  constructor([first, last]: readonly [number, number], isOneOfSeveral: boolean) {
+  constructor(readonly range: readonly [number, number], isOneOfSeveral: boolean) {
+    const [first, last] = range;
     this.#isOneOfSeveral = isOneOfSeveral;
     this.#first = first;
     const size = last - first + 1;
@@ -42,6 +62,21 @@ export class NodePorts {
       if (this.#loading === loading) this.#loading = undefined;
     });
     return loading;
+  }
+
+  get held(): number {
+    return this.#ports.count;
+  }
+
+  /** Compares what is held with what these services, all there are now, hold; whoever calls has loaded it. */
+  repair(services: readonly Service[]): RepairedPorts {
+    const wanted = new Set(services.flatMap(({ spec }) => (spec ? portsOf(spec) : [])).filter((port) => port >= this.range[0] && port <= this.range[1]));
+    const taken = [...wanted].filter((port) => !this.#ports.has(port - this.#first));
+    for (const port of taken) this.#learn(port);
+    const unknown = this.#ports.values().map((offset) => this.#first + offset).filter((port) => !wanted.has(port));
+    const freed = this.#leaks.leaked([...unknown]);
+    for (const port of freed) this.#giveBack(port);
+    return { taken, freed };
   }
 
   /** Takes what the new version needs beyond the old one's and writes it into it; returns how to undo that. */
@@ -128,8 +163,12 @@ export class NodePorts {
   }
 
   #takePort(wanted: number, taken: Undo[]): number {
+    const scope = wanted === 0 ? "dynamic" : "static";
+    this.counts.failed[scope]++;
     const offset = wanted === 0 ? this.#ports.takeAny() : wanted - this.#first;
     if (wanted !== 0) this.#ports.take(offset);
+    this.counts.failed[scope]--;
+    this.counts.taken[scope]++;
     taken.push(() => this.#ports.release(offset));
     return this.#first + offset;
   }

@@ -32,6 +32,16 @@ export class Range {
     return this.options.size;
   }
 
+  /** How many values are held. */
+  get count(): number {
+    return this.#held.size;
+  }
+
+  /** What is held, in no order. */
+  values(): number[] {
+    return [...this.#held];
+  }
+
   /** Whether a value is held. */
   has(value: number): boolean {
     return this.#held.has(value);

@@ -1,4 +1,5 @@
-// Makes IPAddress objects and services agree again where a crash, a deletion by hand or an older version left them apart.
+// Makes IPAddress objects, node ports and services agree again where a crash, a deletion by hand or an older version left them apart.
+// What is told of it is findings.ts.
 import type { Client } from "../../../../api/client/client.ts";
 import { isAlreadyExists, orAbsent } from "../../../../api/errors.ts";
 import { builtinKind } from "../../../../api/registry.ts";
@@ -7,17 +8,19 @@ import type { IPAddress, Service, ServiceCIDR, Stored } from "../../../../api/ty
 import type { Clock } from "../../../../lib/clock.ts";
 import { logger } from "../../../../lib/log.ts";
 import { addressObject, belongsTo, IP_ADDRESS, isManaged } from "./addresses.ts";
-import { addressFindings, portFindings } from "./findings.ts";
+import { addressFindings, portFindings, type Finding, type FindingType } from "./findings.ts";
+import type { NodePorts } from "./node-ports.ts";
+import type { RepairFigures } from "./repairfigures.ts";
 import { addressesOf } from "./held.ts";
 
 const log = logger("apiserver");
 const SERVICE = builtinKind("", "v1", "Service");
 const SERVICE_CIDR = builtinKind("networking.k8s.io", "v1", "ServiceCIDR");
-/** What services are given where nothing else is configured, which it cannot be. */
-const NODE_PORTS = [30_000, 32_767] as const;
 /** How long an address may be taken before its service is seen. */
 const GRACE_MS = 60_000;
 const PERIOD_MS = 180_000;
+/** Losses rarely come alone. */
+const LOSS_PAUSE_MS = 500;
 
 export interface RepairOptions {
   readonly client: Client;
@@ -57,35 +60,70 @@ export interface RepairLoopOptions {
   readonly signal: AbortSignal;
   /** Nobody else hands out addresses, so that those without a service were left by a crash. */
   readonly isAlone: boolean;
+  readonly nodePorts: NodePorts;
+  readonly figures: RepairFigures;
   /** Tells people what is wrong, as this component. */
   readonly recorderFor: (component: string) => EventRecorder;
+  /** Calls back whenever a service has lost an address, until the signal aborts. */
+  readonly onLoss?: (lost: () => void) => void;
 }
 
-/** Repairs now, and then every few minutes until the signal aborts; resolves after the first pass. */
-export async function startAddressRepair({ client, clock, signal, isAlone, recorderFor }: RepairLoopOptions): Promise<void> {
+/** Repairs now, and then every few minutes and after every loss until the signal aborts; resolves after the first pass. */
+export async function startAddressRepair(options: RepairLoopOptions): Promise<void> {
+  const { clock, signal, isAlone, figures, recorderFor, onLoss } = options;
   const recorders = { addresses: recorderFor("ipallocator-repair-controller"), ports: recorderFor("portallocator-repair-controller") };
-  await tell(client, recorders, isAlone ? clock.now() : clock.now() - GRACE_MS);
-  await repairAddresses({ client, now: clock.now(), graceMs: isAlone ? 0 : GRACE_MS });
+  const pass = (graceMs: number, hasPorts: boolean): Promise<Repaired> => repairAll({ ...options, graceMs, hasPorts, recorders });
+  let wake = new AbortController();
+  onLoss?.(() => wake.abort());
+  signal.addEventListener("abort", () => wake.abort(), { once: true });
+  await pass(isAlone ? 0 : GRACE_MS, true);
   void (async () => {
-    for (await clock.sleep(PERIOD_MS, signal); !signal.aborted; await clock.sleep(PERIOD_MS, signal)) {
+    for (;;) {
+      await clock.sleep(PERIOD_MS, wake.signal);
+      const isLoss = wake.signal.aborted;
+      if (isLoss) await clock.sleep(LOSS_PAUSE_MS, signal);
+      if (signal.aborted) return;
+      if (isLoss) wake = new AbortController();
       try {
-        await tell(client, recorders, clock.now() - GRACE_MS);
-        const { made, removed } = await repairAddresses({ client, now: clock.now(), graceMs: GRACE_MS });
+        const { made, removed } = await pass(GRACE_MS, !isLoss);
         if (made.length + removed.length > 0) log.info({ made, removed }, "addresses of services repaired");
       } catch (error) {
-        log.warn({ err: error }, "addresses of services could not be repaired; tried again in three minutes");
+        figures.failed++;
+        log.warn({ err: error }, "addresses and ports of services could not be repaired; tried again in three minutes");
       }
     }
   })();
 }
 
+interface Pass extends Pick<RepairLoopOptions, "client" | "clock" | "nodePorts" | "figures"> {
+  readonly graceMs: number;
+  /** Ports are looked at on regular passes only, which are far enough apart to tell a leak from a taking. */
+  readonly hasPorts: boolean;
+  readonly recorders: { readonly addresses: EventRecorder; readonly ports: EventRecorder };
+}
+
 /** Says what is wrong before it is repaired, and what only people can repair each time anew. */
-async function tell(client: Client, recorders: { readonly addresses: EventRecorder; readonly ports: EventRecorder }, leakedBefore: number): Promise<void> {
-  const [services, addresses, ranges] = await Promise.all([client.list<Service>(SERVICE), client.list<IPAddress>(IP_ADDRESS), client.list<ServiceCIDR>(SERVICE_CIDR)]);
-  const holdings = { services: services.items, addresses: addresses.items, ranges: ranges.items, ports: NODE_PORTS, leakedBefore };
+async function repairAll({ client, clock, nodePorts, figures, graceMs, hasPorts, recorders }: Pass): Promise<Repaired> {
+  const [addresses, ranges] = await Promise.all([client.list<IPAddress>(IP_ADDRESS), client.list<ServiceCIDR>(SERVICE_CIDR)]);
+  await nodePorts.load(client);
+  // Asked last, and nothing awaited before the ports are looked at: what is held and what services hold are of one moment.
+  const services = (await client.list<Service>(SERVICE)).items;
+  if (hasPorts) {
+    const { taken, freed } = nodePorts.repair(services);
+    for (const port of freed) log.warn({ port }, "the node port appears to have leaked: cleaning up");
+    figures.ports.leak = (figures.ports.leak ?? 0) + freed.length;
+    tell(recorders.ports, figures.ports, portFindings({ services, ports: nodePorts.range, repaired: taken }));
+  }
   // A cluster that has no ranges yet is being made.
-  if (holdings.ranges.length > 0) for (const { about, reason, message } of addressFindings(holdings)) recorders.addresses.event(about, "Warning", reason, message);
-  for (const { about, reason, message } of portFindings(holdings)) recorders.ports.event(about, "Warning", reason, message);
+  if (ranges.items.length > 0) tell(recorders.addresses, figures.addresses, addressFindings({ services, addresses: addresses.items, ranges: ranges.items, leakedBefore: clock.now() - graceMs }));
+  return repairAddresses({ client, now: clock.now(), graceMs });
+}
+
+function tell(recorder: EventRecorder, counts: Partial<Record<FindingType, number>>, findings: readonly Finding[]): void {
+  for (const { about, type, reason, message } of findings) {
+    counts[type] = (counts[type] ?? 0) + 1;
+    recorder.event(about, "Warning", reason, message);
+  }
 }
 
 function isHeldByAnother(address: Stored<IPAddress>, services: readonly Stored<Service>[], ip: string): boolean {
