@@ -43,10 +43,12 @@ export async function rotateIfLarge({ runtime, clock, maxBytes = 10 << 20, maxFi
   }
   if (size < maxBytes) return false;
   const old = await rotatedOf(logPath);
+  const aside = `${logPath}.${stamp(clock.now())}`;
+  // Two of one second would have one name; the next look is soon enough.
+  if (old.some((file) => file.startsWith(aside))) return false;
   // One is about to be added and one is being written.
   for (const file of old.splice(0, Math.max(0, old.length - (maxFiles - 2)))) await rm(file, { force: true });
   for (const file of old) if (!file.endsWith(".gz")) await compressFile(file);
-  const aside = `${logPath}.${stamp(clock.now())}`;
   await rename(logPath, aside);
   try {
     await runtime.reopenLog(id);

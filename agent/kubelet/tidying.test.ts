@@ -1,6 +1,6 @@
 // Log rotation and image garbage collection, on a real directory and a fake runtime.
 import { afterAll, expect, test } from "bun:test";
-import { mkdtempSync, readdirSync, rmSync, writeFileSync } from "node:fs";
+import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { FakeClock } from "../../lib/clock.ts";
@@ -27,6 +27,16 @@ test("a large log is put aside, older ones are compressed, and only so many are 
   expect(await rotateIfLarge(options, record)).toBe(false);
   expect(readdirSync(join(logPath, "..")).sort()).toEqual(["0.log", "0.log.20260131-120002.gz", "0.log.20260131-120003"]);
   expect(reopened).toHaveLength(4);
+});
+
+test("a log that is too large again within the second waits: both would have one name", async () => {
+  const logPath = join(mkdtempSync(join(dir)), "0.log");
+  const options = { runtime: { reopenLog: async () => {} }, clock: new FakeClock(Date.parse("2026-01-31T12:00:00Z")), running: () => [], maxBytes: 10, maxFiles: 2 };
+  for (const [text, isRotated] of [["the first ten bytes", true], ["the next ten bytes", false]] as const) {
+    writeFileSync(logPath, text);
+    expect(await rotateIfLarge(options, { id: "c", logPath } as ContainerRecord)).toBe(isRotated);
+  }
+  expect(readFileSync(`${logPath}.20260131-120000`, "utf8")).toBe("the first ten bytes");
 });
 
 test("a log that an agent put aside before it ended is begun anew by the next one", async () => {

@@ -1,12 +1,12 @@
 // GET /containerLogs: which log, with which options, and for how long to follow it.
-// Reading the file is `log-reader.ts`.
+// Reading the file is `logs/`.
 import type { ServerResponse } from "node:http";
 import type { Pod } from "../../api/types.ts";
 import type { Clock } from "../../lib/clock.ts";
 import type { Runtime } from "../runtime/runtime.ts";
 import { hasContainer, loggedContainer, NodeRequestError } from "./containers.ts";
 import { offeredProtocols, WebSocketConnection } from "../websocket/connection.ts";
-import { type LogOptions, readLog } from "./log-reader.ts";
+import { type LogOptions, readLog } from "./logs/reader.ts";
 import type { Upgrade } from "./upgrade.ts";
 
 const STATE_RECHECK_MS = 5_000;
@@ -54,7 +54,7 @@ export interface LogSink {
 }
 
 export interface LogOutput {
-  /** Resolves when more is welcome. */
+  /** Resolves when more is welcome and the chunk's memory may be used again. */
   readonly write: (chunk: Buffer) => Promise<void>;
   readonly end: () => void;
 }
@@ -126,16 +126,16 @@ function whenEnded({ runtime, clock }: { readonly runtime: Runtime; readonly clo
   return ended.signal;
 }
 
+/** Resolves once the bytes are out of our hands: their memory is used again. */
 function written(response: ServerResponse, chunk: Buffer): Promise<void> {
-  if (response.destroyed || response.write(chunk)) return Promise.resolve();
+  if (response.destroyed) return Promise.resolve();
   return new Promise((resolve) => {
     const done = (): void => {
-      response.off("drain", done);
       response.off("close", done);
       resolve();
     };
-    response.on("drain", done);
-    response.on("close", done);
+    response.once("close", done);
+    response.write(chunk, done);
   });
 }
 

@@ -2,6 +2,7 @@
 // Calls and files are elsewhere.
 import type { ContainerCreateOptions, ContainerInfo, ContainerInspectInfo, HostConfig, MountSettings } from "dockerode";
 import type { ContainerConfig, ContainerRecord, LinuxResources, Mount, Sandbox, SandboxConfig, SecurityProfile } from "../runtime.ts";
+import { JSON_LOG_FILES } from "./json-files.ts";
 import { type ContainerLabel, containerLabels, type SandboxLabel, sandboxLabels } from "./record.ts";
 
 /** What the machine allows and seccomp files say; found out by the caller. */
@@ -12,7 +13,7 @@ export interface ConvertFacts {
 }
 
 // Docker rotates its own file; ours is rotated by the kubelet.
-const LOG_CONFIG = { Type: "json-file", Config: { "max-size": "10m", "max-file": "3" } };
+const LOG_CONFIG = { Type: "json-file", Config: { "max-size": "10m", "max-file": String(JSON_LOG_FILES) } };
 /** As the kubelet gives pause containers. */
 const SANDBOX_OOM_SCORE = -998;
 const SANDBOX_CPU_SHARES = 2;

@@ -1,9 +1,11 @@
 // Rewrites Docker's JSON log of one container as the CRI log file the kubelet rotates and readers read.
 // Its position is kept in a file, so that a new agent goes on where the old one was; when to start and stop is `logs.ts`'s.
 import { type FSWatcher, watch } from "node:fs";
-import { type FileHandle, mkdir, open, readFile, rename, stat, writeFile } from "node:fs/promises";
+import { type FileHandle, mkdir, open, readFile, rename, writeFile } from "node:fs/promises";
 import { basename, dirname } from "node:path";
-import { formatLogEntry } from "../cri-log.ts";
+import { LineBlocks } from "../log-lines.ts";
+import { type JsonLogFile, openJsonLog } from "./json-files.ts";
+import { JsonLogRewriter } from "./json-log.ts";
 
 /** Where the rewriting is: `inode` of Docker's file and the offset in it up to which lines are in the target. */
 interface Position {
@@ -18,21 +20,23 @@ export interface LogPaths {
   readonly position: string;
 }
 
-const BLOCK_BYTES = 64 * 1024;
+/** More than the engine puts into one line. */
+const LAST_BYTES = 64 * 1024;
 const NEWLINE = 0x0a;
 /** In case a file system tells nothing of changes. */
-const RECHECK_MS = 2_000;
+const RECHECK_MS = 10_000;
 
 /** Follows one log. `drain` is what every change leads to; all of them run one after another. */
 export class LogFollower {
   readonly #paths: LogPaths;
-  readonly #block = Buffer.alloc(BLOCK_BYTES);
-  #source: FileHandle | undefined;
+  readonly #lines = new LineBlocks();
+  readonly #rewriter = new JsonLogRewriter();
+  #source: JsonLogFile | undefined;
   #target: FileHandle | undefined;
+  #writing: Promise<void> = Promise.resolve();
   #position: Position = { inode: 0, offset: 0 };
   /** The target's last line at start: an agent may have ended after writing it and before keeping the position. */
   #resumeAfter: Buffer | undefined;
-  #rest: Buffer = Buffer.alloc(0);
   #watcher: FSWatcher | undefined;
   #timer: ReturnType<typeof setInterval> | undefined;
   #running: Promise<void> = Promise.resolve();
@@ -56,12 +60,12 @@ export class LogFollower {
     await this.drain();
   }
 
-  /** Opens the target anew, after rotation has renamed it. */
-  reopen(): Promise<void> {
-    return this.#enqueue(async () => {
-      await this.#target?.close();
-      this.#target = await open(this.#paths.target, "a", 0o640);
-    });
+  /** Opens the target anew, after rotation has renamed it; what is being written meanwhile goes to the old one. */
+  async reopen(): Promise<void> {
+    const old = this.#target;
+    this.#target = await open(this.#paths.target, "a", 0o640);
+    await this.#writing.catch(() => undefined);
+    await old?.close();
   }
 
   /** Resolves once all that Docker has written by now is in the target. */
@@ -94,79 +98,54 @@ export class LogFollower {
   }
 
   async #copy(): Promise<void> {
-    if (!this.#target) return;
-    this.#source ??= await this.#openSource();
-    if (!this.#source) return;
-    for (;;) {
+    if (!this.#source) await this.#openSource();
+    while (this.#source && this.#target) {
       await this.#copyToEnd(this.#source);
-      const successor = await this.#successor(this.#source);
+      const successor = await this.#source.successor();
       if (!successor) return;
+      // What was written after the last look and before the rotation is in the old file still.
+      await this.#copyToEnd(this.#source);
       await this.#source.close();
-      this.#source = successor;
-      this.#rest = Buffer.alloc(0);
-      this.#position = { inode: (await successor.stat()).ino, offset: 0 };
+      this.#turnTo(successor);
     }
   }
 
-  async #openSource(): Promise<FileHandle | undefined> {
-    // After a rotation while nobody followed, the kept position is in the file that was renamed.
-    for (const path of [`${this.#paths.source}.1`, this.#paths.source]) {
-      const file = await open(path, "r").catch(() => undefined);
-      if (!file) continue;
-      const { ino } = await file.stat();
-      if (ino === this.#position.inode) return file;
-      if (path === this.#paths.source) {
-        this.#position = { inode: ino, offset: 0 };
-        return file;
-      }
-      await file.close();
-    }
-    return undefined;
+  async #openSource(): Promise<void> {
+    const source = await openJsonLog(this.#paths.source, this.#position);
+    if (source) this.#turnTo(source);
   }
 
-  async #successor(file: FileHandle): Promise<FileHandle | undefined> {
-    const [current, ours] = await Promise.all([stat(this.#paths.source).catch(() => undefined), file.stat()]);
-    return current && current.ino !== ours.ino ? open(this.#paths.source, "r").catch(() => undefined) : undefined;
+  #turnTo(source: JsonLogFile): void {
+    this.#source = source;
+    this.#lines.turnTo(source);
+    this.#position = { inode: source.inode, offset: source.offset };
   }
 
-  async #copyToEnd(source: FileHandle): Promise<void> {
-    for (;;) {
-      const start = this.#position.offset + this.#rest.length;
-      const { bytesRead } = await source.read(this.#block, 0, BLOCK_BYTES, start);
-      if (bytesRead === 0) return;
-      const bytes = Buffer.concat([this.#rest, this.#block.subarray(0, bytesRead)]);
-      const end = bytes.lastIndexOf(NEWLINE) + 1;
-      const output = Buffer.concat(rewrite(bytes.subarray(0, end), this.#resumeAfter));
-      this.#resumeAfter = undefined;
-      if (output.length > 0) await this.#target?.appendFile(output);
-      this.#rest = Buffer.from(bytes.subarray(end));
-      this.#position = { ...this.#position, offset: this.#position.offset + end };
-      await writePosition(this.#paths.position, this.#position);
+  async #copyToEnd(source: JsonLogFile): Promise<void> {
+    try {
+      for (let lines = await this.#lines.next(); lines; lines = await this.#lines.next()) await this.#write(lines);
+    } catch (error) {
+      // Read again next time, for the line it broke off at.
+      source.offset = this.#position.offset;
+      this.#turnTo(source);
+      throw error;
     }
   }
-}
 
-/** CRI lines from Docker's; those up to and with `after` were written before and are left out. */
-export function rewrite(lines: Buffer, after?: Buffer): Buffer[] {
-  const entries = lines.toString().split("\n").filter(Boolean).map(parse).filter((entry) => entry !== undefined).map(formatLogEntry);
-  return after ? entries.slice(entries.findLastIndex((entry) => entry.equals(after)) + 1) : entries;
-}
-
-function parse(line: string): { timestamp: string; stream: "stdout" | "stderr"; partial: boolean; content: Buffer } | undefined {
-  try {
-    const { log, stream, time } = JSON.parse(line) as { log: string; stream: "stdout" | "stderr"; time: string };
-    const isWhole = log.endsWith("\n");
-    return { timestamp: fullTimestamp(time), stream, partial: !isWhole, content: Buffer.from(isWhole ? log.slice(0, -1) : log) };
-  } catch {
-    // A torn line of a crashed engine.
-    return undefined;
+  async #write(lines: Buffer): Promise<void> {
+    const output = unwritten(this.#rewriter.rewrite(lines), this.#resumeAfter);
+    this.#resumeAfter = undefined;
+    this.#writing = output.length > 0 && this.#target ? this.#target.appendFile(output) : Promise.resolve();
+    await this.#writing;
+    this.#position = { ...this.#position, offset: this.#position.offset + lines.length };
+    await writePosition(this.#paths.position, this.#position);
   }
 }
 
-/** Docker drops trailing zeros. */
-function fullTimestamp(time: string): string {
-  const [seconds = "", fraction = ""] = time.replace(/Z$/, "").split(".");
-  return `${seconds}.${fraction.padEnd(9, "0")}Z`;
+/** What of these lines comes behind the one that was written last before an agent's end. */
+function unwritten(lines: Buffer, after: Buffer | undefined): Buffer {
+  const at = after ? lines.lastIndexOf(after) : -1;
+  return after && at >= 0 ? lines.subarray(at + after.length) : lines;
 }
 
 async function readPosition(path: string): Promise<Position> {
@@ -179,9 +158,17 @@ async function readPosition(path: string): Promise<Position> {
 
 /** With its newline; undefined when there is none. */
 async function lastLine(path: string): Promise<Buffer | undefined> {
-  const bytes = await readFile(path).catch(() => Buffer.alloc(0));
-  const start = bytes.lastIndexOf(NEWLINE, bytes.length - 2) + 1;
-  return bytes.length > 0 ? bytes.subarray(start) : undefined;
+  const file = await open(path, "r").catch(() => undefined);
+  if (!file) return undefined;
+  try {
+    const { size } = await file.stat();
+    const start = Math.max(0, size - LAST_BYTES);
+    const { bytesRead, buffer } = await file.read(Buffer.alloc(size - start), 0, size - start, start);
+    const begin = bytesRead < 2 ? 0 : buffer.lastIndexOf(NEWLINE, bytesRead - 2) + 1;
+    return bytesRead > 0 ? buffer.subarray(begin, bytesRead) : undefined;
+  } finally {
+    await file.close();
+  }
 }
 
 /** Replaced, never torn: an agent may end between any two writes. */
