@@ -3,7 +3,7 @@
 import type { FlowSchema, PriorityLevelConfiguration, Stored } from "../../../api/types.ts";
 import { inOrder, matcherOf, type Matcher } from "./match.ts";
 import { flowSchemas, priorityLevels } from "./objects.ts";
-import type { LevelConfig } from "./level.ts";
+import type { LevelConfig } from "./seating.ts";
 
 export interface FlowConfig {
   readonly levels: ReadonlyMap<string, LevelConfig>;

@@ -5,12 +5,14 @@ import { selectAll } from "../cache/selection.ts";
 import type { Engine } from "../engine.ts";
 import { flowConfig, type FlowConfig } from "./config.ts";
 import { FlowFigures, flowText, type RefusalReason } from "./figures.ts";
-import { Level, type Flow, type Queue, type Seating, type Waiter } from "./level.ts";
+import { Level } from "./level.ts";
 import { allocate, boundsOf } from "./limits.ts";
 import { distinguisherOf, type Digest, type Matcher } from "./match.ts";
 import { Refused } from "./refused.ts";
 import { RetryAfter } from "./retryafter.ts";
+import type { Flow, Queue, Seating, Waiter } from "./seating.ts";
 import { Turn } from "./turn.ts";
+import { KindUse } from "./use.ts";
 import type { UserInfo } from "../request.ts";
 
 export interface FlowControlOptions {
@@ -58,12 +60,14 @@ export class FlowControl {
   readonly #now: () => number;
   readonly #turn: Turn;
   readonly #listeners: (() => void)[] = [];
+  readonly #kinds: KindUse;
   #fairFraction = 0;
   #isPumping = false;
 
   constructor(private readonly options: FlowControlOptions) {
     this.#now = options.now ?? (() => performance.now());
     this.#turn = options.turn ?? new Turn();
+    this.#kinds = new KindUse(this.#now());
     this.configure(flowConfig([], []));
   }
 
@@ -86,6 +90,7 @@ export class FlowControl {
   configure(config: FlowConfig): void {
     this.#config = config;
     this.#remembered = new WeakMap();
+    this.#settle();
     for (const [name, wanted] of config.levels) {
       const level = this.levels.get(name);
       if (level) level.configure(wanted);
@@ -112,6 +117,7 @@ export class FlowControl {
 
   /** Ends a period: seats go to where they were wanted. */
   adjust(): void {
+    this.#settle();
     for (const level of this.levels.values()) level.demand.endPeriod(this.#now());
     this.#allocate();
     this.#pumpSoon();
@@ -143,6 +149,7 @@ export class FlowControl {
     const canStart = level.fits(size) && level.mayTake(flow, size) && (!queue || (level.waiting === 0 && !this.#turn.isSpent(now)));
     if (!canStart) return queue ? this.#wait(seating, queue, arrival) : this.#refuse(flow, "concurrency-limit");
     flow.figures.immediate++;
+    this.#kinds.executing(digest.verb, 1, now);
     level.start(seating, now);
     return new Seat(this, seating);
   }
@@ -152,6 +159,7 @@ export class FlowControl {
     const now = this.#now();
     const { level, figures } = seating.flow;
     level.finish(seating, now);
+    this.#kinds.executing(seating.digest.verb, -1, now);
     (seating.digest.verb === "watch" ? figures.watches : figures.regular).observe((now - seating.startedMs) / 1000);
     if (level.waiting > 0) this.#pumpSoon();
     else if (level.isQuiescing && level.isIdle) this.levels.delete(level.config.name);
@@ -159,11 +167,17 @@ export class FlowControl {
 
   /** Its part of `/metrics`. */
   text(): string {
-    return flowText(this.#figures.values(), [...this.levels.values()].map((level) => {
-      const { config, bounds, limit, demand, currentR, dispatchR } = level;
+    this.#settle();
+    const levels = [...this.levels.values()].map((level) => {
+      const { config, bounds, limit, demand, currentR, dispatchR, latestS, nextS, nextDiscountedS, use } = level;
       const target = Math.max(bounds.lowest, Math.min(bounds.nominal, demand.last.peak), demand.last.smoothed);
-      return { name: config.name, ...bounds, current: limit, demand: demand.last, target, currentR, dispatchR };
-    }), this.#fairFraction);
+      return { name: config.name, ...bounds, current: limit, demand: demand.last, target, currentR, dispatchR, latestS, nextS, nextDiscountedS, use };
+    });
+    return flowText(this.#figures.values(), levels, { fairFraction: this.#fairFraction, readsAndWrites: (name) => this.#kinds.lines(name, this.options.seats, this.#now()) });
+  }
+
+  #settle(): void {
+    for (const level of this.levels.values()) level.settle(this.#now());
   }
 
   #classify(digest: Digest): Flow {
@@ -183,6 +197,7 @@ export class FlowControl {
     return new Promise((resolve, reject) => {
       const leave = (reason: RefusalReason): void => {
         if (!level.dequeue(waiter, this.#now())) return;
+        this.#kinds.waiting(seating.digest.verb, -1, this.#now());
         clearTimeout(timer);
         flow.figures.waitedInVain.observe((this.#now() - seating.arrivedMs) / 1000);
         reject(this.#refusal(flow, reason));
@@ -191,11 +206,14 @@ export class FlowControl {
       const waiter: Waiter = Object.assign(seating, {
         start: () => {
           clearTimeout(timer);
+          this.#kinds.waiting(seating.digest.verb, -1, waiter.startedMs);
+          this.#kinds.executing(seating.digest.verb, 1, waiter.startedMs);
           flow.figures.waited.observe((waiter.startedMs - seating.arrivedMs) / 1000);
           resolve(new Seat(this, seating));
         },
       });
       level.enqueue(waiter, this.#now());
+      this.#kinds.waiting(seating.digest.verb, 1, this.#now());
       onGone(() => leave("cancelled"));
       this.#pumpSoon();
     });

@@ -1,6 +1,7 @@
 // `/debug/api_priority_and_fairness/...`: levels, queues and requests as the tables upstream prints.
 import type { FlowControl } from "./control.ts";
-import type { Level, Seating } from "./level.ts";
+import type { Level } from "./level.ts";
+import type { Seating } from "./seating.ts";
 
 const LEVELS = ["PriorityLevelName", "ActiveQueues", "IsIdle", "IsQuiescing", "WaitingRequests", "ExecutingRequests", "DispatchedRequests", "RejectedRequests", "TimedoutRequests", "CancelledRequests"];
 const QUEUES = ["PriorityLevelName", "Index", "PendingRequests", "ExecutingRequests", "SeatsInUse", "NextDispatchR", "InitialSeatsSum", "MaxSeatsSum", "TotalWorkSum"];

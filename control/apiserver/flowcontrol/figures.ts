@@ -1,5 +1,7 @@
 // Numbers of priority and fairness under upstream's names: what is counted while requests pass, and its text form.
 // Counting is additions on plain numbers; everything else waits until somebody asks for `/metrics`.
+import type { Span } from "./seating.ts";
+import type { LevelUse } from "./use.ts";
 
 const WAIT_BOUNDS = [0, 0.005, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10, 15, 30];
 const LENGTH_BOUNDS = [0, 10, 25, 50, 100, 250, 500, 1000];
@@ -72,14 +74,30 @@ export interface LevelFigures {
   readonly target: number;
   readonly currentR: number;
   readonly dispatchR: number;
+  readonly latestS: number;
+  readonly nextS: Span;
+  readonly nextDiscountedS: Span;
+  readonly use: LevelUse;
 }
 
+/** Numbers of the server as a whole. */
+export interface ServerFigures {
+  readonly fairFraction: number;
+  /** The lines of a histogram of reads and writes. */
+  readonly readsAndWrites: (name: string) => string[];
+}
+
+/** Virtual time is kept in seats times milliseconds; upstream shows seat-seconds. */
+const SEAT_MS = 1000;
+
 /** All of it in Prometheus' text form, without the last line end. */
-export function flowText(flows: Iterable<FlowFigures>, levels: readonly LevelFigures[], fairFraction: number): string {
+export function flowText(flows: Iterable<FlowFigures>, levels: readonly LevelFigures[], server: ServerFigures): string {
   const all = [...flows];
   const perFlow = (name: string, type: string, help: string, value: (flow: FlowFigures) => number): string[] => family(name, type, help, all.map((flow) => `apiserver_flowcontrol_${name}{${flow.labels}} ${value(flow)}`));
   const perLevel = (name: string, help: string, value: (level: LevelFigures) => number): string[] => family(name, "gauge", help, levels.map((level) => `apiserver_flowcontrol_${name}{priority_level="${level.name}"} ${value(level)}`));
   const spread = (name: string, help: string, lines: (flow: FlowFigures, full: string) => string[]): string[] => family(name, "histogram", help, all.flatMap((flow) => lines(flow, `apiserver_flowcontrol_${name}`)));
+  const overTime = (name: string, help: string, lines: (level: LevelFigures, full: string) => string[]): string[] => family(name, "histogram", help, levels.flatMap((level) => lines(level, `apiserver_flowcontrol_${name}`)));
+  const span = (name: string, help: string, value: (level: LevelFigures) => Span): string[] => family(name, "gauge", help, levels.flatMap((level) => Object.entries(value(level)).map(([bound, seatMs]) => `apiserver_flowcontrol_${name}{bound="${bound}",priority_level="${level.name}"} ${seatMs / SEAT_MS}`)));
   return [
     ...family("rejected_requests_total", "counter", "Number of requests rejected by API Priority and Fairness subsystem", all.flatMap(({ labels, refused }) => Object.entries(refused).map(([reason, count]) => `apiserver_flowcontrol_rejected_requests_total{${labels},reason="${reason}"} ${count}`))),
     ...perFlow("dispatched_requests_total", "counter", "Number of requests executed by API Priority and Fairness subsystem", ({ immediate, waited }) => immediate + waited.count),
@@ -101,9 +119,16 @@ export function flowText(flows: Iterable<FlowFigures>, levels: readonly LevelFig
     ...perLevel("demand_seats_stdev", "Time-weighted standard deviation, over last adjustment period, of demand_seats", ({ demand }) => demand.deviation),
     ...perLevel("demand_seats_smoothed", "Smoothed seat demands", ({ demand }) => demand.smoothed),
     ...perLevel("target_seats", "Seat allocation targets", ({ target }) => target),
-    ...perLevel("current_r", "R(time of last change)", ({ currentR }) => currentR),
-    ...perLevel("dispatch_r", "R(time of last dispatch)", ({ dispatchR }) => dispatchR),
-    ...family("seat_fair_frac", "gauge", "Fair fraction of server's concurrency to allocate to each priority level that can use it", [`apiserver_flowcontrol_seat_fair_frac ${fairFraction}`]),
+    ...perLevel("current_r", "R(time of last change)", ({ currentR }) => currentR / SEAT_MS),
+    ...perLevel("dispatch_r", "R(time of last dispatch)", ({ dispatchR }) => dispatchR / SEAT_MS),
+    ...perLevel("latest_s", "S(most recently dispatched request)", ({ latestS }) => latestS / SEAT_MS),
+    ...span("next_s_bounds", "min and max, over queues, of S(oldest waiting request in queue)", ({ nextS }) => nextS),
+    ...span("next_discounted_s_bounds", "min and max, over queues, of S(oldest waiting request in queue) - estimated work in progress", ({ nextDiscountedS }) => nextDiscountedS),
+    ...overTime("demand_seats", "Observations, at the end of every nanosecond, of (the number of seats each priority level could use) / (nominal number of seats for that level)", ({ name, use }, full) => use.demand.lines(full, `priority_level="${name}"`)),
+    ...overTime("priority_level_seat_utilization", "Observations, at the end of every nanosecond, of utilization of seats for any stage of execution (but only initial stage for WATCHes)", ({ name, use }, full) => use.seats.lines(full, `phase="executing",priority_level="${name}"`)),
+    ...overTime("priority_level_request_utilization", "Observations, at the end of every nanosecond, of number of requests (as a fraction of the relevant limit) waiting or in any stage of execution (but only initial stage for WATCHes)", ({ name, use }, full) => [...use.executing.lines(full, `phase="executing",priority_level="${name}"`), ...use.waiting.lines(full, `phase="waiting",priority_level="${name}"`)]),
+    ...family("read_vs_write_current_requests", "histogram", "Observations, at the end of every nanosecond, of the number of requests (as a fraction of the relevant limit) waiting or in regular stage of execution", server.readsAndWrites("apiserver_flowcontrol_read_vs_write_current_requests")),
+    ...family("seat_fair_frac", "gauge", "Fair fraction of server's concurrency to allocate to each priority level that can use it", [`apiserver_flowcontrol_seat_fair_frac ${server.fairFraction}`]),
   ].join("\n");
 }
 

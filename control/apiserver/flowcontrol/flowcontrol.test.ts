@@ -246,4 +246,36 @@ describe("who is served", () => {
     (await waiting).release();
     expect(control.levels.has("few")).toBe(false);
   });
+
+  test("how much of a level was in use for how long shows in its histograms, in nanoseconds", () => {
+    const { clock, control, enter } = aServer({ ...alone, seats: 10 });
+    const limit = control.levels.get("few")?.limit as number;
+    clock.ms += 5;
+    const held = enter(asks(someone("greedy"))) as Seat;
+    clock.ms += 10;
+    held.release();
+    clock.ms += 5;
+    const lines = new Set(control.text().split("\n"));
+    const has = (line: string): boolean => lines.has(`apiserver_flowcontrol_${line}`);
+    expect(has('priority_level_seat_utilization_bucket{phase="executing",priority_level="few",le="0"} 10000000')).toBe(true);
+    expect(has('priority_level_seat_utilization_bucket{phase="executing",priority_level="few",le="1"} 20000000')).toBe(true);
+    expect(has(`priority_level_seat_utilization_sum{phase="executing",priority_level="few"} ${(10 / limit) * 1e6}`)).toBe(true);
+    expect(has('demand_seats_count{priority_level="few"} 20000000')).toBe(true);
+    expect(has('priority_level_request_utilization_bucket{phase="waiting",priority_level="few",le="0"} 20000000')).toBe(true);
+    expect(has('read_vs_write_current_requests_bucket{phase="executing",request_kind="readOnly",le="0"} 10000000')).toBe(true);
+  });
+
+  test("where queues are in virtual time shows, in seat-seconds", async () => {
+    const { clock, control, enter } = aServer({ ...alone, seats: 1 });
+    const held = enter(asks(someone("greedy"))) as Seat;
+    const next = enter(asks(someone("modest")));
+    clock.ms += 2000;
+    held.release();
+    (await next).release();
+    const { dispatchR, nextS } = control.levels.get("few") as { dispatchR: number; nextS: object };
+    expect(dispatchR).toBeGreaterThan(0);
+    expect(nextS).toEqual({ min: 0, max: 0 });
+    expect(control.text().split("\n")).toContain(`apiserver_flowcontrol_dispatch_r{priority_level="few"} ${dispatchR / 1000}`);
+    expect(control.text().split("\n").includes('apiserver_flowcontrol_next_discounted_s_bounds{bound="min",priority_level="few"} 0')).toBe(true);
+  });
 });

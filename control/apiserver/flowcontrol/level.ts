@@ -1,70 +1,12 @@
 // One priority level: its seats, the queues of those who wait for one, and whose turn is next.
 // Fair queuing as in KEP-1040: every queue has a place in virtual time, which a request moves on by the seat-time it takes.
 import { BoundedMap } from "../auth/bounded.ts";
-import { FlowFigures, type RefusalReason } from "./figures.ts";
+import type { RefusalReason } from "./figures.ts";
 import { DemandMeter } from "./demand.ts";
 import { dealHand, hashOf } from "./hand.ts";
-import type { Bounds, Shares } from "./limits.ts";
-import type { Digest } from "./match.ts";
-
-/** How those are treated who find no seat. */
-export interface Queuing {
-  readonly queues: number;
-  readonly handSize: number;
-  readonly queueLengthLimit: number;
-}
-
-/** A PriorityLevelConfiguration as it is used. */
-export interface LevelConfig extends Shares {
-  readonly name: string;
-  readonly uid: string;
-  readonly isExempt: boolean;
-  /** Left out: requests without a seat are refused. */
-  readonly queuing?: Queuing | undefined;
-}
-
-/** Requests of one FlowSchema that belong together, and what they have taken. */
-export interface Share {
-  /** The queues they may use. */
-  readonly hand: readonly number[];
-  seatsInUse: number;
-}
-
-/** What requests of one kind from one user are. */
-export interface Flow {
-  readonly schema: { readonly name: string; readonly uid: string };
-  readonly level: Level;
-  readonly distinguisher: string;
-  readonly figures: FlowFigures;
-  readonly share: Share;
-}
-
-/** One request's place at the level. */
-export interface Seating {
-  readonly flow: Flow;
-  readonly digest: Digest;
-  readonly seats: number;
-  readonly arrivedMs: number;
-  readonly queue: Queue | undefined;
-  readonly arrivalR: number;
-  startedMs: number;
-}
-
-/** A request that waits. */
-export interface Waiter extends Seating {
-  start(): void;
-}
-
-/** First come, first served within; fair between. */
-export interface Queue {
-  readonly index: number;
-  readonly waiting: Set<Waiter>;
-  waitingSeats: number;
-  executing: number;
-  seatsInUse: number;
-  /** Where in virtual time its next request starts. */
-  nextR: number;
-}
+import type { Bounds } from "./limits.ts";
+import type { Flow, LevelConfig, Queue, Seating, Share, Span, Waiter } from "./seating.ts";
+import { LevelUse } from "./use.ts";
 
 /** One of so many seats is never given to a flow that has all the others. */
 const KEPT_FREE = 8;
@@ -86,8 +28,14 @@ export class Level {
   readonly refused: Record<RefusalReason, number> = { "concurrency-limit": 0, "queue-full": 0, "time-out": 0, cancelled: 0 };
   readonly running = new Set<Seating>();
   readonly demand: DemandMeter;
+  readonly use: LevelUse;
   currentR = 0;
+  /** The present in virtual time when a request started last, and that request's own place in it. */
   dispatchR = 0;
+  latestS = 0;
+  /** Over the queues looked at for the last start: where their oldest requests were in virtual time, and that less what they have under way. */
+  nextS: Span = { min: 0, max: 0 };
+  nextDiscountedS: Span = { min: 0, max: 0 };
   #queues: (Queue | undefined)[] = [];
   #busy = new Set<Queue>();
   readonly #shares = new BoundedMap<string, Share>(MAX_SHARES);
@@ -97,6 +45,7 @@ export class Level {
   constructor(config: LevelConfig, nowMs: number) {
     this.config = config;
     this.demand = new DemandMeter(nowMs);
+    this.use = new LevelUse(nowMs);
     this.#advancedMs = nowMs;
   }
 
@@ -164,11 +113,13 @@ export class Level {
     this.dispatched++;
     this.running.add(seating);
     this.demand.add(seats, nowMs);
+    this.use.note(this, nowMs);
     figures.executing++;
     figures.seats += seats;
     if (!queue) return;
     this.#touch(queue);
-    this.dispatchR = queue.nextR;
+    this.dispatchR = this.currentR;
+    this.latestS = queue.nextR;
     queue.nextR += seats * GUESSED_MS;
     queue.executing++;
     queue.seatsInUse += seats;
@@ -182,6 +133,7 @@ export class Level {
     share.seatsInUse -= seats;
     this.running.delete(seating);
     this.demand.add(-seats, nowMs);
+    this.use.note(this, nowMs);
     figures.executing--;
     figures.seats -= seats;
     if (!queue) return;
@@ -201,6 +153,7 @@ export class Level {
     this.waiting++;
     this.waitingSeats += seats;
     this.demand.add(seats, nowMs);
+    this.use.note(this, nowMs);
     figures.queued++;
     figures.queuedSeats += seats;
     figures.queueLength.observe(queue.waiting.size);
@@ -214,6 +167,7 @@ export class Level {
     this.waiting--;
     this.waitingSeats -= seats;
     this.demand.add(-seats, nowMs);
+    this.use.note(this, nowMs);
     figures.queued--;
     figures.queuedSeats -= seats;
     if (queue.executing === 0 && queue.waiting.size === 0) this.#busy.delete(queue);
@@ -237,6 +191,13 @@ export class Level {
     return true;
   }
 
+  /** Counts what was in use until now by what there is of it now: before that changes, and before it is told. */
+  settle(nowMs: number): void {
+    const { queues = 1, queueLengthLimit = 1 } = this.config.queuing ?? {};
+    this.use.note(this, nowMs);
+    this.use.settle({ limit: this.limit, nominal: this.bounds.nominal, places: queues * queueLengthLimit });
+  }
+
   /** All queues that hold or serve something, in order. */
   queues(): Queue[] {
     return this.#queues.filter((queue) => queue !== undefined);
@@ -256,12 +217,20 @@ export class Level {
   #next(): Waiter | undefined {
     let next: Waiter | undefined;
     let earliest = Infinity;
+    let [min, max, discountedMin, discountedMax] = [Infinity, -Infinity, Infinity, -Infinity];
     for (const queue of this.#busy) {
       const oldest = queue.waiting.values().next().value;
-      if (!oldest || !this.mayTake(oldest.flow, oldest.seats)) continue;
+      if (!oldest) continue;
+      const discounted = queue.nextR - queue.seatsInUse * GUESSED_MS;
+      min = Math.min(min, queue.nextR);
+      max = Math.max(max, queue.nextR);
+      discountedMin = Math.min(discountedMin, discounted);
+      discountedMax = Math.max(discountedMax, discounted);
+      if (!this.mayTake(oldest.flow, oldest.seats)) continue;
       const finishR = queue.nextR + oldest.seats * GUESSED_MS;
       if (finishR < earliest) [earliest, next] = [finishR, oldest];
     }
+    if (max >= min) [this.nextS, this.nextDiscountedS] = [{ min, max }, { min: discountedMin, max: discountedMax }];
     // The queue that was served goes to the end: among equals the others come first.
     if (next?.queue && this.#busy.delete(next.queue)) this.#busy.add(next.queue);
     return next;

@@ -2,6 +2,7 @@
 import { badRequest, requestTooLarge } from "../../../api/errors.ts";
 import { countKeys, countKeysInText } from "../../../api/schema/duplicates.ts";
 import type { Request } from "./exchange.ts";
+import { jsonError, summaryOf } from "./jsonerror.ts";
 import { readYamlApart } from "./yaml-reader.ts";
 
 /** The most a request body may hold, in bytes. */
@@ -37,19 +38,30 @@ export interface Parsed {
   readonly text?: string;
 }
 
-/** Parses a body; throws 400 naming what is wrong. */
-export async function parseBody(body: Buffer, format: "json" | "yaml"): Promise<Parsed> {
-  return format === "json" ? { raw: parseJson(body), text: body.toString() } : parseYaml(body.toString());
+/** Parses the body that should be an object of a kind; throws 400 naming what is wrong. */
+export async function parseBody(body: Buffer, format: "json" | "yaml", kind: string): Promise<Parsed> {
+  const parsed = format === "json" ? { raw: parseJson(body, (why) => unrecognized(kind, why, body)), text: body.toString() } : await parseYaml(body.toString());
+  if (Array.isArray(parsed.raw) || (typeof parsed.raw !== "object")) throw unrecognized(kind, `json: cannot unmarshal ${goType(parsed.raw)} into Go value of type struct { APIVersion string "json:\\"apiVersion,omitempty\\""; Kind string "json:\\"kind,omitempty\\"" }`, body);
+  return parsed;
 }
 
-/** Parses JSON; throws 400 in upstream's words. */
-export function parseJson(body: Buffer): unknown {
+/** Parses JSON; throws what `refusal` makes of Go's words for what is wrong. */
+export function parseJson(body: Buffer, refusal: (why: string) => Error): unknown {
+  if (body.length > MAX_DEPTH * 2 && isTooDeep(body)) throw refusal("exceeded max depth");
+  const text = body.toString();
   try {
-    if (body.length > MAX_DEPTH * 2 && isTooDeep(body)) throw new Error("exceeded max depth");
-    return JSON.parse(body.toString()) as unknown;
+    return JSON.parse(text) as unknown;
   } catch (error) {
-    throw badRequest(`the object provided is unrecognized (must be of type JSON): couldn't get version/kind; json parse error: ${(error as Error).message}`);
+    throw refusal(jsonError(text) ?? (error as Error).message);
   }
+}
+
+function unrecognized(kind: string, why: string, body: Buffer): Error {
+  return badRequest(`the object provided is unrecognized (must be of type ${kind}): couldn't get version/kind; json parse error: ${why} (${summaryOf(body)})`);
+}
+
+function goType(value: unknown): string {
+  return Array.isArray(value) ? "array" : typeof value === "boolean" ? "bool" : typeof value;
 }
 
 /** Parses one YAML document, which JSON without repeated keys is too; throws 400 in upstream's words. */
@@ -58,7 +70,7 @@ export async function parseYaml(text: string): Promise<Parsed> {
   if (raw !== undefined) return { raw };
   const reading = await readYamlApart(text);
   if ("error" in reading) throw badRequest(reading.error);
-  return { raw: parseJson(Buffer.from(reading.json)), repeated: reading.repeated };
+  return { raw: parseJson(Buffer.from(reading.json), badRequest), repeated: reading.repeated };
 }
 
 function plainJson(text: string): unknown {

@@ -135,7 +135,7 @@ async function servePatch({ engine, exchange, call, request, view, sub }: Step):
   const type = patchTypeOf(mediaTypeOf(exchange.request.headers["content-type"]));
   if (call.query.get("force") !== null && type !== "apply") throw invalid({ group: "meta.k8s.io", kind: "PatchOptions" }, "", [field.forbidden("force", "may not be specified for non-apply patch")]);
   const raw = await readBody(exchange.request);
-  const { raw: body, repeated }: Parsed = type === "apply" ? await parseYaml(raw.toString()) : { raw: parseJson(raw) };
+  const { raw: body, repeated }: Parsed = type === "apply" ? await parseYaml(raw.toString()) : { raw: parseJson(raw, (why) => badRequest(type === "strategic" ? why : `error decoding patch: ${why}`)) };
   exchange.audit?.requested(body);
   if (sub?.name === "scale") {
     const patched = await updateScale(engine, request, (current) => (type === "json" ? jsonPatch({ ...current }, body) : mergePatch({ ...current }, body)) as unknown as Scale);
@@ -202,7 +202,6 @@ function requireVerb({ kind, verb }: ResourceRequest, sub: SubresourceInfo | und
 async function bodyObject({ engine, exchange, call, request, sub }: Step): Promise<AnyObject> {
   const gvk = sub ? sub.gvk : request.kind;
   const { raw, text, repeated: found } = await readObject(engine, exchange, gvk);
-  if (typeof raw !== "object" || raw === null || Array.isArray(raw)) throw badRequest("the object provided is unrecognized (must be of type JSON): couldn't get version/kind; json parse error: cannot unmarshal into a struct with apiVersion and kind fields");
   requireKind(raw, gvk, sub !== undefined);
   const mode = fieldValidationOf(call.query);
   const repeated = mode === "Ignore" ? undefined : found;
@@ -222,8 +221,8 @@ async function readObject(engine: Engine, exchange: Exchange, expected: GroupVer
   const format = inputOf(exchange.request.headers["content-type"]);
   const body = await readBody(exchange.request);
   if (format === "protobuf") return { raw: protobufObject(engine, body, expected) };
-  const parsed = await parseBody(body, format);
-  return { ...parsed, raw: parsed.raw as AnyObject };
+  const parsed = await parseBody(body, format, expected.kind);
+  return { ...parsed, raw: (parsed.raw ?? {}) as AnyObject };
 }
 
 function protobufObject({ protobuf }: Engine, body: Buffer, expected: GroupVersionKind): AnyObject {
@@ -252,7 +251,7 @@ async function deleteOptions(engine: Engine, exchange: Exchange, query: Query): 
   const body = await readBody(request);
   if (body.length > 0) {
     const format = inputOf(request.headers["content-type"]);
-    const raw = (format === "protobuf" ? protobufObject(engine, body, DELETE_OPTIONS) : (await parseBody(body, format)).raw) as AnyObject | null;
+    const raw = (format === "protobuf" ? protobufObject(engine, body, DELETE_OPTIONS) : (await parseBody(body, format, "DeleteOptions")).raw) as AnyObject | null;
     if (raw?.kind && raw.kind !== "DeleteOptions") throw badRequest(`decoded object cannot be converted to DeleteOptions: ${raw.kind}`);
     // Every group version has DeleteOptions of its own; all are the same.
     const { object } = engine.codec.decode(DELETE_OPTIONS, { ...raw, kind: "DeleteOptions", apiVersion: "meta.k8s.io/v1" }, "Ignore");

@@ -125,10 +125,10 @@ describe("create", () => {
 
 describe("bodies that are none", () => {
   test.each([
-    ["half a JSON", "{", "application/json", [400, "json parse error"]],
+    ["half a JSON", "{", "application/json", [400, "the object provided is unrecognized (must be of type ConfigMap): couldn't get version/kind; json parse error: unexpected end of JSON input ({)"]],
     ["bad YAML", "a: b: c", "application/yaml", [400, "error converting YAML to JSON: yaml: line 1:"]],
-    ["a list", "[]", "application/json", [400, "the object provided is unrecognized"]],
-    ["nothing", "", "application/json", [400, "the object provided is unrecognized"]],
+    ["a list", "[]", "application/json", [400, "the object provided is unrecognized (must be of type ConfigMap): couldn't get version/kind; json parse error: json: cannot unmarshal array into Go value of type struct {"]],
+    ["nothing", "", "application/json", [400, "the object provided is unrecognized (must be of type ConfigMap): couldn't get version/kind; json parse error: unexpected end of JSON input (<empty>)"]],
     ["another media type", "x", "text/plain", [415, "the body of the request was in an unknown format - accepted media types include: application/json, application/yaml, application/vnd.kubernetes.protobuf"]],
     ["more than 3 MiB", `{"metadata":{"name":"x"},"data":{"a":"${"x".repeat(3 * 1024 * 1024)}"}}`, "application/json", [413, "Request entity too large: limit is 3145728"]],
   ])("%s is refused", async (_what, body, type, expected) => {
