@@ -41,7 +41,7 @@ describe("a claim that asks for more", () => {
     expect(await kubectl.value("{.spec.capacity.storage}", "pv", await kubectl.value("{.spec.volumeName}", "pvc", "grows"))).toBe("3Gi");
     await eventually("it is told", async () => (await cluster.events("grows")).includes("VolumeResizeSuccessful: Resize volume succeeded"));
     expect((await resize("grows", "2Gi")).stderr).toContain("field can not be less than status.capacity");
-  }, 90_000);
+  }, 120_000);
 
   test("waits for its driver where somebody else grows volumes, and is refused where the class does not let it", async () => {
     const classOf = (name: string, allow: boolean): string => `\napiVersion: storage.k8s.io/v1\nkind: StorageClass\nmetadata: { name: ${name} }\nprovisioner: disk.example.com\nallowVolumeExpansion: ${allow}\n---`;
@@ -52,7 +52,7 @@ describe("a claim that asks for more", () => {
     await eventually("it is told who is waited for", async () => (await cluster.events("driven")).includes("ExternalExpanding: waiting for an external controller to expand this PVC"));
     expect(await kubectl.value("{.status.capacity.storage}", "pvc", "driven")).toBe("1Gi");
     expect((await resize("fixed", "2Gi")).stderr).toContain("only dynamically provisioned pvc can be resized and the storageclass that provisions the pvc must support resize");
-  }, 90_000);
+  }, 120_000);
 });
 
 describe("the claim of a pod's own volume", () => {
@@ -65,14 +65,14 @@ describe("the claim of a pod's own volume", () => {
     expect(made.metadata).toMatchObject({ labels: { from: "template" }, ownerReferences: [{ kind: "Pod", name: "owner", uid: pod.metadata.uid, controller: true, blockOwnerDeletion: true }] });
     await kubectl.run("delete", "pod", "owner");
     await eventually("the claim is gone", async () => (await kubectl.attempt("get", "pvc", "owner-v")).stderr.includes("NotFound"));
-  }, 90_000);
+  }, 120_000);
 
   test("is never somebody else's of the same name: the pod waits and says why", async () => {
     await kubectl.apply(claim("clash-v", "storageClassName: local-path") + "---" + podWith("clash", own));
     await eventually("the clash is told", async () => (await cluster.events("clash")).includes("FailedBinding: ephemeral volume v: PVC default/clash-v was not created for pod default/clash (pod is not owner)"));
     expect(await kubectl.value("{.spec.nodeName}", "pod", "clash")).toBe("");
     await kubectl.run("delete", "pod", "clash");
-  }, 60_000);
+  }, 120_000);
 });
 
 test("a class of attributes stays while a claim names it, and goes when none does", async () => {
@@ -83,7 +83,7 @@ test("a class of attributes stays while a claim names it, and goes when none doe
   await eventually("it is asked to go", async () => (await cluster.get(path)).metadata.deletionTimestamp);
   await kubectl.run("delete", "pvc", "tuned");
   await eventually("it is gone", () => cluster.get(path).then(() => false, (error: Error) => error.message.includes("not found")));
-}, 60_000);
+}, 120_000);
 
 describe("a volume that a driver attaches", () => {
   const driver = "disk.example.com";
@@ -119,5 +119,5 @@ describe("a volume that a driver attaches", () => {
     expect((await attachments()).length).toBe(1);
     await kubectl.run("taint", "node", "node-1", "node.kubernetes.io/out-of-service=nodeshutdown:NoExecute");
     await eventually("it is detached", async () => (await attachments()).length === 0);
-  }, 90_000);
+  }, 120_000);
 });

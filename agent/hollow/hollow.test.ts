@@ -53,6 +53,8 @@ test("every node registers Ready, with capacity, a label to find it by, and a he
     expect(metadata.labels).toMatchObject({ "minik8s.io/hollow": "true", "kubernetes.io/hostname": metadata.name });
     expect(status?.conditions?.find(({ type }) => type === "Ready")?.status).toBe("True");
     expect(status?.allocatable).toMatchObject({ cpu: "32", pods: "110" });
+    expect(status?.addresses).toContainEqual({ type: "InternalIP", address: `100.64.${metadata.name.at(-1)}.0` });
+    expect(status?.daemonEndpoints?.kubeletEndpoint?.Port).toBe(0);
   }
   expect((await api.list(LEASE)).items.map(({ metadata }) => metadata.name).sort()).toEqual(["hollow-0", "hollow-1", "hollow-2"]);
 });
@@ -67,6 +69,7 @@ test("a bound pod becomes Ready with an address of its own; pods of other nodes 
   expect(p?.status).toMatchObject({ phase: "Running", containerStatuses: [{ name: "app", ready: true, started: true, restartCount: 0 }] });
   expect([ready(p), ready(q)]).toEqual(["True", "True"]);
   expect(p?.status?.podIP).toBeDefined();
+  expect(p?.status?.hostIP).toBe("100.64.1.0");
   expect(q?.status?.podIP).not.toBe(p?.status?.podIP as string);
   expect(r?.status?.phase).toBeUndefined();
 });

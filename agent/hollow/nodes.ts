@@ -8,6 +8,7 @@ import type { Node, NodeStatus, Stored } from "../../api/types.ts";
 import type { Clock } from "../../lib/clock.ts";
 import { keepLease, RENEW_MS } from "../kubelet/lease.ts";
 import { newNode, nodeLabels, nodeStatus } from "../kubelet/nodestatus.ts";
+import { addressOf } from "./pods.ts";
 import type { MachineFacts } from "../kubelet/machine.ts";
 
 export interface HollowNodesOptions {
@@ -89,15 +90,13 @@ export class HollowNodes {
   }
 
   #status(name: string, node: Stored<Node> | undefined): NodeStatus {
-    const { clock, version } = this.#options;
-    const status = nodeStatus({
-      nodeName: name, nodeIp: "", port: 10250, version, machine: machineOf(name), now: clock.now(),
+    const { clock, version, nodeNames } = this.#options;
+    return nodeStatus({
+      nodeName: name, nodeIp: addressOf(nodeNames.indexOf(name), 0), port: 0, version, machine: machineOf(name), now: clock.now(),
       disk: { capacityBytes: 100 * GIGABYTE, availableBytes: 90 * GIGABYTE, inodes: 1e7, inodesFree: 9e6 },
       runtime: { version: "fake://1.0.0", runtimeReady: true, networkReady: true, message: "", cgroupDriver: "cgroupfs", handlers: [] },
       images: [], pressure: { memory: false, disk: false, pid: false }, maxPods: 110, reserved: {}, keptFree: { memoryBytes: 0, diskBytes: 10 * GIGABYTE }, old: node?.status?.conditions ?? [],
     });
-    // Without an address no real node makes routes to it.
-    return { ...status, addresses: [{ type: "Hostname", address: name }] };
   }
 }
 

@@ -120,7 +120,8 @@ function freeSlot({ used }: HollowNode): number {
   return slot;
 }
 
-function addressOf(node: number, slot: number): string {
+/** The address in one of a node's slots; 0 is the node's own. */
+export function addressOf(node: number, slot: number): string {
   return nthAddress(ADDRESSES, node * ADDRESSES_PER_NODE + slot);
 }
 

@@ -31,6 +31,11 @@ describe("routes to other nodes' pods", () => {
     expect(planRoutes([self, unassigned, unknown, aNode("d", "192.0.2.4", "not a range")], uplink)).toEqual({ direct: [] });
   });
 
+  test("do not lead to simulated nodes, whatever address they show", () => {
+    const hollow = { ...near, metadata: { ...near.metadata, labels: { "minik8s.io/hollow": "true" } } };
+    expect(planRoutes([self, hollow], uplink)).toEqual({ direct: [] });
+  });
+
   test("pair each range with the address of its family", () => {
     const dual = { ...near, spec: { podCIDRs: ["10.244.1.0/24", "fd00:1::/64"] }, status: { addresses: [{ type: "InternalIP", address: "192.0.2.2" }, { type: "InternalIP", address: "fd00::2" }] } };
     expect(planRoutes([self, dual], uplink).direct).toEqual([{ dst: "10.244.1.0/24", via: "192.0.2.2" }, { dst: "fd00:1::/64", via: "fd00::2" }]);

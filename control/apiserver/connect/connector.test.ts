@@ -50,6 +50,8 @@ beforeAll(async () => {
   await server.client.create(POD, pod("p", "n1", ["main"]));
   await server.client.create(POD, pod("two", "n1", ["main", "broken"]));
   await server.client.create(POD, pod("pending", undefined, ["main"]));
+  await server.client.create<Node>(NODE, { metadata: { name: "simulated" }, status: { addresses: [{ type: "InternalIP", address: "127.0.0.1" }], daemonEndpoints: { kubeletEndpoint: { Port: 0 } } } });
+  await server.client.create(POD, pod("hollow", "simulated", ["main"]));
 });
 
 afterAll(async () => {
@@ -95,6 +97,10 @@ describe("logs", () => {
     expect((await call(server, "GET", `${path("two", "log")}?container=broken`)).body).toMatchObject({ code: 400, message: 'container "broken" in pod "p" is waiting to start: ContainerCreating' });
     expect((await call(server, "GET", `${path("p", "log")}?tailLines=-1`)).body).toMatchObject({ code: 422 });
   });
+});
+
+test("a node that says it answers no requests is not asked", async () => {
+  expect((await call(server, "GET", path("hollow", "log"))).body).toMatchObject({ code: 503, message: "node simulated answers no requests: it is simulated" });
 });
 
 describe("upgraded connections", () => {

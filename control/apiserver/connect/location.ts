@@ -111,6 +111,7 @@ function onNode(engine: Engine, nodeName: string, { path, query }: { path: strin
   const entry = cacheOf(engine, NODE).get("", nodeName);
   if (!entry) throw notFound(NODE, nodeName);
   const { status } = entry.object as unknown as Node;
+  if (status?.daemonEndpoints?.kubeletEndpoint?.Port === 0) throw new ApiError(503, "ServiceUnavailable", `node ${nodeName} answers no requests: it is simulated`);
   const text = query.toString();
   return { scheme: "https", host: addressOf(nodeName, status), port: status?.daemonEndpoints?.kubeletEndpoint?.Port || NODE_PORT, path: text === "" ? path : `${path}?${text}`, isNode: true };
 }
