@@ -22,11 +22,12 @@ export class Histogram {
   /** The lines of one series, cumulative as Prometheus wants them. */
   lines(metric: string, labels: string): string[] {
     let total = 0;
+    const [all, more] = labels === "" ? ["", ""] : [`{${labels}}`, `${labels},`];
     const buckets = [...this.bounds.map(String), "+Inf"].map((bound, index) => {
       total += this.#counts[index] as number;
-      return `${metric}_bucket{${labels},le="${bound}"} ${total}`;
+      return `${metric}_bucket{${more}le="${bound}"} ${total}`;
     });
-    return [...buckets, `${metric}_sum{${labels}} ${this.#sum}`, `${metric}_count{${labels}} ${total}`];
+    return [...buckets, `${metric}_sum${all} ${this.#sum}`, `${metric}_count${all} ${total}`];
   }
 }
 

@@ -77,6 +77,12 @@ export class Cluster {
     this.#dropIfEmpty(state);
   }
 
+  /** How much is known here, as upstream's `scheduler_cache_size` counts it. */
+  get sizes(): { nodes: number; pods: number; assumed_pods: number } {
+    const assumed = [...this.#placed.values()].filter(({ isAssumed }) => isAssumed).length;
+    return { nodes: this.nodes.length, pods: this.#placed.size, assumed_pods: assumed };
+  }
+
   /** Makes answers remembered about any node invalid. */
   touchNodes(): void {
     for (const node of this.#nodes.values()) node.touch();

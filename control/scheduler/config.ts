@@ -12,6 +12,7 @@ import { interPodAffinity, type InterPodAffinityArgs } from "./plugins/interpoda
 import { nodeAffinity, nodeName, nodePorts, nodeUnschedulable, taintToleration } from "./plugins/node.ts";
 import { balancedAllocation, nodeResourcesFit, type FitArgs } from "./plugins/resources.ts";
 import { DEFAULT_PREEMPTION, type PreemptionArgs } from "./preemption.ts";
+import type { DeviceCounts } from "./dra/reserve.ts";
 import type { DeviceObjects } from "./dra/objects.ts";
 import { dynamicResources } from "./plugins/dynamicresources.ts";
 import { podTopologySpread, SYSTEM_DEFAULTS, type DefaultConstraint, type SpreadArgs } from "./plugins/spread.ts";
@@ -47,6 +48,7 @@ export interface PluginContext {
   readonly client: Client;
   readonly recorder: EventRecorder;
   readonly clock: Clock;
+  readonly counts?: DeviceCounts;
 }
 
 /** How long volumes may take to be bound, and devices to be made ready; upstream's defaults. */
@@ -76,7 +78,7 @@ const filtering = (plugin: Plugin, weight = 0): EnabledPlugin => ({ plugin, weig
 
 /** Upstream's plugins in upstream's order, with its weights. */
 export function defaultPlugins(context: PluginContext, args: PluginArgs = {}): EnabledPlugin[] {
-  const { defaultSelector, volumes, devices, client, recorder, clock } = context;
+  const { defaultSelector, volumes, devices, client, recorder, clock, counts } = context;
   return [
     filtering(schedulingGates),
     filtering(nodeUnschedulable),
@@ -92,7 +94,7 @@ export function defaultPlugins(context: PluginContext, args: PluginArgs = {}): E
     filtering(podTopologySpread({ defaults: args.spreadDefaults ?? SYSTEM_DEFAULTS, isSystemDefault: !args.spreadDefaults, defaultSelector }), 2),
     filtering(interPodAffinity(args.interPodAffinity), 2),
     filtering(dynamicResources({
-      objects: devices, client, recorder, clock,
+      objects: devices, client, recorder, clock, counts,
       bindingTimeoutMs: args.deviceBindTimeoutMs ?? BIND_TIMEOUT_MS, filterTimeoutMs: args.deviceSearchMs ?? DEVICE_SEARCH_MS,
     }), 2),
     filtering(balancedAllocation(args.balancedResources), 1),

@@ -1,6 +1,7 @@
 // One scheduling decision: which nodes fit a pod and which of them is best. Synchronous and without side effects.
 // Looks at as many nodes as the profile asks for, starting where the last decision stopped.
 import type { Cluster } from "./cluster.ts";
+import { Evaluations, type Evaluation } from "./evaluations.ts";
 import { unresolvable, type EnabledPlugin, type PreparedFilter, type Reservation, type Status } from "./framework.ts";
 import { NodeJudge } from "./memo.ts";
 import type { NodeState } from "./nodestate.ts";
@@ -37,6 +38,8 @@ export interface CycleOptions {
   readonly nominations: Nominations;
   /** 0..1; which of equally good nodes is taken. */
   random(): number;
+  /** Told how long one extension point took with all its plugins. */
+  onPoint?(point: string, status: string, seconds: number): void;
 }
 
 const MIN_FEASIBLE = 100;
@@ -48,33 +51,45 @@ export class Cycle {
   readonly #cluster: Cluster;
   readonly #cross: readonly EnabledPlugin[];
   readonly #crossScores: readonly EnabledPlugin[];
+  readonly #evaluations = new Evaluations();
   #nextStart = 0;
 
   constructor(private readonly options: CycleOptions) {
     const { cluster, plugins } = options;
     const scoring = plugins.filter((p) => p.weight > 0);
-    const nodeScores = scoring.flatMap(({ plugin, weight }) => (plugin.nodeScore ? [{ weight, score: plugin.nodeScore }] : []));
+    const nodeScores = scoring.flatMap(({ plugin, weight }) => (plugin.nodeScore ? [{ weight, score: plugin.nodeScore, asked: this.#evaluations.of("Score", plugin.name) }] : []));
     this.#cluster = cluster;
     this.#cross = plugins.filter((p) => p.filters && p.plugin.prepareFilter);
     this.#crossScores = scoring.filter((p) => p.plugin.prepareScore);
     this.judge = new NodeJudge(cluster, {
-      filters: plugins.filter((p) => p.filters && p.plugin.filterNode).map((p) => p.plugin),
+      filters: plugins.filter((p) => p.filters && p.plugin.filterNode).map(({ plugin }) => ({ plugin, asked: this.#evaluations.of("Filter", plugin.name) })),
       absolute: nodeScores.filter((s) => !s.score.normalize),
       relative: nodeScores.filter((s) => s.score.normalize),
     });
   }
 
+  /** How often each plugin was asked. */
+  get evaluations(): readonly Evaluation[] {
+    return this.#evaluations.all;
+  }
+
   /** Finds the best node for a pod. */
   decide(pod: PodInfo): Decision {
+    const timer = new PointTimer(this.options);
     const prepared = this.prepare(pod);
+    timer.end("PreFilter", "reject" in prepared ? prepared.reject.code : "Success");
     if ("reject" in prepared) return { failed: rejection(this.#cluster.nodes.length, prepared.reject) };
     const nominated = this.#nominatedNode(pod, prepared.filters);
     if (nominated) return { node: nominated, reservations: reserve(nominated, prepared.filters) };
 
     const { feasible, failed } = this.#filter(pod, prepared);
+    timer.end("Filter", feasible.length === 0 ? "Unschedulable" : "Success");
     if (feasible.length === 0) return { failed: diagnose(this.#cluster.nodes.length, failed, prepared) };
     const node = feasible.length === 1 ? (feasible[0] as NodeState) : this.#best(pod, feasible);
-    return { node, reservations: reserve(node, prepared.filters) };
+    if (feasible.length > 1) timer.end("Score", "Success");
+    const reservations = reserve(node, prepared.filters);
+    timer.end("Reserve", "Success");
+    return { node, reservations };
   }
 
   /** Lets the plugins that look across nodes get ready for this pod. */
@@ -83,6 +98,7 @@ export class Cycle {
     let nodeNames: Prepared["nodeNames"];
     for (const { plugin } of this.#cross) {
       const preparation = plugin.prepareFilter?.(pod, this.#cluster);
+      this.#evaluations.of("PreFilter", plugin.name).count++;
       if (!preparation) continue;
       if ("reject" in preparation) return preparation;
       if ("nodeNames" in preparation) nodeNames = narrow(nodeNames, preparation.nodeNames, plugin.name);
@@ -139,12 +155,30 @@ export class Cycle {
     const totals = this.judge.scores(pod, nodes);
     for (const { plugin, weight } of this.#crossScores) {
       const prepared = plugin.prepareScore?.(pod, this.#cluster, nodes);
+      this.#evaluations.of("PreScore", plugin.name).count++;
       if (!prepared) continue;
+      this.#evaluations.of("Score", plugin.name).count += nodes.length;
       const scores = nodes.map((node) => prepared.score(node));
       prepared.normalize?.(scores);
       for (let i = 0; i < scores.length; i++) totals[i] = (totals[i] as number) + weight * (scores[i] as number);
     }
     return pick(nodes, totals, this.options.random);
+  }
+}
+
+/** Tells how long each part took, one after the other. */
+class PointTimer {
+  #since: number;
+
+  constructor(private readonly options: CycleOptions) {
+    this.#since = options.onPoint ? performance.now() : 0;
+  }
+
+  end(point: string, status: string): void {
+    if (!this.options.onPoint) return;
+    const now = performance.now();
+    this.options.onPoint(point, status, (now - this.#since) / 1000);
+    this.#since = now;
   }
 }
 

@@ -22,14 +22,15 @@ export interface Eviction {
   readonly displaced: readonly PodInfo[];
 }
 
-/** Resolves when every victim is deleted or going; what fails is logged, the preemptor will try again. */
-export async function makeRoom(eviction: Eviction): Promise<void> {
+/** Resolves when every victim is deleted or going, with whether all are; what fails is logged, the preemptor will try again. */
+export async function makeRoom(eviction: Eviction): Promise<"success" | "error"> {
   const { displaced, victims } = eviction;
-  await Promise.all([...displaced.map((pod) => clearNomination(eviction, pod)), ...victims.map((victim) => evict(eviction, victim))]);
+  const [gone] = await Promise.all([Promise.all(victims.map((victim) => evict(eviction, victim))), Promise.all(displaced.map((pod) => clearNomination(eviction, pod)))]);
+  return gone.every(Boolean) ? "success" : "error";
 }
 
-async function evict({ client, recorder, clock, preemptor, nodeName }: Eviction, victim: PodInfo): Promise<void> {
-  if (victim.pod.metadata.deletionTimestamp !== undefined) return;
+async function evict({ client, recorder, clock, preemptor, nodeName }: Eviction, victim: PodInfo): Promise<boolean> {
+  if (victim.pod.metadata.deletionTimestamp !== undefined) return true;
   const { name, namespace, uid } = victim.pod.metadata;
   const scheduler = preemptor.pod.spec?.schedulerName ?? "default-scheduler";
   const condition = {
@@ -41,8 +42,11 @@ async function evict({ client, recorder, clock, preemptor, nodeName }: Eviction,
     await client.patch(POD, { name, namespace }, { metadata: { uid }, status: { conditions: [condition] } }, { type: "strategic", subresource: "status" });
     await client.delete(POD, { name, namespace }, { preconditions: { uid } });
     recorder.event(victim.pod, "Normal", "Preempted", `Preempted by pod ${preemptor.uid} on node ${nodeName}`);
+    return true;
   } catch (err) {
-    if (!isNotFound(err)) log.warn({ err, victim: victim.key, preemptor: preemptor.key }, "a pod was not preempted");
+    if (isNotFound(err)) return true;
+    log.warn({ err, victim: victim.key, preemptor: preemptor.key }, "a pod was not preempted");
+    return false;
   }
 }
 

@@ -1,18 +1,20 @@
 // What is known about one shape of pod on every node: whether it fits and how it scores, until the node changes.
 // Pods of one template are judged on the few nodes that changed since the last of them, not on all.
 import type { Cluster } from "./cluster.ts";
+import type { Evaluation } from "./evaluations.ts";
 import { normalizeByHighest, type EnabledPlugin, type NodeScore, type Status } from "./framework.ts";
 import type { NodeState } from "./nodestate.ts";
 import type { PodInfo, Shape } from "./podinfo.ts";
 
 interface WeightedScore {
+  readonly asked: Evaluation;
   readonly weight: number;
   readonly score: NodeScore;
 }
 
 /** The single-node plugins of a profile, sorted by how their answers are used. */
 export interface NodePlugins {
-  readonly filters: readonly EnabledPlugin["plugin"][];
+  readonly filters: readonly { readonly plugin: EnabledPlugin["plugin"]; readonly asked: Evaluation }[];
   /** Scores that count as they are. */
   readonly absolute: readonly WeightedScore[];
   /** Scores that are scaled by the best node's. */
@@ -50,7 +52,8 @@ export class NodeJudge {
 
   /** As `status`, without remembering: for what-ifs. */
   judge(pod: PodInfo, node: NodeState): Status | undefined {
-    for (const plugin of this.plugins.filters) {
+    for (const { plugin, asked } of this.plugins.filters) {
+      asked.count++;
       const status = plugin.filterNode?.(pod, node);
       if (status) return status;
     }
@@ -80,9 +83,13 @@ export class NodeJudge {
 
   #score({ pod, node, memo, absolute }: { pod: PodInfo; node: NodeState; memo: ShapeMemo; absolute: readonly WeightedScore[] }): void {
     let total = 0;
-    for (const { weight, score } of absolute) total += weight * score.score(pod, node, this.cluster);
+    for (const { weight, score, asked } of absolute) {
+      asked.count++;
+      total += weight * score.score(pod, node, this.cluster);
+    }
     memo.absolute[node.index] = total;
-    this.plugins.relative.forEach(({ score }, i) => {
+    this.plugins.relative.forEach(({ score, asked }, i) => {
+      asked.count++;
       (memo.relative[i] ??= [])[node.index] = score.score(pod, node, this.cluster);
     });
     memo.scoreSeen[node.index] = node.version;

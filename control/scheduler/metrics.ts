@@ -1,86 +1,145 @@
-// The scheduler's numbers under upstream's names: attempts, how long they and whole pods took, what waits, what was preempted.
-// Counted in plain fields on the way; turned into text only when asked.
-
-type Result = "scheduled" | "unschedulable" | "error";
-
-const HELP: Readonly<Record<string, string>> = {
-  scheduler_schedule_attempts_total: "Number of attempts to schedule pods, by the result. 'unschedulable' means a pod could not be scheduled, while 'error' means an internal scheduler problem.",
-  scheduler_scheduling_attempt_duration_seconds: "Scheduling attempt latency in seconds (scheduling algorithm + binding)",
-  scheduler_pod_scheduling_sli_duration_seconds: "E2e latency for a pod being scheduled, from the time the pod enters the scheduling queue and might involve multiple scheduling attempts.",
-  scheduler_pod_scheduling_attempts: "Number of attempts to successfully schedule a pod.",
-  scheduler_pending_pods: "Number of pending pods, by the queue type. 'active' means number of pods in activeQ; 'backoff' means number of pods in backoffQ; 'unschedulable' means number of pods in unschedulablePods that the scheduler attempted to schedule and failed; 'gated' is the number of unschedulable pods that the scheduler never attempted to schedule because they are gated.",
-  scheduler_preemption_attempts_total: "Total preemption attempts in the cluster till now",
-  scheduler_preemption_victims: "Number of selected preemption victims",
-};
-
-/** Counts into fixed buckets. */
-class Histogram {
-  readonly #counts: number[];
-  #count = 0;
-  #sum = 0;
-
-  constructor(private readonly bounds: readonly number[]) {
-    this.#counts = bounds.map(() => 0);
-  }
-
-  observe(value: number): void {
-    this.#count++;
-    this.#sum += value;
-    const bucket = this.bounds.findIndex((bound) => value <= bound);
-    if (bucket >= 0) this.#counts[bucket] = (this.#counts[bucket] ?? 0) + 1;
-  }
-
-  lines(name: string, labels = ""): string[] {
-    let below = 0;
-    const lines = this.bounds.map((bound, i) => `${name}_bucket{${labels}${labels && ","}le="${bound}"} ${(below += this.#counts[i] ?? 0)}`);
-    const all = labels === "" ? "" : `{${labels}}`;
-    return [...lines, `${name}_bucket{${labels}${labels && ","}le="+Inf"} ${this.#count}`, `${name}_sum${all} ${this.#sum}`, `${name}_count${all} ${this.#count}`];
-  }
-}
+// The scheduler's numbers under upstream's names: attempts and their parts, what waits and why, what was preempted, devices.
+// Counted in plain numbers on the way; turned into text only when asked. Names, helps and buckets: pkg/scheduler/metrics.
+import { Histogram } from "../../api/client/queuefigures.ts";
+import type { DeviceCounts } from "./dra/reserve.ts";
 
 const powers = (start: number, factor: number, count: number): number[] => Array.from({ length: count }, (_unused, i) => start * factor ** i);
 
-/** What one scheduler has done so far. */
-export class SchedulerMetrics {
-  readonly #attempts = new Map<string, { count: number; durations: Histogram }>();
-  readonly #sli = new Histogram(powers(0.01, 2, 20));
-  readonly #tries = new Histogram(powers(1, 2, 5));
-  readonly #victims = new Histogram(powers(1, 2, 7));
-  #preemptions = 0;
+/** One number, or one distribution, of a family. */
+interface Series {
+  value: number;
+  readonly histogram: Histogram | undefined;
+}
 
-  attempted(profile: string, result: Result, seconds: number): void {
-    const labels = `profile="${profile}",result="${result}"`;
-    let series = this.#attempts.get(labels);
-    if (!series) this.#attempts.set(labels, (series = { count: 0, durations: new Histogram(powers(0.001, 2, 20)) }));
-    series.count++;
-    series.durations.observe(seconds);
+interface FamilyOptions {
+  readonly help: string;
+  /** In the order of the alphabet, as Prometheus writes them. */
+  readonly labels?: readonly string[];
+  /** A histogram's. */
+  readonly bounds?: readonly number[];
+  readonly type?: "counter" | "gauge";
+}
+
+/** All series of one name. */
+class Family {
+  readonly #series = new Map<string, Series>();
+
+  constructor(private readonly name: string, private readonly options: FamilyOptions) {
+    // What has no labels is there from the start, as upstream's is.
+    if (!options.labels) this.add([], 0);
   }
 
-  placed(attempts: number, seconds: number): void {
-    this.#tries.observe(attempts);
-    this.#sli.observe(seconds);
+  add(values: readonly string[], by = 1): void {
+    this.#of(values).value += by;
   }
 
-  preempted(victims: number): void {
-    this.#preemptions++;
-    this.#victims.observe(victims);
+  observe(values: readonly string[], value: number): void {
+    this.#of(values).histogram?.observe(value);
   }
 
-  text(pending: Readonly<Record<string, number>>): string {
-    const series = [...this.#attempts];
+  lines(): string[] {
+    const { help, bounds, type = "counter" } = this.options;
+    const name = `scheduler_${this.name}`;
+    const series = [...this.#series].map(([values, one]) => [labelled(this.options.labels, values), one] as const);
     return [
-      ...family("scheduler_schedule_attempts_total", "counter", series.map(([labels, { count }]) => `scheduler_schedule_attempts_total{${labels}} ${count}`)),
-      ...family("scheduler_scheduling_attempt_duration_seconds", "histogram", series.flatMap(([labels, { durations }]) => durations.lines("scheduler_scheduling_attempt_duration_seconds", labels))),
-      ...family("scheduler_pod_scheduling_sli_duration_seconds", "histogram", this.#sli.lines("scheduler_pod_scheduling_sli_duration_seconds")),
-      ...family("scheduler_pod_scheduling_attempts", "histogram", this.#tries.lines("scheduler_pod_scheduling_attempts")),
-      ...family("scheduler_pending_pods", "gauge", Object.entries(pending).map(([queue, count]) => `scheduler_pending_pods{queue="${queue}"} ${count}`)),
-      ...family("scheduler_preemption_attempts_total", "counter", [`scheduler_preemption_attempts_total ${this.#preemptions}`]),
-      ...family("scheduler_preemption_victims", "histogram", this.#victims.lines("scheduler_preemption_victims")),
-      "",
-    ].join("\n");
+      `# HELP ${name} ${help}`, `# TYPE ${name} ${bounds ? "histogram" : type}`,
+      ...series.flatMap(([labels, { value, histogram }]) => histogram?.lines(name, labels) ?? [`${name}${labels === "" ? "" : `{${labels}}`} ${value}`]),
+    ];
+  }
+
+  #of(values: readonly string[]): Series {
+    const key = values.length === 1 ? (values[0] as string) : values.join("\0");
+    let series = this.#series.get(key);
+    if (!series) this.#series.set(key, (series = { value: 0, histogram: this.options.bounds && new Histogram(this.options.bounds) }));
+    return series;
   }
 }
 
-function family(name: string, type: "counter" | "gauge" | "histogram", lines: readonly string[]): string[] {
-  return [`# HELP ${name} ${HELP[name]}`, `# TYPE ${name} ${type}`, ...lines];
+/** What is counted about devices. */
+export function deviceCounts(metrics: SchedulerMetrics): DeviceCounts {
+  return {
+    claimMade: (status) => metrics.count("resourceclaim_creates_total", status),
+    readied: (drivers, { profile, status, seconds }) => {
+      for (const driver of drivers) {
+        metrics.count("dra_bindingconditions_allocations_total", driver, profile, status);
+        metrics.observe("dra_bindingconditions_wait_duration_seconds", seconds, driver, profile, status);
+      }
+    },
+  };
+}
+
+function labelled(names: readonly string[] = [], values: string): string {
+  if (names.length === 0) return "";
+  const parts = values.split("\0");
+  return names.map((name, i) => `${name}="${parts[i]}"`).join();
+}
+
+const ATTEMPT = powers(0.001, 2, 15);
+const POINT = powers(0.0001, 2, 12);
+
+/** Counted while working. */
+const COUNTED = {
+  schedule_attempts_total: { labels: ["profile", "result"], help: "Number of attempts to schedule pods, by the result. 'unschedulable' means a pod could not be scheduled, while 'error' means an internal scheduler problem." },
+  scheduling_attempt_duration_seconds: { labels: ["profile", "result"], bounds: ATTEMPT, help: "Scheduling attempt latency in seconds (scheduling algorithm + binding)" },
+  scheduling_algorithm_duration_seconds: { bounds: ATTEMPT, help: "Scheduling algorithm latency in seconds" },
+  pod_scheduling_sli_duration_seconds: { labels: ["attempts"], bounds: powers(0.01, 2, 20), help: "E2e latency for a pod being scheduled, from the time the pod enters the scheduling queue and might involve multiple scheduling attempts." },
+  pod_scheduling_attempts: { bounds: powers(1, 2, 5), help: "Number of attempts to successfully schedule a pod." },
+  framework_extension_point_duration_seconds: { labels: ["extension_point", "profile", "status"], bounds: POINT, help: "Latency for running all plugins of a specific extension point." },
+  queue_incoming_pods_total: { labels: ["event", "queue"], help: "Number of pods added to scheduling queues by event and queue type." },
+  preemption_attempts_total: { help: "Total preemption attempts in the cluster till now" },
+  preemption_victims: { bounds: powers(1, 2, 7), help: "Number of selected preemption victims" },
+  preemption_goroutines_execution_total: { labels: ["result"], help: "Number of preemption goroutines executed." },
+  preemption_goroutines_duration_seconds: { labels: ["result"], bounds: powers(0.01, 2, 20), help: "Duration in seconds for running goroutines for the preemption." },
+  resourceclaim_creates_total: { labels: ["status"], help: "Number of ResourceClaims creation requests within scheduler" },
+  dra_bindingconditions_allocations_total: { labels: ["driver", "profile", "status"], help: "Number of allocations using devices with BindingConditions, counted per driver per scheduling attempt" },
+  dra_bindingconditions_wait_duration_seconds: { labels: ["driver", "profile", "status"], bounds: powers(0.1, 2, 14), help: "Time in seconds spent waiting for BindingConditions to be satisfied during PreBind." },
+} as const satisfies Readonly<Record<string, FamilyOptions>>;
+
+/** Read off the scheduler's state when somebody asks. */
+const STATE = {
+  pending_pods: { type: "gauge", labels: ["queue"], help: "Number of pending pods, by the queue type. 'active' means number of pods in activeQ; 'backoff' means number of pods in backoffQ; 'unschedulable' means number of pods in unschedulablePods that the scheduler attempted to schedule and failed; 'gated' is the number of unschedulable pods that the scheduler never attempted to schedule because they are gated." },
+  unschedulable_pods: { type: "gauge", labels: ["plugin", "profile"], help: "The number of unschedulable pods broken down by plugin name. A pod will increment the gauge for all plugins that caused it to not schedule and so this metric have meaning only when broken down by plugin." },
+  cache_size: { type: "gauge", labels: ["type"], help: "Number of nodes, pods, and assumed (bound) pods in the scheduler cache." },
+  goroutines: { type: "gauge", labels: ["operation"], help: "Number of running goroutines split by the work they do such as binding." },
+  plugin_evaluation_total: { labels: ["extension_point", "plugin", "profile"], help: "Number of attempts to schedule pods by each plugin and the extension point (available only in PreFilter, Filter, PreScore, and Score)." },
+} as const satisfies Readonly<Record<string, FamilyOptions>>;
+
+type Counted = keyof typeof COUNTED;
+export type StateName = keyof typeof STATE;
+/** Label values and the number that goes with them. */
+export type Reading = readonly [values: readonly string[], value: number];
+
+/** What one scheduler has done so far. */
+export class SchedulerMetrics {
+  readonly #families = new Map(Object.entries(COUNTED).map(([name, options]) => [name, new Family(name, options)]));
+
+  /** Counts one more; label values in the order of the family's labels. */
+  count(name: Counted, ...values: string[]): void {
+    this.#families.get(name)?.add(values);
+  }
+
+  observe(name: Counted, value: number, ...values: string[]): void {
+    this.#families.get(name)?.observe(values, value);
+  }
+
+  attempted(profile: string, result: "scheduled" | "unschedulable" | "error", seconds: number): void {
+    this.count("schedule_attempts_total", profile, result);
+    this.observe("scheduling_attempt_duration_seconds", seconds, profile, result);
+  }
+
+  placed(attempts: number, seconds: number): void {
+    this.observe("pod_scheduling_attempts", attempts);
+    // Upstream tells attempts apart up to fifteen.
+    this.observe("pod_scheduling_sli_duration_seconds", seconds, attempts >= 15 ? "15+" : String(attempts));
+  }
+
+  /** Everything as Prometheus reads it. */
+  text(state: Readonly<Record<StateName, readonly Reading[]>>): string {
+    const read = Object.entries(STATE).map(([name, options]) => {
+      const family = new Family(name, options);
+      for (const [values, value] of state[name as StateName]) family.add(values, value);
+      return family;
+    });
+    return [...[...this.#families.values(), ...read].flatMap((family) => family.lines()), ""].join("\n");
+  }
 }

@@ -105,6 +105,11 @@ export class PodParser {
   }
 }
 
+/** The profile a pod asks for. */
+export function profileNameOf({ pod }: PodInfo): string {
+  return pod.spec?.schedulerName ?? "default-scheduler";
+}
+
 /** True when two states of one pod schedule and count alike. */
 export function isAlike(a: PodInfo, b: PodInfo): boolean {
   return a.shape === b.shape && a.identity === b.identity && a.terms === b.terms && a.isTerminating === b.isTerminating && a.priority === b.priority;

@@ -4,26 +4,9 @@ import type { Clock } from "../../lib/clock.ts";
 import type { Cluster } from "./cluster.ts";
 import type { ClusterEvent, Plugin, Status } from "./framework.ts";
 import { Heap } from "./heap.ts";
-import { isAlike, type PodInfo } from "./podinfo.ts";
+import { isAlike, profileNameOf, type PodInfo } from "./podinfo.ts";
+import { CAUSES, comesFirst, eventLabel, newcomer, restMs, type QueuedPod, type QueueName } from "./queuedpod.ts";
 import { WaitingPods } from "./waiting.ts";
-
-/** A pod in the queue and its history there. */
-export interface QueuedPod {
-  info: PodInfo;
-  /** When it came to the place in the queue it has, and its turn among those of the same instant. */
-  since: number;
-  turn: number;
-  /** When it first came. */
-  readonly firstSeen: number;
-  attempts: number;
-  unschedulableCount: number;
-  errorCount: number;
-  readyAt: number;
-  /** Names of plugins that turned it away last time. */
-  rejectedBy: ReadonlySet<string>;
-  /** The status of the plugin that keeps it out of the queue. */
-  gate: Status | undefined;
-}
 
 export interface QueueOptions {
   readonly clock: Clock;
@@ -34,6 +17,8 @@ export interface QueueOptions {
   readonly maxBackoffMs: number;
   /** Called whenever a pod may have become ready. */
   onReady(): void;
+  /** Called for every pod that comes to a queue, with why it does. */
+  onIncoming?(queue: QueueName, cause: string): void;
 }
 
 /** A pod no event has helped for this long is tried again anyway. */
@@ -47,8 +32,8 @@ export class SchedulingQueue {
   /** Pods taken out and not yet placed or given back. */
   readonly #inFlight = new Map<string, QueuedPod>();
 
-  /** Pods no event may bring back for now, and whether one would have. */
-  readonly #held = new Map<string, boolean>();
+  /** Pods no event may bring back for now, and which one would have. */
+  readonly #held = new Map<string, string>();
   #turns = 0;
 
   constructor(private readonly options: QueueOptions) {}
@@ -58,11 +43,20 @@ export class SchedulingQueue {
     return { active: this.#active.size, backoff: this.#backoff.size, unschedulable: this.#waiting.rejectedCount, gated: this.#waiting.gatedCount };
   }
 
+  /** How many pods each plugin keeps waiting, by the profile they ask for. */
+  get rejections(): readonly { readonly plugin: string; readonly profile: string; readonly count: number }[] {
+    return [...this.#waiting.groups()].flatMap(([plugin, pods]) => {
+      const counts = new Map<string, number>();
+      for (const { info } of pods.values()) counts.set(profileNameOf(info), (counts.get(profileNameOf(info)) ?? 0) + 1);
+      return plugin === "" ? [] : [...counts].map(([profile, count]) => ({ plugin, profile, count }));
+    });
+  }
+
   /** A pod without a node appeared or changed. */
   put(info: PodInfo): void {
     const known = this.#find(info.uid);
     if (!known) {
-      this.#admit({ info, since: 0, turn: 0, firstSeen: this.#now(), attempts: 0, unschedulableCount: 0, errorCount: 0, readyAt: 0, rejectedBy: new Set(), gate: undefined });
+      this.#admit(newcomer(info, this.#now()), CAUSES.added);
       return;
     }
     const old = known.info;
@@ -124,7 +118,7 @@ export class SchedulingQueue {
     queued.errorCount = 0;
     queued.rejectedBy = rejectedBy;
     this.#stamp(queued);
-    this.#waiting.add(queued);
+    this.#wait(queued, CAUSES.failed);
   }
 
   /** Trying failed for no fault of the pod: it rests, then is tried again. */
@@ -132,7 +126,7 @@ export class SchedulingQueue {
     if (!this.#inFlight.delete(queued.info.uid)) return;
     queued.errorCount++;
     queued.rejectedBy = new Set();
-    this.#rest(queued);
+    this.#rest(queued, CAUSES.failed);
     this.options.onReady();
   }
 
@@ -147,22 +141,22 @@ export class SchedulingQueue {
         if (!helped.has(queued) && (!hint || hint.helps(event, queued.info, this.options.cluster))) helped.add(queued);
       }
     }
-    for (const queued of helped) this.#wakeOne(queued);
+    for (const queued of helped) this.#wakeOne(queued, eventLabel(event));
     if (helped.size > 0) this.options.onReady();
   }
 
   /** From now on events do not bring the pod back, until it is released. */
   hold(uid: string): void {
-    this.#held.set(uid, false);
+    this.#held.set(uid, "");
   }
 
   /** Events bring the pod back again; one that came meanwhile does so now. */
   release(uid: string): void {
-    const wasHelped = this.#held.get(uid);
+    const helpedBy = this.#held.get(uid);
     this.#held.delete(uid);
     const queued = this.#waiting.get(uid);
-    if (!wasHelped || !queued) return;
-    this.#wakeOne(queued);
+    if (!helpedBy || !queued) return;
+    this.#wakeOne(queued, helpedBy);
     this.options.onReady();
   }
 
@@ -171,7 +165,7 @@ export class SchedulingQueue {
     for (const uid of uids) {
       if (this.#waiting.get(uid)?.gate) continue;
       const queued = this.#waiting.remove(uid) ?? this.#backoff.remove(uid);
-      if (queued) this.#active.push(queued);
+      if (queued) this.#activate(queued, CAUSES.asked);
     }
     this.options.onReady();
   }
@@ -182,7 +176,7 @@ export class SchedulingQueue {
     const isForgotten = ({ since }: QueuedPod): boolean => since + MAX_UNSCHEDULABLE_MS <= now || since > now;
     for (let queued = this.#waiting.oldest; queued && isForgotten(queued); queued = this.#waiting.oldest) {
       this.#waiting.remove(queued.info.uid);
-      this.#active.push(queued);
+      this.#activate(queued, CAUSES.forgotten);
     }
   }
 
@@ -200,15 +194,14 @@ export class SchedulingQueue {
   }
 
   /** Into the active queue, unless a plugin keeps it out. */
-  #admit(queued: QueuedPod): void {
+  #admit(queued: QueuedPod, cause: string): void {
     queued.gate = this.#gateOf(queued.info);
     this.#stamp(queued);
     if (queued.gate) {
       queued.rejectedBy = new Set([queued.gate.plugin]);
-      this.#waiting.add(queued);
-      return;
+      return this.#wait(queued, cause);
     }
-    this.#active.push(queued);
+    this.#activate(queued, cause);
     this.options.onReady();
   }
 
@@ -225,37 +218,41 @@ export class SchedulingQueue {
     const names = [...queued.rejectedBy];
     const isHelped = names.length === 0 || names.some((name) => this.#hintOf(name, queued.info)?.helps(event, queued.info, this.options.cluster));
     if (!isHelped) return;
-    this.#wakeOne(queued);
+    this.#wakeOne(queued, CAUSES.updated);
     this.options.onReady();
   }
 
-  #wakeOne(queued: QueuedPod): void {
+  #wakeOne(queued: QueuedPod, cause: string): void {
     const { uid } = queued.info;
     if (this.#held.has(uid)) {
-      this.#held.set(uid, true);
+      this.#held.set(uid, cause);
       return;
     }
     this.#waiting.remove(uid);
-    this.#comeBack(queued);
+    // A gated pod has not failed yet, so it owes no rest.
+    if (queued.gate || queued.attempts === 0) this.#admit(queued, cause);
+    else this.#rest(queued, cause);
   }
 
   #hintOf(name: string, info: PodInfo): Plugin["hint"] {
     return this.options.pluginsOf(info).find((plugin) => plugin.name === name)?.hint;
   }
 
-  /** A gated pod has not failed yet, so it owes no rest. */
-  #comeBack(queued: QueuedPod): void {
-    if (queued.gate || queued.attempts === 0) this.#admit(queued);
-    else this.#rest(queued);
+  #rest(queued: QueuedPod, cause: string): void {
+    queued.readyAt = (queued.errorCount > 0 ? this.#now() : queued.since) + restMs(queued, this.options);
+    if (queued.readyAt <= this.#now()) return this.#activate(queued, cause);
+    this.#backoff.push(queued);
+    this.options.onIncoming?.("backoff", cause);
   }
 
-  #rest(queued: QueuedPod): void {
-    const failures = queued.errorCount > 0 ? queued.errorCount : queued.unschedulableCount;
-    const rest = Math.min(this.options.maxBackoffMs, this.options.initialBackoffMs * 2 ** Math.min(30, Math.max(0, failures - 1)));
-    const from = queued.errorCount > 0 ? this.#now() : queued.since;
-    queued.readyAt = from + rest;
-    if (queued.readyAt <= this.#now()) this.#active.push(queued);
-    else this.#backoff.push(queued);
+  #activate(queued: QueuedPod, cause: string): void {
+    this.#active.push(queued);
+    this.options.onIncoming?.("active", cause);
+  }
+
+  #wait(queued: QueuedPod, cause: string): void {
+    this.#waiting.add(queued);
+    this.options.onIncoming?.("unschedulable", cause);
   }
 
   #moveRested(): void {
@@ -264,12 +261,13 @@ export class SchedulingQueue {
     const isOver = ({ readyAt }: QueuedPod): boolean => readyAt <= now || readyAt > now + this.options.maxBackoffMs;
     for (let next = this.#backoff.peek(); next && isOver(next); next = this.#backoff.peek()) {
       this.#backoff.pop();
-      this.#active.push(next);
+      this.#activate(next, CAUSES.rested);
     }
   }
 
   #popEarly(): QueuedPod | undefined {
     const early = this.#earlyCandidate();
+    if (early) this.options.onIncoming?.("active", CAUSES.early);
     return early && this.#backoff.remove(early.info.uid);
   }
 
@@ -279,9 +277,4 @@ export class SchedulingQueue {
     for (const queued of this.#backoff.values()) if (queued.errorCount === 0) return queued;
     return undefined;
   }
-}
-
-function comesFirst(a: QueuedPod, b: QueuedPod): boolean {
-  if (a.info.priority !== b.info.priority) return a.info.priority > b.info.priority;
-  return a.since < b.since || (a.since === b.since && a.turn < b.turn);
 }

@@ -289,18 +289,3 @@ describe("pods among pods", () => {
     expect(nodeOf(api.pod("default/stranger"))).not.toBe("b");
   });
 });
-
-test("what was done and what waits is counted under upstream's names", async () => {
-  const { api, scheduler } = start();
-  api.put(NODE, aNode("a"));
-  api.put(POD, aPod("fits"));
-  api.put(POD, aPod("big", { cpu: "9" }));
-  api.put(POD, aPod("gated", { spec: { schedulingGates: [{ name: "x" }] } }));
-  await settle();
-  const lines = scheduler.metrics().split("\n");
-  expect(lines).toContain('scheduler_schedule_attempts_total{profile="default-scheduler",result="scheduled"} 1');
-  expect(lines).toContain('scheduler_schedule_attempts_total{profile="default-scheduler",result="unschedulable"} 1');
-  expect(lines).toContain('scheduler_pending_pods{queue="unschedulable"} 1');
-  expect(lines).toContain('scheduler_pending_pods{queue="gated"} 1');
-  expect(lines).toContain('scheduler_pod_scheduling_attempts_bucket{le="1"} 1');
-});

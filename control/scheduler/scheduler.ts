@@ -3,26 +3,27 @@
 import type { Client } from "../../api/client/client.ts";
 import type { Informer, Informers } from "../../api/client/informer.ts";
 import type { EventRecorder } from "../../api/client/recorder.ts";
-import { isNotFound } from "../../api/errors.ts";
 import { builtinKind } from "../../api/registry.ts";
 import type { Pod, PodDisruptionBudget } from "../../api/types.ts";
 import type { Clock } from "../../lib/clock.ts";
 import { logger } from "../../lib/log.ts";
-import { bind, nominate, reportFailure, type Failure } from "./binder.ts";
+import { reportFailure, type Failure } from "./binder.ts";
+import { Bindings } from "./bindings.ts";
 import { Cluster } from "./cluster.ts";
 import { defaultProfile, type PluginContext, type Profile, type SchedulerConfig } from "./config.ts";
 import { Cycle, type Decision, type Diagnosis } from "./cycle.ts";
 import { makeRoom } from "./evict.ts";
 import { DeviceObjects } from "./dra/objects.ts";
 import { fitErrorMessage, NO_NODES, truncateNote } from "./message.ts";
-import type { LastResort, Plugin, Reservation } from "./framework.ts";
-import { SchedulerMetrics } from "./metrics.ts";
+import type { LastResort, Plugin } from "./framework.ts";
+import { deviceCounts, SchedulerMetrics } from "./metrics.ts";
 import type { NodeState } from "./nodestate.ts";
 import { Nominator } from "./nominations.ts";
 import { OwnerSelectors } from "./owners.ts";
-import { PodParser, type PodInfo } from "./podinfo.ts";
+import { PodParser, profileNameOf, type PodInfo } from "./podinfo.ts";
 import { planPreemption } from "./preemption.ts";
-import { SchedulingQueue, type QueuedPod } from "./queue.ts";
+import { SchedulingQueue } from "./queue.ts";
+import type { QueuedPod } from "./queuedpod.ts";
 import { Volumes } from "./volumes.ts";
 import { watchCluster } from "./watch.ts";
 
@@ -74,7 +75,7 @@ class SchedulerCore {
   readonly #queue: SchedulingQueue;
   readonly #budgets: Informer<PodDisruptionBudget>;
   readonly #metrics = new SchedulerMetrics();
-  #bindings = 0;
+  readonly #bindings: Bindings;
   #wake: (() => void) | undefined;
 
   constructor(private readonly options: SchedulerOptions) {
@@ -88,12 +89,17 @@ class SchedulerCore {
       if (event.type === "DeviceChange" && event.resource === "deviceclasses") this.#cluster.touchNodes();
       (this.#queue as SchedulingQueue | undefined)?.wake(event);
     });
-    this.#profiles = this.#makeProfiles({ defaultSelector: (pod) => owners.of(pod), volumes, devices, client: this.options.client, recorder: this.options.recorder, clock });
+    this.#profiles = this.#makeProfiles({ defaultSelector: (pod) => owners.of(pod), volumes, devices, client: this.options.client, recorder: this.options.recorder, clock, counts: deviceCounts(this.#metrics) });
     this.#queue = new SchedulingQueue({
       clock, cluster: this.#cluster,
       pluginsOf: (info) => this.#profileOf(info.pod)?.all ?? [],
       initialBackoffMs: config.podInitialBackoffMs ?? 1_000, maxBackoffMs: config.podMaxBackoffMs ?? 10_000,
       onReady: () => this.#wake?.(),
+      onIncoming: (queue, cause) => this.#metrics.count("queue_incoming_pods_total", cause, queue),
+    });
+    this.#bindings = new Bindings({
+      client: options.client, recorder: options.recorder, clock, cluster: this.#cluster, queue: this.#queue, metrics: this.#metrics,
+      report: (info, failure) => this.#report(info, failure), onEnd: () => this.#wake?.(),
     });
     watchCluster(informers, {
       cluster: this.#cluster, queue: this.#queue, nominator: this.#nominator, parser: new PodParser(),
@@ -107,14 +113,21 @@ class SchedulerCore {
     signal.addEventListener("abort", () => this.#wake?.(), { once: true });
     while (!signal.aborted) {
       this.#slice();
-      if (this.#bindings < MAX_BINDINGS && this.#queue.hasNext) await new Promise((resolve) => setImmediate(resolve));
+      if (this.#bindings.count < MAX_BINDINGS && this.#queue.hasNext) await new Promise((resolve) => setImmediate(resolve));
       else await this.#idle(signal);
       this.#queue.flushForgotten();
     }
   }
 
   metrics(): string {
-    return this.#metrics.text(this.#queue.sizes);
+    const { sizes, rejections } = this.#queue;
+    return this.#metrics.text({
+      pending_pods: Object.entries(sizes).map(([queue, count]) => [[queue], count]),
+      unschedulable_pods: rejections.map(({ plugin, profile, count }) => [[plugin, profile], count]),
+      cache_size: Object.entries(this.#cluster.sizes).map(([type, count]) => [[type], count]),
+      goroutines: [[["binding"], this.#bindings.count]],
+      plugin_evaluation_total: [...this.#profiles.values()].flatMap(({ profile, cycle }) => cycle.evaluations.map(({ point, plugin, count }) => [[point, plugin, profile.schedulerName], count] as const)),
+    });
   }
 
   #makeProfiles(context: PluginContext): Map<string, ActiveProfile> {
@@ -125,6 +138,7 @@ class SchedulerCore {
       cycle: new Cycle({
         cluster: this.#cluster, plugins: profile.plugins, nominations: this.#nominator, random,
         percentageOfNodesToScore: profile.percentageOfNodesToScore ?? config.percentageOfNodesToScore ?? 0,
+        onPoint: (point, status, seconds) => this.#metrics.observe("framework_extension_point_duration_seconds", seconds, point, profile.schedulerName, status),
       }),
     }]));
   }
@@ -135,7 +149,7 @@ class SchedulerCore {
 
   #slice(): void {
     const end = performance.now() + SLICE_MS;
-    while (this.#bindings < MAX_BINDINGS && performance.now() < end) {
+    while (this.#bindings.count < MAX_BINDINGS && performance.now() < end) {
       const queued = this.#queue.pop();
       if (!queued) return;
       this.#scheduleOne(queued);
@@ -163,6 +177,7 @@ class SchedulerCore {
     const decision = this.#decide(queued, profile);
     if (!decision) return;
     const seconds = (performance.now() - begin) / 1000;
+    this.#metrics.observe("scheduling_algorithm_duration_seconds", seconds);
     if ("failed" in decision) {
       this.#metrics.attempted(profile.profile.schedulerName, "unschedulable", seconds);
       return this.#unschedulable(queued, profile, decision.failed);
@@ -170,7 +185,7 @@ class SchedulerCore {
     this.#metrics.attempted(profile.profile.schedulerName, "scheduled", seconds);
     this.#cluster.place(info, decision.node.name, true);
     this.#nominator.remove(info.uid);
-    void this.#bind(queued, decision.node, decision.reservations);
+    void this.#bindings.bind({ queued, node: decision.node, reservations: decision.reservations });
   }
 
   /** A plugin that cannot decide, for whatever reason, holds up nobody but the pod; then there is no decision. */
@@ -180,7 +195,7 @@ class SchedulerCore {
       return cycle.decide(info);
     } catch (err) {
       log.warn({ error: (err as Error).message, pod: info.key }, "a pod could not be judged");
-      this.#metrics.attempted(info.pod.spec?.schedulerName ?? "default-scheduler", "error", 0);
+      this.#metrics.attempted(profileNameOf(info), "error", 0);
       this.#report(info, { reason: "SchedulerError", message: (err as Error).message });
       this.#queue.retryLater(queued);
       return undefined;
@@ -198,11 +213,14 @@ class SchedulerCore {
   #preempt(queued: QueuedPod, { profile, cycle }: ActiveProfile, { diagnosis, resort }: { diagnosis: Diagnosis; resort: string | undefined }): void {
     const { info } = queued;
     const { plugins } = diagnosis;
+    if (profile.preemption) this.#metrics.count("preemption_attempts_total");
     if (!profile.preemption) return this.#reject(queued, { message: fitErrorMessage(diagnosis, resort), plugins });
+    const begin = performance.now();
     const plan = planPreemption(info, diagnosis, {
       cluster: this.#cluster, cycle, nominations: this.#nominator, args: profile.preemption, random: this.options.random ?? Math.random,
       budgets: this.#budgets.lister.list(),
     });
+    this.#metrics.observe("framework_extension_point_duration_seconds", (performance.now() - begin) / 1000, "PostFilter", profile.schedulerName, "message" in plan ? "Unschedulable" : "Success");
     if ("message" in plan) {
       const message = fitErrorMessage(diagnosis, `${resort ?? NO_CLAIMS}, preemption: ${plan.message}`);
       return this.#reject(queued, { message, plugins, ...(plan.clearsNomination && { nominatedNodeName: "" }) });
@@ -225,11 +243,15 @@ class SchedulerCore {
     const { client, recorder, clock } = this.options;
     const displaced = this.#nominator.all(node.name).filter((other) => other.priority < info.priority);
     for (const other of displaced) this.#nominator.remove(other.uid);
-    this.#metrics.preempted(victims.length);
+    this.#metrics.observe("preemption_victims", victims.length);
     this.#queue.hold(info.uid);
+    const begin = performance.now();
+    let result = "error";
     try {
-      await makeRoom({ client, recorder, clock, preemptor: info, nodeName: node.name, victims, displaced });
+      result = await makeRoom({ client, recorder, clock, preemptor: info, nodeName: node.name, victims, displaced });
     } finally {
+      this.#metrics.count("preemption_goroutines_execution_total", result);
+      this.#metrics.observe("preemption_goroutines_duration_seconds", (performance.now() - begin) / 1000, result);
       this.#queue.release(info.uid);
       this.#queue.activate(displaced.map((other) => other.uid));
     }
@@ -246,48 +268,5 @@ class SchedulerCore {
     const { client, clock, recorder } = this.options;
     recorder.event(info.pod, "Warning", "FailedScheduling", truncateNote(failure.message));
     void reportFailure({ client, clock, info, failure });
-  }
-
-  async #bind(queued: QueuedPod, node: NodeState, reservations: readonly Reservation[]): Promise<void> {
-    const { info } = queued;
-    // What comes before binding takes a while: others are told which node the pod is going to.
-    if (reservations.length > 0) await nominate(this.options.client, info, node.name);
-    for (const reservation of reservations) {
-      try {
-        // Volumes may take minutes; such pods do not hold up the others.
-        await reservation.beforeBinding();
-      } catch (err) {
-        for (const each of reservations) each.undo();
-        return this.#bindFailed(queued, node, { err, message: `running PreBind plugin ${JSON.stringify(reservation.plugin)}: ${(err as Error).message}` });
-      }
-    }
-    this.#bindings++;
-    try {
-      await bind(this.options.client, info, node.name);
-      this.#queue.done(info.uid);
-      this.#metrics.placed(queued.attempts, (this.options.clock.now() - queued.firstSeen) / 1000);
-      const { namespace, name } = info.pod.metadata;
-      this.options.recorder.event(info.pod, "Normal", "Scheduled", `Successfully assigned ${namespace}/${name} to ${node.name}`);
-    } catch (err) {
-      for (const reservation of reservations) reservation.undo();
-      this.#bindFailed(queued, node, { err, message: `binding rejected: ${(err as Error).message}` });
-    } finally {
-      this.#bindings--;
-      this.#wake?.();
-    }
-  }
-
-  /** The room goes back to others; the pod rests and is tried again, unless it is gone. */
-  #bindFailed(queued: QueuedPod, node: NodeState, { err, message }: { err: unknown; message: string }): void {
-    const { info } = queued;
-    this.#metrics.attempted(info.pod.spec?.schedulerName ?? "default-scheduler", "error", 0);
-    if (this.#cluster.placement(info.uid)?.isAssumed) {
-      this.#cluster.remove(info.uid);
-      this.#queue.wake({ type: "AssignedPodDelete", pod: info, node });
-    }
-    if (isNotFound(err)) return this.#queue.done(info.uid);
-    log.warn({ err, pod: info.key, node: node.name }, "a pod was not bound");
-    this.#report(info, { reason: "SchedulerError", message, nominatedNodeName: "" });
-    this.#queue.retryLater(queued);
   }
 }

@@ -1,6 +1,6 @@
 // Pods no node took, by the plugins that turned them away, so that an event looks only at pods it may concern.
 // Pods a plugin keeps out of the queue altogether wait for that plugin alone.
-import type { QueuedPod } from "./queue.ts";
+import type { QueuedPod } from "./queuedpod.ts";
 
 /** The waiting pods, oldest first. */
 export class WaitingPods {

@@ -4,6 +4,7 @@ import type { EventRecorder } from "../../../api/client/recorder.ts";
 import { builtinKind } from "../../../api/registry.ts";
 import type { Pod, ResourceClaim } from "../../../api/types.ts";
 import type { Reservation } from "../framework.ts";
+import { profileNameOf } from "../podinfo.ts";
 import { bindClaim, deleteClaim, unreserve, type BindDeps } from "./bind.ts";
 import { CLAIM } from "./objects.ts";
 import { isReservedFor } from "./podclaims.ts";
@@ -14,9 +15,18 @@ import { keyOf } from "./wishes.ts";
 
 const POD = builtinKind("", "v1", "Pod");
 
+/** Is told what is counted about devices. */
+export interface DeviceCounts {
+  /** A claim for extended resources was made, or could not be. */
+  claimMade(status: "success" | "failure"): void;
+  /** Devices of these drivers were waited for. */
+  readied(drivers: Iterable<string>, wait: { readonly profile: string; readonly status: "success" | "failure" | "timeout"; readonly seconds: number }): void;
+}
+
 export interface ReserveDeps extends BindDeps {
   readonly recorder: EventRecorder;
   readonly bindingTimeoutMs: number;
+  readonly counts?: DeviceCounts | undefined;
 }
 
 /** Takes the devices at once; the API hears of it before the pod is bound. */
@@ -58,7 +68,7 @@ class DeviceReservation implements Reservation {
     const { state, plan } = this.reserved;
     for (const claim of state.claims) if (!isReservedFor(claim, state.pod.uid)) await this.#bind(claim, plan);
     if (plan.extended) await this.#bindExtended(plan.extended);
-    if (this.#claimsNow().some(needsReadying)) await this.#untilReady();
+    if (this.#claimsNow().some(needsReadying)) await this.#countedWait();
   }
 
   async #bind(claim: Claim, plan: NodePlan): Promise<void> {
@@ -77,7 +87,7 @@ class DeviceReservation implements Reservation {
     const { client, objects } = this.deps;
     const { pod } = this.reserved.state.pod;
     try {
-      this.#made = await client.create<ResourceClaim>(CLAIM, claim);
+      this.#made = await this.#make(claim);
       objects.begin(this.#made.metadata.uid, allocation);
       this.#made = await bindClaim(this.#made, { pod, allocation }, this.deps);
       this.#bound.push(this.#made);
@@ -88,6 +98,32 @@ class DeviceReservation implements Reservation {
     const extendedResourceClaimStatus = { resourceClaimName: this.#made.metadata.name, requestMappings: [...mappings] };
     const { namespace, name } = pod.metadata;
     await client.patch<Pod>(POD, { namespace, name }, { metadata: { uid: pod.metadata.uid }, status: { extendedResourceClaimStatus } }, { type: "strategic", subresource: "status" });
+  }
+
+  async #make(claim: ResourceClaim): Promise<Claim> {
+    const { client, counts } = this.deps;
+    try {
+      const made = await client.create<ResourceClaim>(CLAIM, claim);
+      counts?.claimMade("success");
+      return made;
+    } catch (error) {
+      counts?.claimMade("failure");
+      throw error;
+    }
+  }
+
+  async #countedWait(): Promise<void> {
+    const { clock, counts } = this.deps;
+    const begin = clock.monotonic();
+    const drivers = new Set(this.#claimsNow().filter(needsReadying).flatMap(({ status }) => (status?.allocation?.devices?.results ?? []).map(({ driver }) => driver)));
+    const tell = (status: "success" | "failure" | "timeout"): void => counts?.readied(drivers, { profile: profileNameOf(this.reserved.state.pod), status, seconds: (clock.monotonic() - begin) / 1000 });
+    try {
+      await this.#untilReady();
+      tell("success");
+    } catch (error) {
+      tell((error as Error).message.startsWith("device binding timeout") ? "timeout" : "failure");
+      throw error;
+    }
   }
 
   #claimsNow(): readonly Claim[] {

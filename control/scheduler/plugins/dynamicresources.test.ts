@@ -361,7 +361,7 @@ describe("devices that must be made ready", () => {
   }
 
   test("keep the pod until they are", async () => {
-    const { api, events } = await pending();
+    const { api, events, scheduler } = await pending();
     expect(nodeOf(api.pod("default/p"))).toBeUndefined();
     expect(api.pod("default/p").status?.nominatedNodeName).toBe("n");
     expect(events).toContainEqual({ object: "p", reason: "BindingConditionsPending", message: "waiting for binding conditions for device on node n" });
@@ -369,15 +369,17 @@ describe("devices that must be made ready", () => {
     api.put(CLAIM, { ...claim, status: { ...claim.status, ...said("Attached") } });
     await settle();
     expect(nodeOf(api.pod("default/p"))).toBe("n");
+    expect(scheduler.metrics()).toMatch(/scheduler_dra_bindingconditions_allocations_total\{driver="[^"]+",profile="default-scheduler",status="success"\} 1\n/);
   });
 
   test("are given back when they cannot be", async () => {
-    const { api } = await pending();
+    const { api, scheduler } = await pending();
     const claim = claimOf(api, "c");
     api.put(CLAIM, { ...claim, status: { ...claim.status, ...said("Failed") } });
     await settle();
     expect(whyWaiting(api, "p")).toBe(`running PreBind plugin "DynamicResources": device binding failed: claim=c, reason=Because, message="so"`);
     expect(claimOf(api, "c").status?.reservedFor).toEqual([]);
+    expect(scheduler.metrics()).toMatch(/scheduler_dra_bindingconditions_wait_duration_seconds_count\{driver="[^"]+",profile="default-scheduler",status="failure"\} 1\n/);
   });
 });
 
@@ -385,7 +387,7 @@ describe("a resource that stands for devices", () => {
   const asking = (resource: string): Pod => aPod("p", { extra: { [resource]: "2" } });
 
   test("is met with a claim made for the pod", async () => {
-    const { api } = cluster("plain", "n");
+    const { api, scheduler } = cluster("plain", "n");
     api.put(CLASS, aClass("gpu", { extendedResourceName: "example.com/gpu" }));
     api.put(SLICE, aSlice("n", gpus(3)));
     api.put(POD, asking("example.com/gpu"));
@@ -398,6 +400,7 @@ describe("a resource that stands for devices", () => {
     const { metadata, status } = claimOf(api, resourceClaimName);
     expect(metadata.annotations).toEqual({ "resource.kubernetes.io/extended-resource-claim": "true" });
     expect(status?.reservedFor?.[0]?.name).toBe("p");
+    expect(scheduler.metrics()).toContain('scheduler_resourceclaim_creates_total{status="success"} 1\n');
   });
 
   test("is called after its class, too", async () => {

@@ -3,7 +3,7 @@
 import type { Client } from "../../../api/client/client.ts";
 import type { EventRecorder } from "../../../api/client/recorder.ts";
 import type { Clock } from "../../../lib/clock.ts";
-import { reserveDevices } from "../dra/reserve.ts";
+import { reserveDevices, type DeviceCounts } from "../dra/reserve.ts";
 import { deallocate, deleteClaim } from "../dra/bind.ts";
 import type { DeviceObjects } from "../dra/objects.ts";
 import { claimsOfPod } from "../dra/podclaims.ts";
@@ -19,6 +19,7 @@ export interface DynamicResourcesArgs {
   /** How long devices may take to be made ready; how long the search on one node may take. */
   readonly bindingTimeoutMs: number;
   readonly filterTimeoutMs: number;
+  readonly counts?: DeviceCounts | undefined;
 }
 
 export function dynamicResources(args: DynamicResourcesArgs): Plugin {
