@@ -7,7 +7,9 @@ import { findProcesses } from "../agent/runtime/containerd/machine.ts";
 import { deadMount } from "../agent/volumes/deadmount.ts";
 import { cpuMicros, memoryMB } from "../scripts/bench-parts/process.ts";
 import { census, growth, type Census, type CensusTarget } from "./census.ts";
+import { describeFigures } from "./figures.suite.ts";
 import { describeLogs } from "./logs.suite.ts";
+import { describeResize } from "./resize.suite.ts";
 import { eventually, Kubectl, must, sampleImage } from "./support.ts";
 
 const LAB = join(import.meta.dir, "..", "scripts", "lab");
@@ -39,6 +41,8 @@ export function describeFaults(runtime: "containerd" | "docker"): void {
   afterAll(() => lab("down"), 240_000);
 
   describeLogs(runtime, kubectl);
+  describeResize(runtime, kubectl);
+  describeFigures(runtime, kubectl, target.netns);
 
   describe(`a node on ${runtime}`, () => {
     test(`kill -9 of agent, runtime and both, at ${SEEDS} seeds' moments of its pods' lives, leaves nothing behind`, async () => {

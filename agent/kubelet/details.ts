@@ -5,6 +5,7 @@ import { join } from "node:path";
 import type { Pod } from "../../api/types.ts";
 import type { Clock } from "../../lib/clock.ts";
 import type { Exec } from "../../lib/exec.ts";
+import type { ContainerRecord, LayerUsage } from "../runtime/runtime.ts";
 import { readPsi, type CgroupFigures } from "./cgroupfigures.ts";
 import { diskUsages, fsFigures, type DiskUsage, type FsFigures } from "./diskusage.ts";
 import { interfacesOf, type InterfaceFigures } from "./podnetwork.ts";
@@ -26,6 +27,8 @@ export interface PodDisk {
   readonly volumes: readonly VolumeFigures[];
   /** By container name. */
   readonly logs: ReadonlyMap<string, DiskUsage>;
+  /** By container name. */
+  readonly layers: ReadonlyMap<string, DiskUsage>;
 }
 
 export interface VolumeFigures extends VolumePlace {
@@ -43,7 +46,7 @@ export interface Details {
 
 /** As long as upstream's `volumeStatsAggPeriod`: walking directories is work. */
 const DISK_FRESH_MS = 60_000;
-const NO_DISK: PodDisk = { volumes: [], logs: new Map() };
+const NO_DISK: PodDisk = { volumes: [], logs: new Map(), layers: new Map() };
 
 export class DetailedStats {
   readonly #disks = new Map<string, { readonly at: number; readonly disk: PodDisk }>();
@@ -93,19 +96,27 @@ export class DetailedStats {
     const placed = await Promise.all(pods.map(async (pod) => ({ pod, places: await volumePlaces(node, pod) })));
     const logOf = (pod: Pod, container: string): string => join(node.paths.podLogDirectory(pod), container);
     const walked = placed.flatMap(({ pod, places }) => [...places.filter(({ isMount }) => !isMount).map(({ path }) => path), ...containerNames(pod).map((name) => logOf(pod, name))]);
-    const usages = await diskUsages(exec, walked);
+    const records = pods.flatMap(({ metadata }) => node.cache.get(metadata.uid ?? "")?.containers.filter(({ state }) => state === "running") ?? []);
+    const [usages, layers] = await Promise.all([diskUsages(exec, walked), node.runtime.pods.writableLayers(records.map(({ id }) => id))]);
     return new Map(await Promise.all(placed.map(async ({ pod, places }) => {
       const volumes = await Promise.all(places.map((place) => measured(place, usages.get(place.path))));
       const logs = new Map(containerNames(pod).flatMap((name) => {
         const usage = usages.get(logOf(pod, name));
         return usage ? [[name, usage] as const] : [];
       }));
-      return [pod.metadata.uid ?? "", { volumes: volumes.filter((volume) => volume !== undefined), logs }] as const;
+      return [pod.metadata.uid ?? "", { volumes: volumes.filter((volume) => volume !== undefined), logs, layers: layersOf(node.cache.get(pod.metadata.uid ?? "")?.containers ?? [], layers) }] as const;
     })));
   }
 }
 
 const containerNames = ({ spec }: Pod): string[] => [...(spec?.initContainers ?? []), ...(spec?.containers ?? [])].map(({ name }) => name);
+
+function layersOf(records: readonly ContainerRecord[], layers: ReadonlyMap<string, LayerUsage>): Map<string, DiskUsage> {
+  return new Map(records.flatMap(({ id, name }) => {
+    const layer = layers.get(id);
+    return layer ? [[name, layer] as const] : [];
+  }));
+}
 
 async function measured(place: VolumePlace, walked: DiskUsage | undefined): Promise<VolumeFigures | undefined> {
   const fs = await fsFigures(place.path);

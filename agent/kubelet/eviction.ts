@@ -132,7 +132,11 @@ export class Eviction {
   /** Most of what fills a disk is in no container's own layer. */
   async #withLocalStorage(usages: readonly PodUsage[]): Promise<PodUsage[]> {
     const { node, exec } = this.options;
-    return Promise.all(usages.map(async (usage) => ({ ...usage, localBytes: await localStorageBytes(node, exec, usage.pod) })));
+    return Promise.all(usages.map(async (usage) => {
+      const records = node.cache.get(usage.uid)?.containers.filter(({ state }) => state === "running") ?? [];
+      const [localBytes, layers] = await Promise.all([localStorageBytes(node, exec, usage.pod), node.runtime.pods.writableLayers(records.map(({ id }) => id))]);
+      return { ...usage, localBytes, containers: usage.containers.map((container) => ({ ...container, diskBytes: layers.get(records.find(({ name }) => name === container.name)?.id ?? "")?.bytes ?? 0 })) };
+    }));
   }
 
   async #usages(): Promise<PodUsage[]> {

@@ -69,9 +69,9 @@ export function localStorageBreach(pod: Pod, usage: StorageUsage): string | unde
     const limit = resources?.limits?.["ephemeral-storage"];
     if (limit !== undefined && (usage.containers[name] ?? 0) > amount({ limit }, "limit")) return `Container ${name} exceeded its local ephemeral storage limit "${limit}". `;
   }
-  const limits = (pod.spec?.containers ?? []).map(({ resources }) => resources?.limits?.["ephemeral-storage"]);
-  if (limits.length === 0 || limits.some((limit) => limit === undefined)) return undefined;
-  const allowed = limits.reduce((sum, limit) => sum + amount({ limit: limit as string }, "limit"), 0);
+  const limits = (pod.spec?.containers ?? []).flatMap(({ resources }) => resources?.limits?.["ephemeral-storage"] ?? []);
+  if (limits.length === 0) return undefined;
+  const allowed = limits.reduce((sum, limit) => sum + amount({ limit }, "limit"), 0);
   const used = [...Object.entries(usage.emptyDirs).filter(([name]) => pod.spec?.volumes?.find((volume) => volume.name === name)?.emptyDir?.medium !== "Memory").map(([, bytes]) => bytes), ...Object.values(usage.containers)].reduce((sum, bytes) => sum + bytes, 0);
   return used > allowed ? `Pod ephemeral local storage usage exceeds the total limit of containers ${formatQuantity(quantityOf(allowed, "BinarySI"))}. ` : undefined;
 }

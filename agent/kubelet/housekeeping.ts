@@ -13,7 +13,9 @@ const EVERY_MS = 60_000;
 export async function keepHouse(node: NodeServices, pods: Pods, signal: AbortSignal): Promise<void> {
   await node.clock.sleep(FIRST_MS, signal);
   while (!signal.aborted) {
+    const begin = node.clock.monotonic();
     await attempt("relist", () => node.cache.relist(node.clock.now()));
+    node.figures.observe("kubelet_pleg_relist_duration_seconds", (node.clock.monotonic() - begin) / 1000);
     await attempt("orphans", () => pods.removeOrphans());
     for (const worker of pods.all()) {
       await attempt("sandboxes", () => removeDeadSandboxes(node, worker));

@@ -39,7 +39,6 @@ export function resourceMetrics(sample: Sample): string {
     { name: "container_memory_working_set_bytes", help: "[STABLE] Current working set of the container in bytes", type: "gauge", points: each(({ memoryWorkingSetBytes }) => memoryWorkingSetBytes) },
     { name: "container_start_time_seconds", help: "[STABLE] Start time of the container since unix epoch in seconds", type: "gauge", points: each(({ startedAtMs }) => startedAtMs / 1000) },
     { name: "node_cpu_usage_seconds_total", help: "[STABLE] Cumulative cpu time consumed by the node in core-seconds", type: "counter", points: [[{}, seconds(node.cpuNanoseconds)]] },
-    { name: "container_swap_limit_bytes", help: "[ALPHA] Current amount of the container swap limit in bytes. Reported only on non-windows systems", type: "gauge", points: each(() => 0) },
     { name: "node_memory_working_set_bytes", help: "[STABLE] Current working set of the node in bytes", type: "gauge", points: [[{}, node.memoryTotalBytes - node.memoryAvailableBytes]] },
     { name: "node_swap_usage_bytes", help: "[ALPHA] Current swap usage of the node in bytes. Reported only on non-windows systems", type: "gauge", points: [[{}, node.swapUsedBytes]] },
     { name: "pod_cpu_usage_seconds_total", help: "[STABLE] Cumulative cpu time consumed by the pod in core-seconds", type: "counter", points: perPod(sample, ({ cpuNanoseconds }) => seconds(cpuNanoseconds)) },
@@ -108,6 +107,8 @@ export interface KubeletFigures {
   /** Every pod somebody works on. */
   readonly working: readonly { readonly phase: "syncing" | "terminating" | "terminated" | "gone"; readonly pod: Pod }[];
   readonly startedAtMs: number;
+  /** When the runtime's pods were last listed as a whole. */
+  readonly relistedAtMs: number;
 }
 
 /** `/metrics`: the kubelet about itself. */
@@ -122,11 +123,19 @@ export function kubeletMetrics(figures: KubeletFigures): string {
     { name: "kubelet_active_pods", help: "[ALPHA] The number of pods the kubelet considers active and which are being considered when admitting new pods. static is true if the pod is not from the apiserver.", type: "gauge", points: byOrigin(figures.pods.filter(({ status }) => !["Succeeded", "Failed"].includes(status?.phase ?? ""))) },
     { name: "kubelet_mirror_pods", help: "[ALPHA] The number of mirror pods the kubelet will try to create (one per admitted static pod)", type: "gauge", points: [[{}, figures.pods.filter(isStatic).length]] },
     { name: "kubelet_working_pods", help: "[ALPHA] Number of pods the kubelet is actually running, broken down by lifecycle phase, whether the pod is desired, orphaned, or runtime only (also orphaned), and whether the pod is static. An orphaned pod has been removed from local configuration or force deleted in the API and consumes resources that are not otherwise visible.", type: "gauge", points: workingPods(figures.working) },
+    { name: "kubelet_managed_ephemeral_containers", help: "[ALPHA] Current number of ephemeral containers in pods managed by this kubelet.", type: "gauge", points: [[{}, figures.pods.reduce((sum, { spec }) => sum + (spec?.ephemeralContainers?.length ?? 0), 0)]] },
+    { name: "kubelet_pod_pending_resizes", help: "[ALPHA] Number of pending resizes for pods.", type: "gauge", points: ["Deferred", "Infeasible"].map((reason) => [{ reason: reason.toLowerCase() }, withCondition(figures.pods, "PodResizePending", reason)]) },
+    { name: "kubelet_pod_in_progress_resizes", help: "[ALPHA] Number of in-progress resizes for pods.", type: "gauge", points: [[{}, withCondition(figures.pods, "PodResizeInProgress")]] },
+    { name: "kubelet_pleg_last_seen_seconds", help: "[ALPHA] Timestamp in seconds when PLEG was last seen active.", type: "gauge", points: [[{}, figures.relistedAtMs / 1000]] },
     { name: "kubelet_cgroup_version", help: "[ALPHA] cgroup version on the hosts.", type: "gauge", points: [[{}, figures.cgroupVersion]] },
     { name: "process_cpu_seconds_total", help: "Total user and system CPU time spent in seconds.", type: "counter", points: [[{}, (cpu.user + cpu.system) / 1e6]] },
     { name: "process_resident_memory_bytes", help: "Resident memory size in bytes.", type: "gauge", points: [[{}, memory.rss]] },
     { name: "process_start_time_seconds", help: "Start time of the process since unix epoch in seconds.", type: "gauge", points: [[{}, figures.startedAtMs / 1000]] },
   ]);
+}
+
+function withCondition(pods: readonly Pod[], type: string, reason?: string): number {
+  return pods.filter(({ status }) => status?.conditions?.some((condition) => condition.type === type && (reason === undefined || condition.reason === reason))).length;
 }
 
 const byOrigin = (pods: readonly Pod[]): Point[] => [[{ static: "" }, pods.filter((pod) => !isStatic(pod)).length], [{ static: "true" }, pods.filter(isStatic).length]];

@@ -2,8 +2,9 @@
 import { readFileSync } from "node:fs";
 import { totalmem } from "node:os";
 import { join } from "node:path";
+import type { Client } from "../../api/client/client.ts";
 import { builtinKind } from "../../api/registry.ts";
-import type { Node, PersistentVolumeClaim, Pod, Secret, Service, ServiceAccount } from "../../api/types.ts";
+import type { Node, PersistentVolume, PersistentVolumeClaim, Pod, Secret, Service, ServiceAccount } from "../../api/types.ts";
 import { hostExec } from "../../lib/exec.ts";
 import { resolveClaim } from "../volumes/claims.ts";
 import { emptyDir } from "../volumes/emptydir.ts";
@@ -35,9 +36,10 @@ import { DEFAULT_SETTINGS } from "./settings.ts";
 import { isStatic } from "./staticpods.ts";
 import { StatusWriter } from "./statuswriter.ts";
 import { UserNamespaces } from "./userns.ts";
-import { BoundVolumes } from "./volumestats.ts";
+import { BoundVolumes, type BoundVolume } from "./volumestats.ts";
 
 const CLAIM = builtinKind("", "v1", "PersistentVolumeClaim");
+const VOLUME = builtinKind("", "v1", "PersistentVolume");
 const SERVICE_ACCOUNT = builtinKind("", "v1", "ServiceAccount");
 
 /** The parts that live as long as the kubelet. */
@@ -77,11 +79,11 @@ export function nodeServices(deps: CountedDeps, sources: Sources): NodeServices 
   });
   return {
     nodeName, nodeIp, clusterDns, clusterDomain, clock, runtime, recorder, cgroups, paths, machine, settings, figures: deps.figures,
-    boundVolumes: new BoundVolumes(async (namespace, name) => (await deps.client.get<PersistentVolumeClaim>(CLAIM, { namespace, name })).spec?.volumeName),
+    boundVolumes: new BoundVolumes((namespace, name) => readBound(deps.client, namespace, name)),
     cache,
     allocations: new Allocations(paths, allocatable),
     images: new Images({ images: runtime.images, clock, recorder, records: sources.records, maxParallelPulls: settings.maxParallelPulls, onPulled: (bytes, ms) => deps.figures.observe("kubelet_image_pull_duration_seconds", ms / 1000, { image_size_in_bytes: sizeBucket(bytes) }) }),
-    writer: new StatusWriter(deps.client, clock, sources.signal),
+    writer: new StatusWriter(deps.client, clock, sources.signal, (seconds) => deps.figures.observe("kubelet_pod_status_sync_duration_seconds", seconds)),
     probes: sources.prober,
     volumes: createVolumes({
       mounter, images: runtime.images, podsDir: paths.pods, resolve: (pod, volume) => resolveClaim(deps.client, pod, volume),
@@ -129,4 +131,11 @@ function oomFloor(): number {
   const capabilities = /^CapEff:\s*([0-9a-f]+)$/m.exec(readText("/proc/self/status"))?.[1] ?? "0";
   if ((BigInt(`0x${capabilities}`) >> CAP_SYS_RESOURCE) & 1n) return -1000;
   return Number(readText(join("/proc/self", "oom_score_adj")).trim() || "0");
+}
+
+async function readBound(client: Client, namespace: string, claim: string): Promise<BoundVolume | undefined> {
+  const name = (await client.get<PersistentVolumeClaim>(CLAIM, { namespace, name: claim })).spec?.volumeName;
+  if (!name) return undefined;
+  const { spec } = await client.get<PersistentVolume>(VOLUME, { name });
+  return { name, hostPath: spec?.hostPath?.path };
 }

@@ -14,7 +14,7 @@ export function kubeletPages(kubelet: Kubelet, certificates: () => string): Reco
     const observed = node.cache.uids().flatMap((uid) => node.cache.get(uid) ?? []);
     const containerStates: Record<string, number> = {};
     for (const { state } of observed.flatMap(({ containers }) => containers)) containerStates[state] = (containerStates[state] ?? 0) + 1;
-    return { nodeName: node.nodeName, pods: pods.list(), containerStates, startedAtMs, cgroupVersion: node.cgroups.version, working: pods.all().map(({ phase, pod }) => ({ phase, pod })), sandboxes: observed.filter(({ sandboxes }) => sandboxes.some(({ state }) => state === "ready")).length };
+    return { nodeName: node.nodeName, pods: pods.list(), containerStates, startedAtMs, relistedAtMs: node.cache.relistedAt, cgroupVersion: node.cgroups.version, working: pods.all().map(({ phase, pod }) => ({ phase, pod })), sandboxes: observed.filter(({ sandboxes }) => sandboxes.some(({ state }) => state === "ready")).length };
   };
   return {
     "/configz": { type: "json", body: () => ({ kubeletconfig: configuration(kubelet) }) },

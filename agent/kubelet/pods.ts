@@ -105,6 +105,7 @@ export class Pods {
     const { node } = this;
     const observed = node.cache.get(uid);
     if (observed) {
+      node.figures.count("kubelet_orphaned_runtime_pods_total");
       log.info({ pod: `${observed.namespace}/${observed.name}`, uid }, "removing a pod that is no longer wanted");
       // Whoever removed the pod's object has not waited for it either (upstream's grace for such pods, too).
       await killPod(node, undefined, observed, { graceSeconds: ORPHAN_GRACE_SECONDS, signal: this.signal });

@@ -23,12 +23,14 @@ interface Entry {
   wanted: PodStatus;
   sending: Promise<void> | undefined;
   isRepairing: boolean;
+  /** When the first change that has not arrived yet was decided. */
+  decidedAt: number | undefined;
 }
 
 export class StatusWriter {
   readonly #entries = new Map<string, Entry>();
 
-  constructor(readonly client: Client, readonly clock: Clock, readonly signal: AbortSignal) {}
+  constructor(readonly client: Client, readonly clock: Clock, readonly signal: AbortSignal, readonly onSent: (seconds: number) => void = () => {}) {}
 
   /** The status last decided for a pod, whether it has arrived or not. */
   get(uid: string): PodStatus | undefined {
@@ -51,8 +53,9 @@ export class StatusWriter {
   set(uid: string, target: Pod, status: PodStatus): void {
     const known = this.#entries.get(uid);
     const isNews = !known || !Bun.deepEquals(known.wanted, status);
-    const entry: Entry = known ?? { pod: target, sent: target.status ?? {}, wanted: status, sending: undefined, isRepairing: false };
+    const entry: Entry = known ?? { pod: target, sent: target.status ?? {}, wanted: status, sending: undefined, isRepairing: false, decidedAt: undefined };
     entry.wanted = status;
+    if (isNews) entry.decidedAt ??= this.clock.monotonic();
     const isAnother = target.metadata.uid !== entry.pod.metadata.uid;
     if (isAnother || (isNewer(target, entry.pod) && entry.sending === undefined)) {
       entry.pod = target;
@@ -119,6 +122,8 @@ export class StatusWriter {
         entry.pod = stored;
         // Not what came back: an answer that differs would make us say the same thing for ever.
         entry.sent = wanted;
+        if (entry.decidedAt !== undefined) this.onSent((this.clock.monotonic() - entry.decidedAt) / 1000);
+        entry.decidedAt = undefined;
         delay = FIRST_RETRY_MS;
       } catch (error) {
         if (isNotFound(error) || isApiError(error, 409) || isApiError(error, 422)) {

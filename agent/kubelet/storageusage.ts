@@ -27,8 +27,8 @@ export async function localStorageBytes(node: NodeServices, exec: Exec, pod: Pod
 }
 
 async function containersUsage(node: NodeServices, exec: Exec, pod: Pod): Promise<Record<string, number>> {
-  const layers = new Map((await node.runtime.pods.stats()).map((stats) => [stats.id, stats.writableLayerBytes]));
   const running = node.cache.get(pod.metadata.uid ?? "")?.containers.filter(({ state }) => state === "running") ?? [];
-  const usages = await Promise.all(running.map(async ({ id, name }) => [name, (layers.get(id) ?? 0) + (await bytesBelow(exec, join(node.paths.podLogDirectory(pod), name)))] as const));
+  const layers = await node.runtime.pods.writableLayers(running.map(({ id }) => id));
+  const usages = await Promise.all(running.map(async ({ id, name }) => [name, (layers.get(id)?.bytes ?? 0) + (await bytesBelow(exec, join(node.paths.podLogDirectory(pod), name)))] as const));
   return Object.fromEntries(usages);
 }

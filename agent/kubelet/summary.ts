@@ -20,6 +20,7 @@ function nodeSummary(sample: Sample, details: Details, nodeName: string): Shown 
   const time = timestamp(sample.timeMs);
   const { node } = sample;
   const used = node.memoryTotalBytes - node.memoryAvailableBytes;
+  const layers = [...details.pods.values()].flatMap(({ disk }) => [...disk.layers.values()]);
   const images = { ...fsOf(sample, time), usedBytes: details.images.usedBytes, inodesUsed: details.images.inodesUsed };
   return {
     nodeName,
@@ -34,7 +35,7 @@ function nodeSummary(sample: Sample, details: Details, nodeName: string): Shown 
     swap: { time, swapAvailableBytes: node.swapTotalBytes - node.swapUsedBytes, swapUsageBytes: node.swapUsedBytes },
     ...networkOf(node.network, time),
     fs: fsOf(sample, time),
-    runtime: { imageFs: images, containerFs: { ...fsOf(sample, time), usedBytes: sum(sample.containers, ({ writableLayerBytes }) => writableLayerBytes) } },
+    runtime: { imageFs: images, containerFs: { ...fsOf(sample, time), usedBytes: sum(layers, ({ bytes }) => bytes), inodesUsed: sum(layers, ({ inodes }) => inodes) } },
     rlimit: { time, maxpid: node.pids.max, curproc: node.pids.running },
   };
 }
@@ -59,9 +60,9 @@ interface PodInput {
 
 function podSummary({ uid, containers, details }: PodInput, { sample, time }: { sample: Sample; time: string }): Shown {
   const [first] = containers;
-  const { volumes = [], logs = new Map() } = details?.disk ?? {};
+  const { volumes = [], logs = new Map(), layers = new Map() } = details?.disk ?? {};
   const local = volumes.filter(({ isEphemeral }) => isEphemeral).map(({ used }) => used);
-  const ephemeral = [...local, ...logs.values()];
+  const ephemeral = [...local, ...logs.values(), ...layers.values()];
   return {
     podRef: { name: first?.pod, namespace: first?.namespace, uid },
     startTime: timestamp(Math.min(...containers.map(({ startedAtMs }) => startedAtMs))),
@@ -73,8 +74,8 @@ function podSummary({ uid, containers, details }: PodInput, { sample, time }: { 
     ...(volumes.length > 0 && { volume: volumes.map((volume) => volumeSummary(volume, { namespace: first?.namespace, time })) }),
     "ephemeral-storage": {
       ...fsOf(sample, time),
-      usedBytes: sum(containers, ({ writableLayerBytes }) => writableLayerBytes) + sum(ephemeral, ({ bytes }) => bytes),
-      inodesUsed: sum(containers, ({ writableLayerInodes }) => writableLayerInodes) + sum(ephemeral, ({ inodes }) => inodes),
+      usedBytes: sum(ephemeral, ({ bytes }) => bytes),
+      inodesUsed: sum(ephemeral, ({ inodes }) => inodes),
     },
     ...(details && { process_stats: { process_count: details.cgroup.processes }, swap: { time, swapUsageBytes: details.cgroup.memory.swapBytes } }),
   };
@@ -89,6 +90,7 @@ function containerSummary(container: ContainerFigures, details: PodDetails | und
   const time = timestamp(container.timestampMs);
   const cgroup = details?.containers.get(container.container);
   const logs = details?.disk.logs.get(container.container);
+  const layer = details?.disk.layers.get(container.container);
   const { memoryUsageBytes: usageBytes, memoryWorkingSetBytes: workingSetBytes, memoryRssBytes: rssBytes } = container;
   return {
     name: container.container,
@@ -96,7 +98,7 @@ function containerSummary(container: ContainerFigures, details: PodDetails | und
     cpu: { time, ...(container.nanoCores !== undefined && { usageNanoCores: container.nanoCores }), usageCoreNanoSeconds: container.cpuNanoseconds, ...psi(cgroup, "cpu") },
     memory: { time, ...available(cgroup, workingSetBytes), usageBytes, workingSetBytes, rssBytes, ...faults(cgroup), ...psi(cgroup, "memory") },
     ...(cgroup?.psi.io && { io: { time, psi: cgroup.psi.io } }),
-    rootfs: { ...fsOf(sample, time), usedBytes: container.writableLayerBytes, inodesUsed: container.writableLayerInodes },
+    rootfs: { ...fsOf(sample, time), usedBytes: layer?.bytes ?? 0, inodesUsed: layer?.inodes ?? 0 },
     logs: { ...fsOf(sample, time), usedBytes: logs?.bytes ?? 0, inodesUsed: logs?.inodes ?? 0 },
     ...(cgroup && { swap: { time, swapUsageBytes: cgroup.memory.swapBytes } }),
   };

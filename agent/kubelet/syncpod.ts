@@ -154,12 +154,16 @@ class Run {
     const resized = actions.flatMap((action) => (action.type === "resize" ? containers.filter(({ name }) => name === action.container).map((container) => ({ id: action.id, container })) : []));
     state.resize = { ...state.resize, inProgress: { error: state.resize.inProgress?.error } };
     this.options.publish();
+    const begin = node.clock.monotonic();
+    const done = (success: boolean): void => node.figures.observe("kubelet_pod_resize_duration_milliseconds", node.clock.monotonic() - begin, { success: String(success) });
     try {
       await resizePod(node, state.pod, resized);
+      done(true);
       state.resize = { ...state.resize, inProgress: {} };
       // The next look finds nothing left to resize, and says so.
       this.#wakeUps.push(node.clock.now());
     } catch (error) {
+      done(false);
       const message = (error as Error).message;
       if (state.resize.inProgress?.error !== message) node.recorder.event(podRef(state.pod), "Warning", "ResizeError", resizeMessage("Pod resize error", state.pod, message));
       state.resize = { ...state.resize, inProgress: { error: message } };
@@ -220,10 +224,12 @@ class Run {
       if (!sandbox) throw new Error("the new sandbox is gone");
       state.sandboxFailures = 0;
       node.figures.count("kubelet_started_pods_total");
+      if (state.pod.spec?.hostUsers === false) node.figures.count("kubelet_started_user_namespaced_pods_total");
       return { sandbox, config };
     } catch (error) {
       if (this.options.signal.aborted) return undefined;
       node.figures.count("kubelet_started_pods_errors_total");
+      if (state.pod.spec?.hostUsers === false) node.figures.count("kubelet_started_user_namespaced_pods_errors_total");
       log.warn({ err: error, pod: podLabel(state.pod) }, "creating a sandbox failed");
       node.recorder.event(podRef(state.pod), "Warning", "FailedCreatePodSandBox", `Failed to create pod sandbox: ${(error as Error).message}`);
       this.#retryAfter(FIRST_RETRY_MS * 2 ** state.sandboxFailures++, MAX_SANDBOX_RETRY_MS);

@@ -15,7 +15,7 @@ test("a mounted claim is shown once, whoever mounts it; one that is not bound or
   const asked: string[] = [];
   const boundVolumes = new BoundVolumes((_, claim) => {
     asked.push(claim);
-    return Promise.resolve(claim === "data" || claim === "p-scratch" ? "pv-1" : undefined);
+    return Promise.resolve(claim === "data" || claim === "p-scratch" ? { name: "pv-1" } : undefined);
   });
   const pod = aPod({ uid: "u1", spec: { volumes: [{ name: "d", persistentVolumeClaim: { claimName: "data" } }, { name: "u", persistentVolumeClaim: { claimName: "unbound" } }, { name: "scratch", ephemeral: {} }, { name: "c", configMap: {} }] } });
   const figures = await claimFigures({ paths, boundVolumes }, [pod]);

@@ -23,24 +23,31 @@ export interface VolumePlace {
   readonly isMount: boolean;
 }
 
-const MAX_NAMES = 1_000;
+const MAX_CLAIMS = 1_000;
 
-/** Names of the persistent volumes claims are bound to; a binding never changes, so each is asked for once. */
+/** The persistent volume behind a claim. */
+export interface BoundVolume {
+  readonly name: string;
+  /** Where on the node it is, for one that is not mounted anywhere else. */
+  readonly hostPath?: string | undefined;
+}
+
+/** What claims are bound to; a binding never changes, so each is asked for once. */
 export class BoundVolumes {
-  readonly #names = new Map<string, string>();
+  readonly #known = new Map<string, BoundVolume>();
 
-  constructor(readonly read: (namespace: string, claim: string) => Promise<string | undefined>) {}
+  constructor(readonly read: (namespace: string, claim: string) => Promise<BoundVolume | undefined>) {}
 
   /** undefined while the claim is not bound, or nobody can tell. */
-  async nameOf(namespace: string, claim: string): Promise<string | undefined> {
+  async of(namespace: string, claim: string): Promise<BoundVolume | undefined> {
     const key = `${namespace}/${claim}`;
-    const known = this.#names.get(key);
+    const known = this.#known.get(key);
     if (known !== undefined) return known;
-    const name = await this.read(namespace, claim).catch(() => undefined);
-    const [oldest] = this.#names.keys();
-    if (this.#names.size >= MAX_NAMES && oldest !== undefined) this.#names.delete(oldest);
-    if (name !== undefined) this.#names.set(key, name);
-    return name;
+    const volume = await this.read(namespace, claim).catch(() => undefined);
+    const [oldest] = this.#known.keys();
+    if (this.#known.size >= MAX_CLAIMS && oldest !== undefined) this.#known.delete(oldest);
+    if (volume !== undefined) this.#known.set(key, volume);
+    return volume;
   }
 }
 
@@ -72,9 +79,10 @@ export async function volumePlaces(sources: VolumeSources, pod: Pod): Promise<Vo
     const path = await placeOf(sources, pod, volume);
     if (path === undefined) return undefined;
     const claim = claimOf(pod, volume);
+    const isOnNode = claim !== undefined && !path.startsWith(sources.paths.pods);
     // Looking at a claim's own files would wait for a server that is gone.
-    const isMount = claim !== undefined || volume.nfs !== undefined || (await isMountPoint(path));
-    return { name: volume.name, path, claim, isMount, isEphemeral: !isMount };
+    const isMount = !isOnNode && (claim !== undefined || volume.nfs !== undefined || (await isMountPoint(path)));
+    return { name: volume.name, path, claim, isMount, isEphemeral: !isMount && claim === undefined };
   });
   return (await Promise.all(places)).filter((place) => place !== undefined);
 }
@@ -89,8 +97,9 @@ function claimOf({ metadata }: Pod, volume: Volume): string | undefined {
 async function placeOf({ paths, boundVolumes }: VolumeSources, pod: Pod, volume: Volume): Promise<string | undefined> {
   const { namespace = "", uid = "" } = pod.metadata;
   const claim = claimOf(pod, volume);
-  const name = claim === undefined ? volume.name : await boundVolumes.nameOf(namespace, claim);
-  if (name === undefined) return undefined;
+  const bound = claim === undefined ? { name: volume.name } : await boundVolumes.of(namespace, claim);
+  if (bound === undefined || bound.hostPath !== undefined) return bound?.hostPath;
+  const { name } = bound;
   for (const plugin of await readdir(paths.volumes(uid)).catch(() => [])) {
     if ((await readdir(join(paths.volumes(uid), plugin)).catch((): string[] => [])).includes(name)) return join(paths.volumes(uid), plugin, name);
   }

@@ -4,12 +4,14 @@ import { rm } from "node:fs/promises";
 import type { Pod, PodStatus } from "../../api/types.ts";
 import { logger } from "../../lib/log.ts";
 import { refusalMessage, type Refusal } from "./admission.ts";
+import { hasStarted } from "./conditions.ts";
 import { containersOf } from "./containerstatus.ts";
 import { killPod } from "./kill.ts";
 import { isRunning, nothingObserved } from "./observed.ts";
 import { podLabel } from "./plan.ts";
 import type { NodeServices } from "./services.ts";
 import { podStatus } from "./status.ts";
+import { countStatus } from "./statusfigures.ts";
 import { podRef } from "./recorder.ts";
 import { resizeMessage } from "./resize.ts";
 import { newPodState, removeContainer, syncPod, type NextSync, type PodState } from "./syncpod.ts";
@@ -234,6 +236,7 @@ export class PodWorker {
       state.resize = { inProgress: {} };
       node.recorder.event(podRef(pod), "Normal", "ResizeStarted", resizeMessage("Pod resize started", pod));
     } else if (pending && state.resize.pending?.message !== pending.message) {
+      if (pending.reason === "Infeasible") node.figures.count("kubelet_pod_infeasible_resizes_total", { reason_detail: "insufficient_node_allocatable" });
       node.recorder.event(podRef(pod), "Warning", pending.reason === "Infeasible" ? "ResizeInfeasible" : "ResizeDeferred", resizeMessage(`Pod resize ${pending.reason}`, this.#wanted, pending.message));
     }
     state.resize = { ...state.resize, pending };
@@ -319,10 +322,11 @@ export class PodWorker {
     const observed = this.#observed();
     // A container seen running here for the first time must not count as ready before its probe is known.
     if (this.#phase === "syncing") node.probes.track(pod, observed);
+    const old = this.#status ?? {};
     this.#status = podStatus({
       pod,
       observed,
-      old: this.#status ?? {},
+      old,
       reasons: this.#state.reasons,
       health: (id) => node.probes.health(id),
       runtimeName: node.runtime.name,
@@ -337,10 +341,8 @@ export class PodWorker {
       nodeIp: node.nodeIp,
       now: node.clock.now(),
     });
-    if (this.#firstSeenAt !== undefined && this.#status.phase === "Running") {
-      node.figures.observe("kubelet_pod_start_duration_seconds", (node.clock.now() - this.#firstSeenAt) / 1000);
-      this.#firstSeenAt = undefined;
-    }
+    countStatus(node.figures, { pod, old, status: this.#status, now: node.clock.now(), firstSeenAt: this.#firstSeenAt });
+    if (this.#status.phase === "Running" && this.#status.containerStatuses?.every(hasStarted)) this.#firstSeenAt = undefined;
     const target = node.statusTarget(pod);
     if (target) node.writer.set(uid, target, this.#status);
   }

@@ -140,6 +140,7 @@ export class FakeRuntime implements Runtime {
         container.resources = { ...container.resources, ...resources };
       },
       reopenLog: async (id) => void this.#running(id),
+      writableLayers: (ids) => Promise.resolve(new Map([...this.#containers.values()].filter(({ record }) => ids.includes(record.id)).map((container) => [container.record.id, { bytes: this.#stats(container).writableLayerBytes, inodes: 0 }]))),
       stats: () => Promise.resolve([...this.#containers.values()].filter(isRunning).map((container) => this.#stats(container))),
       events: (signal) => this.#events.subscribe(signal),
     };

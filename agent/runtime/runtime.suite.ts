@@ -290,6 +290,15 @@ export function runtimeSuite(name: string, create: () => Promise<RuntimeUnderTes
       expect(await under.runtime.pods.containerStatus(id)).toBeUndefined();
     });
 
+    test("what a container has written over its image is measured when asked", async () => {
+      const { run } = await pod();
+      const id = await run();
+      await until(async () => ((await under.runtime.pods.writableLayers([id])).get(id)?.bytes ?? -1) >= 0);
+      if (under.runtime.name === "fake") return;
+      await under.runtime.streaming.execSync(id, ["/bin/sh", "-c", "dd if=/dev/zero of=/written bs=1M count=3"], { timeoutMs: 20_000, maxBytes: 1024 });
+      await until(async () => ((await under.runtime.pods.writableLayers([id, "nobody"])).get(id)?.bytes ?? 0) >= 3 << 20);
+    });
+
     test("running containers have stats", async () => {
       const { run } = await pod();
       const id = await run();

@@ -177,6 +177,12 @@ export interface ContainerStats {
   readonly writableLayerInodes: number;
 }
 
+export interface LayerUsage {
+  readonly bytes: number;
+  /** 0 where the runtime does not count them. */
+  readonly inodes: number;
+}
+
 export interface TerminalSize {
   readonly width: number;
   readonly height: number;
@@ -230,6 +236,8 @@ export interface PodRuntime {
   /** Makes the runtime open its log file anew after rotation. */
   reopenLog(id: string): Promise<void>;
   stats(): Promise<ContainerStats[]>;
+  /** What these containers have written over their images, by id. Where the runtime has to walk the files for that, it does. */
+  writableLayers(ids: readonly string[]): Promise<ReadonlyMap<string, LayerUsage>>;
   events(signal: AbortSignal): AsyncIterable<RuntimeEvent>;
 }
 

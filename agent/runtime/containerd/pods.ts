@@ -1,6 +1,6 @@
 // Sandboxes and containers over CRI.
 // Prompt news of changes is `events.ts`; images and streams have their own files.
-import { type ContainerConfig, type ContainerRecord, type ContainerStats, type LinuxResources, type PodRuntime, type RuntimeEvent, type Sandbox, type SandboxConfig } from "../runtime.ts";
+import { type ContainerConfig, type ContainerRecord, type ContainerStats, type LayerUsage, type LinuxResources, type PodRuntime, type RuntimeEvent, type Sandbox, type SandboxConfig } from "../runtime.ts";
 import { toContainer, toContainerConfig, toContainerStatus, toResources, toSandbox, toSandboxConfig, toStats } from "./convert.ts";
 import type { CriClient } from "./cri.ts";
 import type { WireContainerStats, WireContainerStatus, WireSandboxStatus } from "./messages.ts";
@@ -85,6 +85,11 @@ export class CriPods implements PodRuntime {
   async stats(): Promise<ContainerStats[]> {
     const { stats } = await this.#cri.call<{ stats: WireContainerStats[] }>("listContainerStats");
     return stats.map(toStats).filter((each) => each !== undefined);
+  }
+
+  async writableLayers(ids: readonly string[]): Promise<ReadonlyMap<string, LayerUsage>> {
+    const stats = await this.stats();
+    return new Map(stats.filter(({ id }) => ids.includes(id)).map((each) => [each.id, { bytes: each.writableLayerBytes, inodes: each.writableLayerInodes }]));
   }
 
   events(signal: AbortSignal): AsyncIterable<RuntimeEvent> {

@@ -3,13 +3,13 @@
 import { readFileSync, writeFileSync } from "node:fs";
 import type Docker from "dockerode";
 import type { ContainerInfo } from "dockerode";
-import { type ContainerConfig, type ContainerRecord, type ContainerStats, type LinuxResources, type PodRuntime, RuntimeError, type RuntimeEvent, type Sandbox, type SandboxConfig } from "../runtime.ts";
+import { type ContainerConfig, type ContainerRecord, type ContainerStats, type LayerUsage, type LinuxResources, type PodRuntime, RuntimeError, type RuntimeEvent, type Sandbox, type SandboxConfig } from "../runtime.ts";
 import { containerOptions, type ConvertFacts, resourceConfig, sandboxOptions, toContainer, toContainerStatus, toSandbox } from "./convert.ts";
 import { ask, askIfPresent, statusCode } from "./engine.ts";
 import type { DockerLogs } from "./logs.ts";
 import type { DockerNetworks } from "./networks.ts";
 import { type ContainerLabel, decodeLabels, type SandboxLabel, TYPE_LABEL } from "./record.ts";
-import { readStats } from "./stats.ts";
+import { readLayer, readStats } from "./stats.ts";
 
 export interface DockerPodsDeps {
   readonly docker: Docker;
@@ -130,6 +130,11 @@ export class DockerPods implements PodRuntime {
 
   async reopenLog(id: string): Promise<void> {
     await this.#deps.logs.reopen(id);
+  }
+
+  async writableLayers(ids: readonly string[]): Promise<ReadonlyMap<string, LayerUsage>> {
+    const found = await Promise.all(ids.map(async (id) => [id, await readLayer(this.#docker, id)] as const));
+    return new Map(found.flatMap(([id, layer]) => (layer ? [[id, layer] as const] : [])));
   }
 
   async stats(): Promise<ContainerStats[]> {

@@ -1,7 +1,7 @@
 // Figures of one container from the Docker Engine, in the kubelet's words.
 // Summing them up is the kubelet's.
 import type Docker from "dockerode";
-import type { ContainerStats } from "../runtime.ts";
+import type { ContainerStats, LayerUsage } from "../runtime.ts";
 
 interface WireStats {
   readonly read: string;
@@ -13,6 +13,16 @@ interface WireStats {
 export async function readStats(docker: Docker, id: string): Promise<ContainerStats | undefined> {
   try {
     return toStats(id, (await docker.getContainer(id).stats({ stream: false, "one-shot": true })) as unknown as WireStats);
+  } catch {
+    return undefined;
+  }
+}
+
+/** What a container has written over its image, which the engine walks the files for; undefined for one that is gone. */
+export async function readLayer(docker: Docker, id: string): Promise<LayerUsage | undefined> {
+  try {
+    const { SizeRw = 0 } = (await docker.getContainer(id).inspect({ size: true } as object)) as { SizeRw?: number };
+    return { bytes: SizeRw, inodes: 0 };
   } catch {
     return undefined;
   }
