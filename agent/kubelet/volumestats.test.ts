@@ -24,4 +24,7 @@ test("a mounted claim is shown once, whoever mounts it; one that is not bound or
   expect(volumeMetrics(figures)).toContain(`kubelet_volume_stats_capacity_bytes{namespace="default",persistentvolumeclaim="data"} ${figures[0]?.capacityBytes}\n`);
   await claimFigures({ paths, boundVolumes }, [pod]);
   expect(asked.filter((claim) => claim === "data")).toHaveLength(1);
+  // Another pod's claim of that name may be another claim.
+  await claimFigures({ paths, boundVolumes }, [aPod({ uid: "u2", spec: { volumes: [{ name: "d", persistentVolumeClaim: { claimName: "data" } }] } })]);
+  expect(asked.filter((claim) => claim === "data")).toHaveLength(2);
 });

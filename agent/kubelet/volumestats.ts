@@ -32,15 +32,15 @@ export interface BoundVolume {
   readonly hostPath?: string | undefined;
 }
 
-/** What claims are bound to; a binding never changes, so each is asked for once. */
+/** What claims are bound to. While a pod has a claim its binding never changes, so each is asked for once a pod: after it, another claim may have the name. */
 export class BoundVolumes {
   readonly #known = new Map<string, BoundVolume>();
 
   constructor(readonly read: (namespace: string, claim: string) => Promise<BoundVolume | undefined>) {}
 
   /** undefined while the claim is not bound, or nobody can tell. */
-  async of(namespace: string, claim: string): Promise<BoundVolume | undefined> {
-    const key = `${namespace}/${claim}`;
+  async of({ metadata: { namespace = "", uid } }: Pod, claim: string): Promise<BoundVolume | undefined> {
+    const key = `${uid}/${claim}`;
     const known = this.#known.get(key);
     if (known !== undefined) return known;
     const volume = await this.read(namespace, claim).catch(() => undefined);
@@ -95,9 +95,9 @@ function claimOf({ metadata }: Pod, volume: Volume): string | undefined {
 
 /** A volume's directory is named after it, a claim's after the persistent volume behind it. */
 async function placeOf({ paths, boundVolumes }: VolumeSources, pod: Pod, volume: Volume): Promise<string | undefined> {
-  const { namespace = "", uid = "" } = pod.metadata;
+  const { uid = "" } = pod.metadata;
   const claim = claimOf(pod, volume);
-  const bound = claim === undefined ? { name: volume.name } : await boundVolumes.of(namespace, claim);
+  const bound = claim === undefined ? { name: volume.name } : await boundVolumes.of(pod, claim);
   if (bound === undefined || bound.hostPath !== undefined) return bound?.hostPath;
   const { name } = bound;
   for (const plugin of await readdir(paths.volumes(uid)).catch(() => [])) {
