@@ -57,6 +57,8 @@ export interface ControllerSettings {
   readonly nodeMonitorGraceMs?: number;
   /** How many finished pods may lie around; 12,500 when left out. */
   readonly terminatedPodThreshold?: number;
+  /** How long a token made for a ServiceAccount may be unused before it is marked invalid, and marked before it is deleted; a year when left out. */
+  readonly legacyTokenCleanUpMs?: number;
   /** Signs client certificates for nodes; absent: no CSR is ever signed here. */
   readonly signCertificate?: SignCertificate;
   /** Whether somebody may create this subresource of CertificateSigningRequests, which is what approval depends on; absent: members of system:bootstrappers may. */

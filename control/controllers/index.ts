@@ -21,6 +21,7 @@ import { endpointSliceMirroringController } from "./endpoints/mirroring.ts";
 import { garbageCollector } from "./garbagecollector/garbagecollector.ts";
 import { horizontalPodAutoscalerController } from "./hpa/autoscaler.ts";
 import { jobController } from "./job/job.ts";
+import { legacyTokenCleaner } from "./legacytokens.ts";
 import { isControllerOn, unknownController } from "./names.ts";
 import { namespaceController } from "./namespace.ts";
 import { nodeIpamController } from "./node/ipam.ts";
@@ -56,6 +57,7 @@ export const CONTROLLERS: Readonly<Record<string, ControllerFactory>> = {
   "certificatesigningrequest-cleaner-controller": certificateCleaner,
   "clusterrole-aggregation-controller": clusterRoleAggregationController,
   "serviceaccount-token-controller": tokenSecretController,
+  "legacy-serviceaccount-token-cleaner-controller": legacyTokenCleaner,
   "token-cleaner-controller": tokenCleanerController,
   "bootstrap-signer-controller": bootstrapSignerController,
   "persistentvolume-binder-controller": persistentVolumeBinder,

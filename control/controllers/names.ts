@@ -23,7 +23,7 @@ const ALIASES: Readonly<Record<string, string>> = {
 /** Upstream's, of which nothing runs here: off by default there too, done elsewhere here, or a cloud's. A list may name them all the same. */
 export const WITHOUT_WORK: readonly string[] = [
   "podcertificaterequest-cleaner-controller", "podgroup-protection-controller", "service-ca-certificate-publisher-controller", "kube-apiserver-serving-clustertrustbundle-publisher-controller",
-  "storageversion-garbage-collector-controller", "resourcepoolstatusrequest-controller", "legacy-serviceaccount-token-cleaner-controller",
+  "storageversion-garbage-collector-controller", "resourcepoolstatusrequest-controller",
   "validatingadmissionpolicy-status-controller", "storage-version-migrator-controller", "selinux-warning-controller",
   "service-lb-controller", "node-route-controller", "cloud-node-lifecycle-controller",
 ];

@@ -53,9 +53,17 @@ describe("delete", () => {
   test("preconditions on uid and version hold or refuse", async () => {
     const { metadata } = await server.client.create(CONFIG_MAP, aMap("x"));
     const attempt = (preconditions: object): ReturnType<typeof call> => call(server, "DELETE", `${MAPS}/x`, { body: { kind: "DeleteOptions", apiVersion: "v1", preconditions } });
-    expect((await attempt({ uid: "other" })).body).toMatchObject({ code: 409, message: `Operation cannot be fulfilled on configmaps "x": the UID in the precondition (other) does not match the UID in record (${metadata.uid}). The object might have been deleted and then recreated` });
+    expect((await attempt({ uid: "other" })).body).toMatchObject({ code: 409, message: `Operation cannot be fulfilled on ConfigMap "x": the UID in the precondition (other) does not match the UID in record (${metadata.uid}). The object might have been deleted and then recreated` });
     expect((await attempt({ resourceVersion: "99" })).body["message"]).toContain("the ResourceVersion in the precondition (99) does not match the ResourceVersion in record (1). The object might have been modified");
+    const all = await call(server, "DELETE", MAPS, { body: { kind: "DeleteOptions", apiVersion: "v1", preconditions: { uid: "other" } } });
+    expect(all.body).toMatchObject({ code: 409, details: { name: "x", kind: "ConfigMap" } });
     expect((await attempt({ uid: metadata.uid, resourceVersion: "1" })).status).toBe(200);
+  });
+
+  test("of namespaces preconditions are refused in other words", async () => {
+    const { metadata } = await server.client.create<AnyObject>(builtinKind("", "v1", "Namespace"), { metadata: { name: "guarded" } });
+    const { body } = await call(server, "DELETE", "/api/v1/namespaces/guarded", { body: { kind: "DeleteOptions", apiVersion: "v1", preconditions: { uid: "other" } } });
+    expect(body).toMatchObject({ code: 409, message: `Operation cannot be fulfilled on namespaces "guarded": Precondition failed: UID in precondition: other, UID in object meta: ${metadata.uid}` });
   });
 
   test("with finalizers it is only marked; taking the last one away completes it", async () => {

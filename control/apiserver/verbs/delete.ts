@@ -132,11 +132,17 @@ function hasNamespaceFinalizers({ kind, spec }: AnyObject): boolean {
   return kind === "Namespace" && (spec?.finalizers ?? []).length > 0;
 }
 
+/** Upstream names the kind here, not the resource; of namespaces it speaks in other words. */
 function requirePreconditions(kind: KindInfo, { object, revision, name }: Entry, { preconditions }: DeleteOptions): void {
   const { uid, resourceVersion } = preconditions ?? {};
-  const named = { group: kind.group, plural: kind.plural };
-  if (uid && uid !== object.metadata.uid) throw conflict(named, name, `the UID in the precondition (${uid}) does not match the UID in record (${object.metadata.uid}). The object might have been deleted and then recreated`);
-  if (resourceVersion && resourceVersion !== String(revision)) throw conflict(named, name, `the ResourceVersion in the precondition (${resourceVersion}) does not match the ResourceVersion in record (${revision}). The object might have been modified`);
+  const isNamespace = kind.group === "" && kind.kind === "Namespace";
+  const named = { group: kind.group, plural: isNamespace ? kind.plural : kind.kind };
+  const refuse = (what: string, wanted: string, found: string, maybe: string): never => {
+    if (isNamespace) throw conflict(named, name, `Precondition failed: ${what} in precondition: ${wanted}, ${what} in object meta: ${found}`);
+    throw conflict(named, name, `the ${what} in the precondition (${wanted}) does not match the ${what} in record (${found}). The object might have been ${maybe}`);
+  };
+  if (uid && uid !== object.metadata.uid) refuse("UID", uid, object.metadata.uid, "deleted and then recreated");
+  if (resourceVersion && resourceVersion !== String(revision)) refuse("ResourceVersion", resourceVersion, String(revision), "modified");
 }
 
 function requireValidOptions(options: DeleteOptions): void {
