@@ -36,3 +36,7 @@ test("an unknown flag, a bad value, an unknown key and an unreadable file are ea
 test("a switch is true or absent, and other words come back as positionals", () => {
   expect(parseFlags(FLAGS, ["create", "--init"], {})).toMatchObject({ values: { init: "true" }, positionals: ["create"] });
 });
+
+test("what follows -- is passed on unread, as install-service passes flags to the mode it installs", () => {
+  expect(parseFlags(FLAGS, ["--port=3", "agent", "--", "--join", "https://10.0.0.5:6443"], {})).toEqual({ values: { port: "3", runtime: "auto" }, positionals: ["agent", "--join", "https://10.0.0.5:6443"] });
+});

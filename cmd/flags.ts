@@ -59,7 +59,9 @@ function describe(flag: Flag): string {
 
 function readArguments(table: readonly Flag[], args: readonly string[]): { given: Record<string, string>; positionals: string[] } {
   const options = Object.fromEntries(table.map((flag) => [flag.name, { type: flag.value ? ("string" as const) : ("boolean" as const) }]));
-  for (const arg of args) {
+  // What follows `--` is somebody else's.
+  const own = args.includes("--") ? args.slice(0, args.indexOf("--")) : args;
+  for (const arg of own) {
     const name = /^--([^=]+)/.exec(arg)?.[1];
     if (name && !options[name]) throw new UsageError(`unknown flag: --${name}${suggest(name, table)}`);
   }

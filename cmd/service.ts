@@ -42,6 +42,7 @@ Type=exec
 ExecStart=${command}
 Restart=always
 RestartSec=2
+RestartPreventExitStatus=2
 KillMode=process
 Delegate=yes
 LimitNOFILE=1048576

@@ -91,14 +91,12 @@ install_control() {
 
 # install_agent FLAG...: as a service, from nothing.
 install_agent() {
-  local join
-  join=$(minik8s token create | grep -o -- '--join .*')
-  minik8s install-service agent -- $join "$@" >/dev/null
+  minik8s install-service agent -- --join "$(sed -n 's/.*server: //p' "$KUBECONFIG" | tr -d '"')" --token "$(minik8s token create)" "$@" >/dev/null
   eventually "the node is Ready" prints '^vm-[a-z]+ +Ready ' kubectl get nodes
 }
 
 remove_agent() {
-  minik8s install-service agent --remove >/dev/null
+  minik8s install-service --remove agent >/dev/null
   kubectl delete nodes --all >/dev/null 2>&1
 }
 
