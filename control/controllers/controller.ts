@@ -145,7 +145,12 @@ export abstract class KindController<T extends KubeObject> implements Controller
     this.queue = new WorkQueue({ clock: deps.clock, ...(options.backoff && { backoff: options.backoff }) });
     this.objects = deps.informers.for<T>(options.kind);
     const enqueue = (object: Stored<T>): void => this.queue.add(keyOf(object));
-    this.objects.addHandler({ add: enqueue, update: enqueue, delete: enqueue });
+    this.objects.addHandler({ add: enqueue, update: (object, old) => (this.isWorthwhile(object, old) ? enqueue(object) : undefined), delete: enqueue });
+  }
+
+  /** Whether a change of an object is one to look at. */
+  protected isWorthwhile(_object: Stored<T>, _old: Stored<T>): boolean {
+    return true;
   }
 
   /** Brings the world of one object to what it asks for. Safe to run twice; a throw means try again later. */

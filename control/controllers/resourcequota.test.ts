@@ -42,6 +42,25 @@ describe("a ResourceQuota", () => {
     await becomes(() => used(cluster), { pods: "0", "requests.cpu": "0" });
   });
 
+  test("does not give away what is booked for a write that is still on its way", async () => {
+    const cluster = await aCluster();
+    await aPod(cluster, "a", "1");
+    await cluster.create(RESOURCE_QUOTA, aQuota({ pods: "3" }));
+    await becomes(() => used(cluster), { pods: "1" });
+    const book = (pods: string): Promise<unknown> => cluster.change<ResourceQuota>(RESOURCE_QUOTA, "quota", (quota) => { quota.status = { ...quota.status, used: { pods } }; }, "status");
+    await book("2");
+    await cluster.client.delete(POD, { namespace: "default", name: "a" });
+    await consistently(async () => (await used(cluster))?.["pods"] === "2");
+    await aPod(cluster, "late", "1");
+    // And what is booked while that is waited for stays booked.
+    await book("3");
+    await Bun.sleep(600);
+    expect(await used(cluster)).toEqual({ pods: "2" });
+    await aPod(cluster, "later", "1");
+    await Bun.sleep(700);
+    expect(await used(cluster)).toEqual({ pods: "2" });
+  });
+
   test("counts only what is in its scope, and anew when it changes", async () => {
     const cluster = await aCluster();
     await aPod(cluster, "normal", "1");
