@@ -1,8 +1,8 @@
 // Rewrites Docker's JSON log of one container as the CRI log file the kubelet rotates and readers read.
 // Its position is kept in a file, so that a new agent goes on where the old one was; when to start and stop is `logs.ts`'s.
-import { type FSWatcher, watch } from "node:fs";
 import { type FileHandle, mkdir, open, readFile, rename, writeFile } from "node:fs/promises";
-import { basename, dirname } from "node:path";
+import { dirname } from "node:path";
+import { Changes } from "../log-changes.ts";
 import { LineBlocks } from "../log-lines.ts";
 import { type JsonLogFile, openJsonLog } from "./json-files.ts";
 import { JsonLogRewriter } from "./json-log.ts";
@@ -26,7 +26,7 @@ const NEWLINE = 0x0a;
 /** In case a file system tells nothing of changes. */
 const RECHECK_MS = 10_000;
 
-/** Follows one log. `drain` is what every change leads to; all of them run one after another. */
+/** Follows one log from `start` to `stop`. */
 export class LogFollower {
   readonly #paths: LogPaths;
   readonly #lines = new LineBlocks();
@@ -37,10 +37,8 @@ export class LogFollower {
   #position: Position = { inode: 0, offset: 0 };
   /** The target's last line at start: an agent may have ended after writing it and before keeping the position. */
   #resumeAfter: Buffer | undefined;
-  #watcher: FSWatcher | undefined;
-  #timer: ReturnType<typeof setInterval> | undefined;
-  #running: Promise<void> = Promise.resolve();
-  #isQueued = false;
+  readonly #stop = new AbortController();
+  #following: Promise<void> = Promise.resolve();
 
   constructor(paths: LogPaths) {
     this.#paths = paths;
@@ -52,12 +50,8 @@ export class LogFollower {
     await mkdir(dirname(this.#paths.target), { recursive: true });
     this.#resumeAfter = await lastLine(this.#paths.target);
     await this.reopen();
-    const name = basename(this.#paths.source);
-    this.#watcher = watch(dirname(this.#paths.source), (_event, file) => (file === null || file === name ? void this.drain() : undefined));
-    this.#watcher.on("error", () => {});
-    this.#timer = setInterval(() => void this.drain(), RECHECK_MS);
-    this.#timer.unref();
-    await this.drain();
+    await this.#drain();
+    this.#following = this.#follow();
   }
 
   /** Opens the target anew, after rotation has renamed it; what is being written meanwhile goes to the old one. */
@@ -68,33 +62,29 @@ export class LogFollower {
     await old?.close();
   }
 
-  /** Resolves once all that Docker has written by now is in the target. */
-  drain(): Promise<void> {
-    if (this.#isQueued) return this.#running;
-    this.#isQueued = true;
-    return this.#enqueue(async () => {
-      this.#isQueued = false;
-      await this.#copy();
-    });
-  }
-
-  /** Drains a last time and lets go of all files. */
+  /** Writes what Docker has written by now, and lets go of all files. */
   async stop(): Promise<void> {
-    this.#watcher?.close();
-    clearInterval(this.#timer);
-    await this.drain();
-    await this.#enqueue(async () => {
-      await this.#source?.close();
-      await this.#target?.close();
-      this.#source = undefined;
-      this.#target = undefined;
-    });
+    this.#stop.abort();
+    await this.#following;
+    await this.#drain();
+    await this.#source?.close();
+    await this.#target?.close();
+    this.#source = undefined;
+    this.#target = undefined;
   }
 
-  #enqueue(step: () => Promise<void>): Promise<void> {
-    // A failed step (a disk that is full, a directory that went) must not stop later ones.
-    this.#running = this.#running.then(step).catch(() => undefined);
-    return this.#running;
+  async #follow(): Promise<void> {
+    const changes = new Changes(this.#paths.source, { recheckMs: RECHECK_MS, signals: [this.#stop.signal] });
+    while (!this.#stop.signal.aborted) await changes.next(await this.#drain());
+    changes.close();
+  }
+
+  /** Resolves once all that Docker has written by now is in the target; true when there was anything new. */
+  async #drain(): Promise<boolean> {
+    const { inode, offset } = this.#position;
+    // What failed (a disk that is full, a directory that went) is tried again with the next change.
+    await this.#copy().catch(() => undefined);
+    return this.#position.inode !== inode || this.#position.offset !== offset;
   }
 
   async #copy(): Promise<void> {

@@ -1,10 +1,10 @@
 // Reads one container's log as `kubectl logs` wants it, following across rotation.
 // Which log, and whether its container still runs, is the caller's to know.
 import type { FileHandle } from "node:fs/promises";
-import { Changes } from "./changes.ts";
+import { Changes } from "../../runtime/log-changes.ts";
+import { LineBlocks } from "../../runtime/log-lines.ts";
 import { openLog, type LogFile } from "./files.ts";
 import { LogFilter, type LogFilterOptions } from "./filter.ts";
-import { LineBlocks } from "../../runtime/log-lines.ts";
 
 export interface LogOptions extends LogFilterOptions {
   readonly follow: boolean;
@@ -20,6 +20,8 @@ export interface LogReaderDeps {
   readonly signal: AbortSignal;
 }
 
+/** In case a file system tells nothing of changes. */
+const RECHECK_MS = 1_000;
 const TAIL_BLOCK_BYTES = 64 * 1024;
 const NEWLINE = 0x0a;
 
@@ -28,7 +30,7 @@ export async function readLog(path: string, options: LogOptions, deps: LogReader
   const filter = new LogFilter(options);
   const first = await openLog(path);
   let file: LogFile = first;
-  const changes = options.follow ? new Changes(path, deps) : undefined;
+  const changes = options.follow ? new Changes(path, { recheckMs: RECHECK_MS, signals: [deps.ended, deps.signal] }) : undefined;
   try {
     first.startAt(await tailStart(first.handle, options.tailLines));
     const lines = new LineBlocks();
@@ -36,7 +38,7 @@ export async function readLog(path: string, options: LogOptions, deps: LogReader
     for (;;) {
       // Told before reading: what was written until the end must still be read.
       const isLast = !options.follow || deps.ended.aborted;
-      await copy(lines, filter, deps);
+      const hasGrown = await copy(lines, filter, deps);
       if (deps.signal.aborted || filter.isFull) return;
       const successor = changes && (await file.successor());
       if (successor) {
@@ -48,7 +50,7 @@ export async function readLog(path: string, options: LogOptions, deps: LogReader
         continue;
       }
       if (isLast) return;
-      await changes?.next();
+      await changes?.next(hasGrown);
     }
   } finally {
     changes?.close();
@@ -56,12 +58,15 @@ export async function readLog(path: string, options: LogOptions, deps: LogReader
   }
 }
 
-async function copy(lines: LineBlocks, filter: LogFilter, deps: LogReaderDeps): Promise<void> {
-  for (let block = await lines.next(); block && !deps.signal.aborted; block = await lines.next()) {
+/** Writes what there is by now; true when there was anything. */
+async function copy(lines: LineBlocks, filter: LogFilter, deps: LogReaderDeps): Promise<boolean> {
+  let hasGrown = false;
+  for (let block = await lines.next(); block && !deps.signal.aborted && !filter.isFull; block = await lines.next()) {
+    hasGrown = true;
     const output = filter.keep(block);
     if (output.length > 0) await deps.write(output);
-    if (filter.isFull) return;
   }
+  return hasGrown;
 }
 
 /** Where the last `tailLines` lines start; lines as they are in the file, partial ones counted as upstream does. */
