@@ -30,6 +30,7 @@ test.each([
   [{ readOnlyPort: 10255 }, "readOnlyPort: this node supports only 0, not 10255"],
   [{ cpuManagerPolicy: "static" }, 'cpuManagerPolicy: this node supports only "none", not "static"'],
   [{ authentication: { anonymous: { enabled: true } } }, "authentication.anonymous.enabled"],
+  [{ memorySwap: { swapBehavior: "LimitedSwap" } }, "memorySwap: swapBehavior: this node gives pods no swap"],
   [{ authorization: { mode: "AlwaysAllow" } }, "authorization.mode"],
   [{ staticPodURL: "http://x" }, "staticPodURL: this node does not support the field"],
   [{ serializeImagePulls: true, maxParallelImagePulls: 2 }, "maxParallelImagePulls: cannot be larger than 1"],

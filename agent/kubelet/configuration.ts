@@ -48,6 +48,7 @@ const HONOURED: Readonly<Record<string, Field>> = {
   imageMinimumGCAge: field("2m0s", duration), imageMaximumGCAge: field("0s", duration), imageGCHighThresholdPercent: field(85, whole(0, 100)), imageGCLowThresholdPercent: field(80, whole(0, 100)),
   containerLogMaxSize: field("10Mi", quantity), containerLogMaxFiles: field(5, whole(2)), containerLogMonitorInterval: field("10s", duration),
   evictionHard: field({ "memory.available": "100Mi", "nodefs.available": "10%", "nodefs.inodesFree": "5%", "imagefs.available": "15%", "imagefs.inodesFree": "5%" }, signals(threshold)), mergeDefaultEvictionSettings: field(false, boolean),
+  evictionMinimumReclaim: field({}, signals(threshold)), memorySwap: field({}, asSwap),
   evictionSoft: field({}, signals(threshold)), evictionSoftGracePeriod: field({}, signals(duration)), evictionMaxPodGracePeriod: field(0, whole(0)), evictionPressureTransitionPeriod: field("5m0s", duration),
   systemReserved: field({}, map(quantity)), kubeReserved: field({}, map(quantity)), enforceNodeAllocatable: field(["pods"], (value) => texts(value) ?? ((value as string[]).every((one) => one === "pods" || one === "none") ? undefined : "may hold pods or none")),
   allowedUnsafeSysctls: field([], texts), seccompDefault: field(false, boolean), cpuCFSQuota: field(true, boolean), failSwapOn: field(false, boolean),
@@ -61,7 +62,7 @@ const HONOURED: Readonly<Record<string, Field>> = {
 /** What this node does in one way only: any other value would be a promise it does not keep. */
 const FIXED: Readonly<Record<string, readonly unknown[]>> = {
   enableServer: [true], readOnlyPort: [0], port: [10_250], address: ["0.0.0.0"], rotateCertificates: [true], serverTLSBootstrap: [true], registerNode: [true], runOnce: [false],
-  cgroupsPerQOS: [true], cgroupRoot: ["", "/"], cpuManagerPolicy: ["none"], memoryManagerPolicy: ["None"], topologyManagerPolicy: ["none"], topologyManagerScope: ["container"], singleProcessOOMKill: [false],
+  cgroupsPerQOS: [true], cgroupRoot: ["", "/"], cpuManagerPolicy: ["none"], memoryManagerPolicy: ["None"], topologyManagerPolicy: ["none"], topologyManagerScope: ["container"], singleProcessOOMKill: [false], memoryReservationPolicy: ["None", ""],
   configMapAndSecretChangeDetectionStrategy: ["Watch"], enableControllerAttachDetach: [true], localStorageCapacityIsolation: [true], protectKernelDefaults: [false], makeIPTablesUtilChains: [true],
   enableDebuggingHandlers: [true], enableSystemLogHandler: [true], enableProfilingHandler: [true, false], enableDebugFlagsHandler: [true, false], enableContentionProfiling: [false], failCgroupV1: [false], cpuCFSQuotaPeriod: ["100ms"], kernelMemcgNotification: [false],
 };
@@ -70,7 +71,7 @@ const FIXED: Readonly<Record<string, readonly unknown[]>> = {
 const WITHOUT_EFFECT: readonly string[] = [
   "syncFrequency", "httpCheckFrequency", "registryPullQPS", "registryBurst", "eventRecordQPS", "eventBurst", "kubeAPIQPS", "kubeAPIBurst", "contentType", "streamingConnectionIdleTimeout", "volumeStatsAggPeriod",
   "cpuManagerReconcilePeriod", "runtimeRequestTimeout", "hairpinMode", "maxOpenFiles", "iptablesMasqueradeBit", "iptablesDropBit", "containerLogMaxWorkers", "logging", "oomScoreAdj",
-  "memoryThrottlingFactor", "memoryReservationPolicy", "memorySwap", "volumePluginDir", "showHiddenMetricsForVersion", "enableSystemLogQuery", "authentication", "authorization", "evictionMinimumReclaim", "tlsMinVersion", "tlsCipherSuites", "podCIDR",
+  "memoryThrottlingFactor", "volumePluginDir", "showHiddenMetricsForVersion", "enableSystemLogQuery", "authentication", "authorization", "tlsMinVersion", "tlsCipherSuites", "podCIDR",
 ];
 
 /** Fields of upstream's that would need something this node has not. */
@@ -126,6 +127,13 @@ function problemOf(name: string, value: unknown): string | undefined {
   if (WITHOUT_EFFECT.includes(name)) return undefined;
   if (UNSUPPORTED.includes(name)) return isEmpty(value) ? undefined : `${name}: this node does not support the field; remove it`;
   return `unknown field "${name}"`;
+}
+
+function asSwap(value: unknown): string | undefined {
+  if (!isObject(value)) return "must be a map";
+  const behaviour = value["swapBehavior"] ?? "";
+  if (behaviour === "" || behaviour === "NoSwap") return undefined;
+  return behaviour === "LimitedSwap" ? "swapBehavior: this node gives pods no swap; use NoSwap, or leave it out" : `swapBehavior: Invalid value: ${JSON.stringify(behaviour)}: must be one of: "", "LimitedSwap" or "NoSwap"`;
 }
 
 function asAuthentication(value: unknown): string | undefined {

@@ -58,3 +58,21 @@ test("under pressure one pod at a time is evicted, and the condition outlasts it
   expect(eviction.pressure().memory).toBe(false);
   expect(changes).toEqual(["changed"]);
 });
+
+test("once something was low it stays so until the minimum is reclaimed too", async () => {
+  rig = await new Rig().start();
+  const clock = new FakeClock(0);
+  let available = 1;
+  const eviction = new Eviction({ node: rig.kubelet.node, pods: rig.kubelet.pods, stats: rig.kubelet.stats, clock, exec: async () => ({ exitCode: 0, stdout: "", stderr: "" }), freeImages: async () => 0, signals: async () => [{ resource: "pids", available, threshold: 10, reclaim: 5 }], onChange: () => {} });
+  const isLow = async (now: number): Promise<boolean> => {
+    available = now;
+    await clock.advance(301_000);
+    await eviction.check();
+    return eviction.pressure().pid;
+  };
+  expect(await isLow(12)).toBe(false);
+  expect(await isLow(9)).toBe(true);
+  expect(await isLow(12)).toBe(true);
+  expect(await isLow(15)).toBe(false);
+  expect(await isLow(12)).toBe(false);
+});

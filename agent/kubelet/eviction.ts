@@ -30,6 +30,8 @@ export interface Signal {
   readonly resource: "memory" | "ephemeral-storage" | "inodes" | "pids";
   readonly available: number;
   readonly threshold: number;
+  /** What must be free beyond the threshold before the node leaves off. */
+  readonly reclaim?: number;
   /** It must stay low for so long, and pods get time to end. Without it pods go at once. */
   readonly soft?: { readonly graceMs: number; readonly maxGraceSeconds: number };
 }
@@ -53,6 +55,9 @@ export class Eviction {
   /** Since when something has been below its soft threshold. */
   readonly #softSince = new Map<Signal["resource"], number>();
 
+  /** What was low at the last look: it stays low until the minimum is reclaimed, too. */
+  #isReclaiming: ReadonlySet<Signal["resource"]> = new Set();
+
   constructor(readonly options: EvictionOptions) {}
 
   /** What the node's conditions say. */
@@ -74,14 +79,16 @@ export class Eviction {
   async check(): Promise<void> {
     await this.#evictOverLimit();
     const signals = await (this.options.signals ?? readSignals)(this.options.node);
-    const low = signals.filter(({ available, threshold }) => available < threshold);
+    const low = signals.filter((signal) => signal.available < signal.threshold + (this.#isReclaiming.has(signal.resource) ? (signal.reclaim ?? 0) : 0));
+    this.#isReclaiming = new Set(low.map(({ resource }) => resource));
     const before = this.pressure();
     for (const { resource } of low) this.#seenAt.set(kindOf(resource), this.options.clock.monotonic());
     if (!Bun.deepEquals(before, this.pressure())) this.options.onChange();
     const [first] = this.#due(low);
     if (!first || this.#isEvicting()) return;
     log.warn({ ...first }, "the node is low on a resource");
-    if (first.resource === "ephemeral-storage" && (await this.options.freeImages(first.threshold - first.available)) >= first.threshold - first.available) return;
+    const missing = first.threshold + (first.reclaim ?? 0) - first.available;
+    if (first.resource === "ephemeral-storage" && (await this.options.freeImages(missing)) >= missing) return;
     await this.#evictFor(first);
   }
 
@@ -159,11 +166,12 @@ function kindOf(resource: Signal["resource"]): keyof Pressure {
 
 /** The node's signals against its thresholds, hard and soft. */
 async function readSignals(node: NodeServices): Promise<Signal[]> {
-  const { hard, soft, softGraceMs, maxGraceSeconds } = node.settings.eviction;
+  const { hard, soft, softGraceMs, maxGraceSeconds, minimumReclaim } = node.settings.eviction;
   return (await readFigures(node)).flatMap(({ name, capacity, resource, available }) => {
     const threshold = thresholdOf(hard[name] ?? (resource === "pids" ? LAST_PIDS : undefined), capacity);
-    const ofSoft = soft[name] ? [{ resource, available, threshold: thresholdOf(soft[name], capacity), soft: { graceMs: softGraceMs[name] ?? 0, maxGraceSeconds } }] : [];
-    return [{ resource, available, threshold }, ...ofSoft];
+    const reclaim = thresholdOf(minimumReclaim[name], capacity);
+    const ofSoft = soft[name] ? [{ resource, available, reclaim, threshold: thresholdOf(soft[name], capacity), soft: { graceMs: softGraceMs[name] ?? 0, maxGraceSeconds } }] : [];
+    return [{ resource, available, threshold, reclaim }, ...ofSoft];
   });
 }
 

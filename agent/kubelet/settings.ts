@@ -24,7 +24,7 @@ export interface Settings {
   readonly verification: VerificationPolicy;
   readonly imageGc: { readonly minAgeMs: number; readonly maxAgeMs: number; readonly highPercent: number; readonly lowPercent: number };
   readonly logs: { readonly maxBytes: number; readonly maxFiles: number; readonly checkMs: number };
-  readonly eviction: { readonly hard: Readonly<Record<string, Threshold>>; readonly soft: Readonly<Record<string, Threshold>>; readonly softGraceMs: Readonly<Record<string, number>>; readonly maxGraceSeconds: number; readonly transitionMs: number };
+  readonly eviction: { readonly hard: Readonly<Record<string, Threshold>>; readonly soft: Readonly<Record<string, Threshold>>; readonly softGraceMs: Readonly<Record<string, number>>; readonly minimumReclaim: Readonly<Record<string, Threshold>>; readonly maxGraceSeconds: number; readonly transitionMs: number };
   /** What the machine keeps for itself, kubelet and system together. */
   readonly reserved: Readonly<Record<string, string>>;
   readonly enforcesAllocatable: boolean;
@@ -61,6 +61,7 @@ export function settingsOf(configuration: Configuration): Settings {
     eviction: {
       hard: thresholds(get("evictionHard")), soft: thresholds(get("evictionSoft")),
       softGraceMs: mapValues(get<Record<string, string>>("evictionSoftGracePeriod"), (one) => durationMs(one) ?? 0),
+      minimumReclaim: thresholds(get("evictionMinimumReclaim")),
       maxGraceSeconds: get("evictionMaxPodGracePeriod"), transitionMs: ms("evictionPressureTransitionPeriod"),
     },
     reserved: sum(get("systemReserved"), get("kubeReserved")),
