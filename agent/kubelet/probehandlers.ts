@@ -77,6 +77,7 @@ function httpFailure(error: Error & { code?: string }, url: string): string {
   if (error.name === "TimeoutError") return "context deadline exceeded (Client.Timeout exceeded while awaiting headers)";
   if (error.code === "ConnectionRefused" || error.code === "ECONNREFUSED") return `dial tcp ${new URL(url).host}: connect: connection refused`;
   if (error.code === "ECONNRESET" || error.code === "ConnectionClosed") return "EOF";
+  if (error.code === "EPROTO") return "tls: first record does not look like a TLS handshake";
   return error.message;
 }
 

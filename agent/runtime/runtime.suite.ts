@@ -240,6 +240,22 @@ export function runtimeSuite(name: string, create: () => Promise<RuntimeUnderTes
       expect(await output(id, "/bin/sh", "-c", "touch /given/file || echo refused")).toContain("refused");
     });
 
+    onReal("a program that does not exist leaves an exited container that says so", async () => {
+      const { id, config } = await pod();
+      const containerId = await under.runtime.pods.createContainer(id, aContainer({ image: under.image, command: ["/no/such/program"] }), config);
+      const refused = await under.runtime.pods.startContainer(containerId).then(() => "", (error: unknown) => (error as Error).message);
+      expect(refused).toContain("no such file or directory");
+      const record = await exited(containerId);
+      expect(record.exitCode).not.toBe(0);
+      expect(record.message).toContain("no such file or directory");
+    });
+
+    onReal("the whole machine can be mounted, the runtime's own directory within", async () => {
+      const { run } = await pod();
+      const id = await run({ mounts: [{ containerPath: "/host", hostPath: "/", readOnly: false, propagation: "private" }] });
+      expect(await output(id, "/bin/sh", "-c", "test -d /host/etc && echo there")).toBe("there");
+    });
+
     onReal("capabilities, a read-only root and no-new-privileges hold", async () => {
       const { run } = await pod();
       const id = await run({ security: { ...aContainer().security, readOnlyRootFilesystem: true, noNewPrivileges: true, dropCapabilities: ["ALL"], addCapabilities: ["NET_BIND_SERVICE"] } });

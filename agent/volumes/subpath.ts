@@ -17,7 +17,8 @@ export interface SafeSubPath {
 /** Binds `root/subPath` to `target` and returns that; makes missing directories. Throws when the path leads out of the volume. */
 export async function safeSubPath({ mounter, root, subPath, target }: SafeSubPath): Promise<string> {
   const clean = normalize(subPath);
-  if (clean.startsWith("/") || clean.split("/").includes("..")) throw new Error(`subPath "${subPath}" must be a relative path inside the volume`);
+  if (subPath.startsWith("/")) throw new Error(`error SubPath \`${subPath}\` must not be an absolute path`);
+  if (subPath.split("/").includes("..")) throw new Error(`unable to provision SubPath \`${subPath}\`: must not contain '..'`);
   const base = await realpath(root);
   await makeMissing(base, clean);
   const handle = await openInside(base, clean, subPath);

@@ -1,7 +1,7 @@
 // Pure translation between the kubelet's words and the Docker Engine's.
 // Calls and files are elsewhere.
 import type { ContainerCreateOptions, ContainerInfo, ContainerInspectInfo, HostConfig, MountSettings } from "dockerode";
-import type { ContainerConfig, ContainerRecord, LinuxResources, Mount, Sandbox, SandboxConfig, SecurityProfile } from "../runtime.ts";
+import { RuntimeError, type ContainerConfig, type ContainerRecord, type LinuxResources, type Mount, type Sandbox, type SandboxConfig, type SecurityProfile } from "../runtime.ts";
 import { JSON_LOG_FILES } from "./json-files.ts";
 import { type ContainerLabel, containerLabels, type SandboxLabel, sandboxLabels } from "./record.ts";
 
@@ -106,19 +106,28 @@ export function resourceConfig(resources: LinuxResources, facts: Pick<ConvertFac
   };
 }
 
-const PROPAGATION = { private: "rprivate", hostToContainer: "rslave", bidirectional: "rshared" } as const;
+/** Private is the engine's own default, and only unsaid can it be something else where it must: for what holds the engine's own directory, such as `/`. */
+const PROPAGATION = { private: undefined, hostToContainer: "rslave", bidirectional: "rshared" } as const;
 
 /** The engine makes read-only mounts recursive by itself where it can, which Kubernetes promises nobody; older engines know neither word. */
 function toMount({ hostPath, containerPath, readOnly, recursiveReadOnly, propagation }: Mount): MountSettings {
   const recursion = readOnly ? (recursiveReadOnly ? { ReadOnlyForceRecursive: true } : { ReadOnlyNonRecursive: true }) : {};
-  return { Type: "bind", Source: hostPath, Target: containerPath, ReadOnly: readOnly, BindOptions: { Propagation: PROPAGATION[propagation], ...recursion } as NonNullable<MountSettings["BindOptions"]> };
+  return { Type: "bind", Source: hostPath, Target: containerPath, ReadOnly: readOnly, BindOptions: { ...(PROPAGATION[propagation] && { Propagation: PROPAGATION[propagation] }), ...recursion } as NonNullable<MountSettings["BindOptions"]> };
 }
 
 /** Kubernetes' default is Unconfined, Docker's its own profile. */
 function seccomp(profile: SecurityProfile | undefined, { readFile }: ConvertFacts): string[] {
   if (profile?.type === "RuntimeDefault") return [];
-  if (profile?.type === "Localhost" && profile.localhostRef) return [`seccomp=${readFile(profile.localhostRef)}`];
+  if (profile?.type === "Localhost" && profile.localhostRef) return [`seccomp=${readProfile(profile.localhostRef, readFile)}`];
   return ["seccomp=unconfined"];
+}
+
+function readProfile(path: string, readFile: ConvertFacts["readFile"]): string {
+  try {
+    return readFile(path);
+  } catch (error) {
+    throw new RuntimeError("CreateContainerError", `cannot load seccomp profile "${path}": ${(error as NodeJS.ErrnoException).code === "ENOENT" ? `open ${path}: no such file or directory` : (error as Error).message}`, { cause: error });
+  }
 }
 
 function apparmor(profile: SecurityProfile | undefined): string[] {
@@ -146,17 +155,20 @@ export function toContainer(info: ContainerInfo, label: ContainerLabel): Contain
 /** From an inspection; `imageId` is the digest form of its image. */
 export function toContainerStatus(info: ContainerInspectInfo, label: ContainerLabel, imageId: string): ContainerRecord {
   const { name, attempt, sandboxId, image, labels, annotations, logPath } = label;
-  const state = info.State.Running ? "running" : stateOf(info.State.Status);
-  const startedAt = Date.parse(info.State.StartedAt);
-  const finishedAt = Date.parse(info.State.FinishedAt);
+  const createdAt = Date.parse(info.Created);
+  // One that could not be started stays "created" to the engine, with the code that says so.
+  const couldNotRun = info.State.Status === "created" && !info.State.Running && info.State.ExitCode !== 0;
+  const state = info.State.Running ? "running" : couldNotRun ? "exited" : stateOf(info.State.Status);
+  const startedAt = couldNotRun ? createdAt : Date.parse(info.State.StartedAt);
+  const finishedAt = couldNotRun ? createdAt : Date.parse(info.State.FinishedAt);
   return {
     id: info.Id, name, attempt, sandboxId, image, imageId, labels, annotations, logPath, state,
-    createdAt: Date.parse(info.Created),
+    createdAt,
     ...(startedAt > 0 && { startedAt }),
     ...(state === "exited" && {
       finishedAt: Math.max(finishedAt, startedAt),
       exitCode: info.State.ExitCode,
-      reason: info.State.OOMKilled ? "OOMKilled" : info.State.ExitCode === 0 ? "Completed" : "Error",
+      reason: couldNotRun ? "ContainerCannotRun" : info.State.OOMKilled ? "OOMKilled" : info.State.ExitCode === 0 ? "Completed" : "Error",
     }),
     ...(info.State.Error && { message: info.State.Error }),
   };

@@ -39,5 +39,5 @@ export function statusCode(error: unknown): number | undefined {
 
 /** What the engine said, without dockerode's prefix. */
 export function messageOf(error: unknown): string {
-  return (error as { json?: { message?: string } }).json?.message ?? (error as Error).message;
+  return (error as { json?: { message?: string } }).json?.message ?? (error as Error).message.replace(/^\(HTTP code \d+\) [a-z ]+ - /, "").trim();
 }
