@@ -26,6 +26,8 @@ export interface KindInfo extends GroupVersionKind {
   readonly categories: readonly string[];
   readonly namespaced: boolean;
   readonly verbs: readonly Verb[];
+  /** What discovery says instead: of a kind that is going away, those verbs that still make sense. */
+  readonly listedVerbs?: readonly Verb[];
   readonly subresources: Readonly<Record<string, SubresourceInfo>>;
   /** Where objects are stored when it is not this row: the same object served under two group-versions. */
   readonly storedAs?: { readonly group: string; readonly version: string };

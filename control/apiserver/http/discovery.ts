@@ -103,9 +103,9 @@ function groupOf(name: string, versions: readonly GroupVersion[]): Record<string
 }
 
 function resourcesOf(kind: KindInfo): unknown[] {
-  const { plural, singular, namespaced, verbs, shortNames, categories } = kind;
+  const { plural, singular, namespaced, verbs, listedVerbs = verbs, shortNames, categories } = kind;
   const main = {
-    name: plural, singularName: singular, namespaced, kind: kind.kind, verbs,
+    name: plural, singularName: singular, namespaced, kind: kind.kind, verbs: listedVerbs,
     ...(shortNames.length > 0 && { shortNames }), ...(categories.length > 0 && { categories }),
     ...(isStored(kind) && { storageVersionHash: storageVersionHash(kind) }),
   };
@@ -133,10 +133,10 @@ function aggregatedGroup(group: string, versions: readonly GroupVersion[]): unkn
 }
 
 function aggregatedResource(kind: KindInfo): unknown {
-  const { plural, singular, namespaced, verbs, shortNames, categories } = kind;
+  const { plural, singular, namespaced, verbs, listedVerbs = verbs, shortNames, categories } = kind;
   const subs = Object.values(kind.subresources).sort((a, b) => (a.name < b.name ? -1 : 1));
   return {
-    resource: plural, responseKind: responseKind(kind, kind), scope: namespaced ? "Namespaced" : "Cluster", singularResource: singular, verbs,
+    resource: plural, responseKind: responseKind(kind, kind), scope: namespaced ? "Namespaced" : "Cluster", singularResource: singular, verbs: listedVerbs,
     ...(shortNames.length > 0 && { shortNames }), ...(categories.length > 0 && { categories }),
     ...(subs.length > 0 && { subresources: subs.map(({ name, gvk, verbs }) => ({ subresource: name, responseKind: responseKind(kind, gvk), verbs })) }),
   };

@@ -167,6 +167,8 @@ describe("a custom resource", () => {
     await call(server, "DELETE", `${CRDS}/${crd.metadata.name}`);
     await until(async () => (await call(server, "POST", path, { body: anObject("Last", {}, `n${Math.random()}`) })).status === 403);
     expect((await call(server, "POST", path, { body: anObject("Last", {}) })).body["message"]).toBe('lasts.example.com "one" is forbidden: create not allowed while custom resource definition is terminating');
+    const listed = (await call(server, "GET", "/apis/example.com/v1")).body["resources"].find(({ name }: AnyObject) => name === "lasts");
+    expect(listed.verbs).toEqual(["delete", "deletecollection", "get", "list", "watch"]);
     await call(server, "PATCH", `${CRDS}/${crd.metadata.name}`, { body: { metadata: { finalizers: null } }, headers: { "content-type": "application/merge-patch+json" } });
   });
 

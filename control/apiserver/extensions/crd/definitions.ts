@@ -84,7 +84,7 @@ export class CustomResources implements Extension {
   #serve(crd: Crd): void {
     const name = crd.metadata.name as string;
     const before = this.#served.get(name);
-    if (before && equalJson(before.crd.spec, crd.spec) && equalJson(before.crd.status?.acceptedNames, crd.status?.acceptedNames)) return;
+    if (before && equalJson(before.crd.spec, crd.spec) && equalJson(before.crd.status?.acceptedNames, crd.status?.acceptedNames) && hasCondition(before.crd, "Terminating") === hasCondition(crd, "Terminating")) return;
     const { kinds: registry, schema } = this.#deps;
     const versions = crd.spec.versions.filter(({ served }) => served).sort((a, b) => compareVersions(a.name, b.name));
     const named = withAcceptedNames(crd);

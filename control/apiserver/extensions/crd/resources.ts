@@ -9,18 +9,21 @@ import type { Strategy, UpdateRules } from "../../kinds/strategy.ts";
 import { findAll, parseJsonPath } from "./jsonpath.ts";
 import { customPrinter } from "./printer.ts";
 import type { Rules } from "./rules.ts";
-import type { Crd, CrdVersion, JsonSchema, ScalePaths } from "./schema.ts";
+import { hasCondition, type Crd, type CrdVersion, type JsonSchema, type ScalePaths } from "./schema.ts";
 import { validateListTypes, validateValue } from "./values.ts";
 
+const ENDING_VERBS = ["delete", "deletecollection", "get", "list", "watch"] as const;
+
 /** The row of one version. */
-export function kindOf({ spec }: Crd, version: CrdVersion): KindInfo {
+export function kindOf(crd: Crd, version: CrdVersion): KindInfo {
+  const { spec } = crd;
   const { group, names, scope } = spec;
   const { status, scale } = version.subresources ?? {};
   const kind = row(group, version.name, names.plural, names.kind, scope === "Namespaced", {
     singular: names.singular || names.kind.toLowerCase(), shortNames: names.shortNames ?? [], categories: names.categories ?? [],
     subresources: { ...(scale && { scale: { as: ["autoscaling", "v1", "Scale"] as const } }), ...(status && { status: {} }) },
   });
-  return { ...kind, isCustom: true, ...(names.listKind && names.listKind !== `${names.kind}List` && { listKind: names.listKind }) };
+  return { ...kind, isCustom: true, ...(hasCondition(crd, "Terminating") && { listedVerbs: ENDING_VERBS }), ...(names.listKind && names.listKind !== `${names.kind}List` && { listKind: names.listKind }) };
 }
 
 /** How objects of one version behave. */
