@@ -87,3 +87,9 @@ function holdsAll(a: Fields, b: Fields, keysOnly = false): boolean {
   }
   return true;
 }
+
+/** What Go's decoder calls a JSON value of this kind. */
+export function goType(value: unknown): string {
+  if (value === null) return "null";
+  return Array.isArray(value) ? "array" : typeof value === "boolean" ? "bool" : typeof value;
+}

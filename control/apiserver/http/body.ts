@@ -2,6 +2,7 @@
 import { badRequest, requestTooLarge } from "../../../api/errors.ts";
 import { countKeys, countKeysInText } from "../../../api/schema/duplicates.ts";
 import type { Request } from "./exchange.ts";
+import { goType } from "../json.ts";
 import { jsonError, summaryOf } from "./jsonerror.ts";
 import { readYamlApart } from "./yaml-reader.ts";
 
@@ -58,10 +59,6 @@ export function parseJson(body: Buffer, refusal: (why: string) => Error): unknow
 
 function unrecognized(kind: string, why: string, body: Buffer): Error {
   return badRequest(`the object provided is unrecognized (must be of type ${kind}): couldn't get version/kind; json parse error: ${why} (${summaryOf(body)})`);
-}
-
-function goType(value: unknown): string {
-  return Array.isArray(value) ? "array" : typeof value === "boolean" ? "bool" : typeof value;
 }
 
 /** Parses one YAML document, which JSON without repeated keys is too; throws 400 in upstream's words. */

@@ -48,7 +48,7 @@ export async function serveResource(engine: Engine, exchange: Exchange, call: Ca
   if (target.subresource !== "" && !sub) throw unknownResource();
   const request = requestOf(exchange, call, kind);
   requireScope(request, target);
-  requireVerb(request, sub);
+  requireVerb(request, sub, target);
   const { deprecation } = engine.strategies.for(kind);
   if (deprecation !== undefined) exchange.warnings.push(deprecation);
   const accept = exchange.request.headers["accept"];
@@ -95,7 +95,7 @@ function serveWatching({ engine, exchange, call, request, view }: Step): void {
 }
 
 async function serveCreate(step: Step): Promise<void> {
-  const { engine, exchange, request, view, sub, call } = step;
+  const { engine, exchange, request, view, sub } = step;
   const body = await bodyObject(step);
   if (sub) return replyObject(exchange, 201, await postSubresource(engine, request, body), view.output);
   const post = engine.postHandlers?.[request.kind.plural];
@@ -105,7 +105,6 @@ async function serveCreate(step: Step): Promise<void> {
     const named = { ...request, kind: pods, name: body.metadata?.name ?? "", subresource: "binding" };
     return replyObject(exchange, 201, await postSubresource(engine, named, body), view.output);
   }
-  if (call.target.name !== "") throw methodNotSupported(request.kind, "create");
   replyEntry(exchange, 201, await create(engine, request, body), view);
 }
 
@@ -193,9 +192,11 @@ function requireScope({ kind, namespace, verb }: ResourceRequest, target: Resour
   if (isAcrossNamespaces && (verb === "create" || verb === "deletecollection")) throw methodNotSupported(kind, verb);
 }
 
-function requireVerb({ kind, verb }: ResourceRequest, sub: SubresourceInfo | undefined): void {
+/** An object is not made under a name of the URL's, and no collection is replaced. */
+function requireVerb({ kind, verb }: ResourceRequest, sub: SubresourceInfo | undefined, { name }: ResourceTarget): void {
   const allowed: readonly string[] = sub ? sub.verbs : kind.verbs;
-  if (!allowed.includes(verb)) throw new ApiError(405, "MethodNotAllowed", "the server does not allow this method on the requested resource", {});
+  const isMisplaced = name === "" ? verb === "update" || verb === "patch" : verb === "create" && !sub;
+  if (isMisplaced || !allowed.includes(verb)) throw new ApiError(405, "MethodNotAllowed", "the server does not allow this method on the requested resource", {});
 }
 
 /** The decoded body of a create or update. */
@@ -291,7 +292,7 @@ function isDryRun(values: readonly string[]): boolean {
 
 function fieldValidationOf(query: Query): FieldValidation {
   const value = query.get("fieldValidation") || "Warn";
-  if (value !== "Ignore" && value !== "Warn" && value !== "Strict") throw invalid({ group: "meta.k8s.io", kind: "CreateOptions" }, "", [field.notSupported("fieldValidation", value, ["", "Ignore", "Warn", "Strict"])]);
+  if (value !== "Ignore" && value !== "Warn" && value !== "Strict") throw invalid({ group: "meta.k8s.io", kind: "CreateOptions" }, "", [field.notSupported("fieldValidation", value, ["", "Ignore", "Strict", "Warn"])]);
   return value;
 }
 

@@ -143,7 +143,7 @@ describe("the transport", () => {
     expect(sizes.filter((size) => size > 2_500_000)).toHaveLength(20);
     expect(sizes.filter((size) => size > 100 && size < 1000)).toHaveLength(20);
     session.destroy();
-  });
+  }, 30_000);
 
   test("HEAD has the headers of GET and no body", async () => {
     const reply = await call(server, "HEAD", `${MAPS}/a`);
@@ -185,9 +185,14 @@ describe("the transport", () => {
   });
 
   test("stopping lets requests under way finish", async () => {
-    const own = await startTestServer({ http: true, admission: [{ name: "Slow", handles: () => true, admit: () => Bun.sleep(150) }] });
+    const begun = Promise.withResolvers<void>();
+    const admit = async (): Promise<void> => {
+      begun.resolve();
+      await Bun.sleep(150);
+    };
+    const own = await startTestServer({ http: true, admission: [{ name: "Slow", handles: () => true, admit }] });
     const writing = call(own, "POST", MAPS, { body: { metadata: { name: "slow" } } });
-    await Bun.sleep(10);
+    await begun.promise;
     await own.stop();
     expect((await writing).status).toBe(201);
   });

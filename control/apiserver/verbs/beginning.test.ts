@@ -89,7 +89,7 @@ test("a state of many megabytes arrives whole over HTTP, its end marked, changes
   } finally {
     await server.stop();
   }
-});
+}, 30_000);
 
 async function* linesOf(stream: ReadableStream<Uint8Array>): AsyncGenerator<string> {
   const decoder = new TextDecoder();

@@ -1,5 +1,6 @@
 // The token that says where the next page of a list starts, in the form upstream uses.
 import { badRequest } from "../../../api/errors.ts";
+import { jsonError } from "../http/jsonerror.ts";
 
 /** `revision` is -1 in tokens that settle for whatever is there now. */
 export interface Continuation {
@@ -16,7 +17,7 @@ export function encodeContinue({ revision, after }: Continuation, listNamespace:
 /** Reads a token back; throws 400 when it is not one. */
 export function decodeContinue(token: string, listNamespace: string | undefined): Continuation {
   const { v, rv, start } = parsed(token);
-  if (v !== "meta.k8s.io/v1") throw badRequest("continue key is not valid: server does not recognize this encoded version \"\"");
+  if (v !== "meta.k8s.io/v1") throw badRequest(`continue key is not valid: server does not recognize this encoded version ${JSON.stringify(typeof v === "string" ? v : "")}`);
   if (typeof rv !== "number" || rv === 0 || typeof start !== "string" || start === "") throw badRequest("continue key is not valid: incorrect encoded start resourceVersion (version meta.k8s.io/v1)");
   const path = start.endsWith("\u0000") ? start.slice(0, -1) : start;
   const slash = path.indexOf("/");
@@ -24,9 +25,12 @@ export function decodeContinue(token: string, listNamespace: string | undefined)
 }
 
 function parsed(token: string): { v?: unknown; rv?: unknown; start?: unknown } {
+  const wrongAt = token.search(/[^\w-]/);
+  if (wrongAt >= 0 || token.length % 4 === 1) throw badRequest(`continue key is not valid: illegal base64 data at input byte ${wrongAt >= 0 ? wrongAt : token.length - 1}`);
+  const text = Buffer.from(token, "base64url").toString();
   try {
-    return (JSON.parse(Buffer.from(token, "base64url").toString()) ?? {}) as { v?: unknown };
+    return (JSON.parse(text) ?? {}) as { v?: unknown };
   } catch (error) {
-    throw badRequest(`continue key is not valid: ${(error as Error).message}`);
+    throw badRequest(`continue key is not valid: ${jsonError(text) ?? (error as Error).message}`);
   }
 }

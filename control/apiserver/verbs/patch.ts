@@ -8,6 +8,7 @@ import { timestamp } from "../../../lib/clock.ts";
 import type { FieldValidation } from "../codec.ts";
 import type { Engine } from "../engine.ts";
 import type { ResourceRequest } from "../request.ts";
+import { goType } from "../json.ts";
 import { update, type UpdateResult } from "./update.ts";
 
 export interface PatchRequest {
@@ -57,7 +58,8 @@ const DECODED_WHOLE = new Set(["/pods", "/nodes", "/events", "apps/replicasets",
 
 async function patched(engine: Engine, { kind, name, warnings }: ResourceRequest, { type, body, current, fieldValidation }: PatchRequest & { current: AnyObject }): Promise<AnyObject> {
   const { uid } = current.metadata;
-  const raw = type === "json" ? jsonPatch(current, body) : type === "merge" ? mergePatch(current, requireMap(body)) : engine.codec.strategicMerge(kind, current, requireMap(body));
+  if (type === "json" && fieldValidation !== "Ignore" && !Array.isArray(body)) throw badRequest(`${UNDECODED[type]}json: cannot unmarshal ${goType(body)} into Go value of type []handlers.jsonPatchOp`);
+  const raw = type === "json" ? jsonPatch(current, body) : type === "merge" ? mergePatch(current, requireMap(body, type)) : engine.codec.strategicMerge(kind, current, requireMap(body, type));
   const { object, warnings: found } = engine.codec.decodePatched(kind, raw, fieldValidation, type === "strategic" ? body : undefined);
   warnings.push(...found.filter((text) => !warnings.includes(text)));
   requireSameName(object, name);
@@ -77,7 +79,7 @@ async function apply(engine: Engine, request: ResourceRequest, { mustMayCreate, 
   const { kind, name, namespace, fieldManager, subresource, warnings } = request;
   if (fieldManager === "") throw new ApiError(422, "Invalid", 'PatchOptions.meta.k8s.io "" is invalid: fieldManager: Required value: is required for apply patch', { group: "meta.k8s.io", kind: "PatchOptions", causes: [{ reason: "FieldValueRequired", message: "Required value: is required for apply patch", field: "fieldManager" }] });
   // Taken as it is: decoding would fill in fields that the configuration does not name, and so does not claim.
-  const applied = { ...requireMap(body) } as unknown as AnyObject;
+  const applied = { ...requireMap(body, "apply") } as unknown as AnyObject;
   if (applied.kind !== kind.kind || applied.apiVersion !== apiVersionOf(kind)) throw badRequest(`invalid object type: ${applied.apiVersion ?? ""}, Kind=${applied.kind ?? ""}`);
   applied.metadata = { ...applied.metadata };
   if (applied.metadata.managedFields) throw badRequest("metadata.managedFields must be nil");
@@ -103,7 +105,10 @@ export function requireSameName(object: AnyObject, name: string): void {
   else if (object.metadata.name !== name) throw badRequest(`the name of the object (${object.metadata.name}) does not match the name on the URL (${name})`);
 }
 
-function requireMap(body: unknown): Record<string, unknown> {
-  if (typeof body !== "object" || body === null || Array.isArray(body)) throw badRequest("error decoding patch: json: cannot unmarshal into a map");
+/** What comes before the words of Go's decoder. */
+const UNDECODED: Readonly<Record<PatchType, string>> = { json: "error decoding patch: ", merge: "error decoding patch: ", strategic: "", apply: "error decoding YAML: error unmarshaling JSON: while decoding JSON: " };
+
+function requireMap(body: unknown, type: PatchType): Record<string, unknown> {
+  if (typeof body !== "object" || body === null || Array.isArray(body)) throw badRequest(`${UNDECODED[type]}json: cannot unmarshal ${goType(body)} into Go value of type map[string]interface {}`);
   return body as Record<string, unknown>;
 }

@@ -92,7 +92,9 @@ describe("pages", () => {
   });
 
   test("a token that is none is refused; one that is too old is told, with one that settles for now", async () => {
-    expect((await list("continue=nonsense")).body["message"]).toContain("continue key is not valid");
+    expect((await list("continue=abc")).body["message"]).toBe("continue key is not valid: invalid character 'i' looking for beginning of value");
+    expect((await list("continue=abc!")).body["message"]).toBe("continue key is not valid: illegal base64 data at input byte 3");
+    expect((await list(`continue=${Buffer.from('{"v":"v0"}').toString("base64url")}`)).body["message"]).toBe('continue key is not valid: server does not recognize this encoded version "v0"');
     const small = await startTestServer({ http: true, historyBounds: { maxEvents: 2, maxAgeMs: 1e9 } });
     for (const name of ["a", "b", "c"]) await small.client.create<ConfigMap>(CONFIG_MAP, { metadata: { name, namespace: "default" } });
     const first = await call(small, "GET", `${MAPS}?limit=1`);

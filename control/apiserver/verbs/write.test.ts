@@ -139,6 +139,23 @@ describe("bodies that are none", () => {
   });
 });
 
+test.each([
+  ["PUT", MAPS], ["PATCH", MAPS], ["POST", `${MAPS}/x`],
+])("%s %s is no route", async (method, path) => {
+  const { body } = await call(server, method, path, { body: {}, headers: method === "PATCH" ? { "content-type": "application/merge-patch+json" } : {} });
+  expect(body).toMatchObject({ code: 405, reason: "MethodNotAllowed", message: "the server does not allow this method on the requested resource" });
+});
+
+test.each([
+  ["merge-patch", [1], "error decoding patch: json: cannot unmarshal array into Go value of type map[string]interface {}"],
+  ["strategic-merge-patch", [1], "json: cannot unmarshal array into Go value of type map[string]interface {}"],
+  ["json-patch", {}, "error decoding patch: json: cannot unmarshal object into Go value of type []handlers.jsonPatchOp"],
+])("a %s of the wrong shape is told in Go's words", async (type, patch, message) => {
+  await call(server, "POST", MAPS, { body: aMap("shaped") });
+  const { body } = await call(server, "PATCH", `${MAPS}/shaped`, { body: patch as AnyObject, headers: { "content-type": `application/${type}+json` } });
+  expect(body).toMatchObject({ code: 400, message });
+});
+
 describe("update", () => {
   const put = (name: string, body: AnyObject): ReturnType<typeof call> => call(server, "PUT", `${MAPS}/${name}`, { body });
 
