@@ -184,7 +184,7 @@ export function isGranularList(node: SchemaNode | undefined): boolean {
 }
 
 /** Go's value of a field that was not given: zeros and empty structs are there, lists and maps are null. */
-function goZero(node: SchemaNode | undefined): unknown {
+export function goZero(node: SchemaNode | undefined): unknown {
   if (node === undefined || (node.presence !== "always" && node.presence !== "null")) return undefined;
   if (node.presence === "null") return null;
   return node.type === "object" ? EMPTY : (zeroOf(node) ?? null);
@@ -196,7 +196,8 @@ function given(object: Plain, name: string): unknown {
   return Object.hasOwn(object, name) ? object[name] : undefined;
 }
 
-function isBlank(value: unknown): boolean {
+/** Null and empty lists and objects, which come to the same. */
+export function isBlank(value: unknown): boolean {
   return value === null || (Array.isArray(value) ? value.length === 0 : isPlain(value) && Object.keys(value).length === 0);
 }
 

@@ -47,10 +47,17 @@ export function readManagers(entries: readonly ManagedFieldsEntry[] | undefined)
 
 /** The entries to store, in upstream's order: applies first, then by time. */
 export function writeManagers(managers: Managers): ManagedFieldsEntry[] {
-  return [...managers.values()].sort(byOperationAndTime).map((entry) => ({
-    ...(entry.manager !== "" && { manager: entry.manager }), operation: entry.operation, apiVersion: entry.apiVersion, ...(entry.time !== undefined && { time: entry.time }),
-    fieldsType: "FieldsV1", fieldsV1: sharedSet(entry.fields), ...(entry.subresource !== "" && { subresource: entry.subresource }),
-  }));
+  return [...managers.values()].sort(byOperationAndTime).map(writtenEntry);
+}
+
+/** One entry as it is stored. */
+export function writtenEntry({ manager, operation, apiVersion, time, fields, subresource }: Manager): ManagedFieldsEntry {
+  const entry: ManagedFieldsEntry = manager === "" ? { operation, apiVersion } : { manager, operation, apiVersion };
+  if (time !== undefined) entry.time = time;
+  entry.fieldsType = "FieldsV1";
+  entry.fieldsV1 = sharedSet(fields);
+  if (subresource !== "") entry.subresource = subresource;
+  return entry;
 }
 
 /** Sets a manager's fields, or drops the manager when there are none. */

@@ -5,8 +5,9 @@ import { apiVersionOf } from "../kinds.ts";
 import type { AnyObject, ManagedFieldsEntry } from "../types.ts";
 import { changedFields, compareObjects, isSame, type Comparison } from "./compare.ts";
 import { difference, intersection, isEmptySet, recursiveDifference, setOf, union, type FieldSet } from "./fieldset.ts";
-import { capUpdates, identityOf, isReset, readManagers, setFields, trackable, writeManagers, type Manager, type Managers } from "./managers.ts";
+import { capUpdates, identityOf, isReset, readManagers, setFields, trackable, writeManagers, writtenEntry, type Manager, type Managers } from "./managers.ts";
 import type { SchemaNode } from "./node.ts";
+import { onceForShape } from "./shape.ts";
 
 /** Who writes, and through which endpoint. */
 export interface Writer {
@@ -24,6 +25,7 @@ export interface TrackedKind extends GroupVersionKind {
 /** The entries an object is stored with after a create (`live` undefined) or update; undefined when it has none. */
 export function trackUpdate(node: SchemaNode | undefined, kind: TrackedKind, write: { readonly live: AnyObject | undefined; readonly updated: AnyObject } & Writer): ManagedFieldsEntry[] | undefined {
   const { live, updated } = write;
+  if (!live && updated.metadata?.managedFields === undefined) return trackCreate(node, kind, write);
   const managers = startingPoint(live, updated, write.subresource !== "");
   // Objects from before tracking stay untracked until somebody applies to them.
   if (managers.size === 0 && live) return undefined;
@@ -35,6 +37,15 @@ export function trackUpdate(node: SchemaNode | undefined, kind: TrackedKind, wri
   return managers.size === 0 ? undefined : writeManagers(managers);
 }
 
+/** All fields of a new object are its creator's. */
+function trackCreate(node: SchemaNode | undefined, kind: TrackedKind, write: { readonly updated: AnyObject } & Writer): ManagedFieldsEntry[] | undefined {
+  const { updated: object, subresource } = write;
+  const reset = resetFields(kind, subresource);
+  const work = (): FieldSet => trackable(changedFields(compareObjects(node, {}, object)), reset);
+  const fields = node ? onceForShape(node, { object, purpose: reset === STATUS ? "" : `${kind.kind}/${subresource}` }, work) : work();
+  return isEmptySet(fields) ? undefined : [writtenEntry(entryOf(write, { kind, fields }))];
+}
+
 /** Gives what changed to the writer, and takes it from everyone else. */
 export function recordUpdate(managers: Managers, { comparison, kind, writer }: { comparison: Comparison; kind: TrackedKind; writer: Writer }): void {
   const reset = resetFields(kind, writer.subresource);
@@ -42,8 +53,12 @@ export function recordUpdate(managers: Managers, { comparison, kind, writer }: {
   takeFromOthers(managers, { lost: recursiveDifference(union(changed, comparison.removed), reset), except: "" });
   const mine = trackable(changed, reset);
   if (isEmptySet(mine)) return;
-  const entry: Manager = { manager: writer.manager || "unknown", operation: "Update", apiVersion: apiVersionOf(kind), subresource: writer.subresource, time: writer.now, fields: {} };
+  const entry = entryOf(writer, { kind, fields: {} });
   setFields(managers, entry, union(managers.get(identityOf(entry))?.fields ?? {}, mine));
+}
+
+function entryOf({ manager, subresource, now }: Writer, { kind, fields }: { kind: TrackedKind; fields: FieldSet }): Manager {
+  return { manager: manager || "unknown", operation: "Update", apiVersion: apiVersionOf(kind), subresource, time: now, fields };
 }
 
 /** Removes fields from every manager but one; managers left without fields disappear. */

@@ -44,7 +44,7 @@ export function encodeObject(object: AnyObject): Buffer {
   const { metadata } = object;
   // Not deleted: objects of one shape stay of one shape, and the version comes back when it is known.
   if (metadata.resourceVersion !== undefined) Object.assign(metadata, { resourceVersion: undefined });
-  let text = `{"kind":${JSON.stringify(object.kind)},"apiVersion":${JSON.stringify(object.apiVersion)},"metadata":${metadata.managedFields ? fieldsText(metadata) : JSON.stringify(metadata)}`;
+  let text = `{"kind":${JSON.stringify(object.kind)},"apiVersion":${JSON.stringify(object.apiVersion)},"metadata":${metadata.managedFields ? metadataText(metadata, metadata.managedFields) : JSON.stringify(metadata)}`;
   for (const key in object) {
     if (key === "kind" || key === "apiVersion" || key === "metadata" || object[key] === undefined) continue;
     text += `,${JSON.stringify(key)}:${JSON.stringify(object[key])}`;
@@ -52,16 +52,17 @@ export function encodeObject(object: AnyObject): Buffer {
   return Buffer.from(`${text}}`);
 }
 
-/** Like JSON.stringify, with the text of shared sets taken as it is known. */
-function fieldsText(fields: object): string {
-  let text = "";
-  for (const key in fields) {
-    const value = (fields as Fields)[key];
-    if (value === undefined) continue;
-    const json = key === "managedFields" ? `[${(value as ManagedFieldsEntry[]).map(fieldsText).join(",")}]` : key === "fieldsV1" ? textOfSet(value as FieldSet) : JSON.stringify(value);
-    text += `${text === "" ? "" : ","}${JSON.stringify(key)}:${json}`;
-  }
-  return `{${text}}`;
+/** Like JSON.stringify, with the managed fields last and the text of their sets taken as it is known. */
+function metadataText(metadata: AnyObject["metadata"], managedFields: readonly ManagedFieldsEntry[]): string {
+  const others = JSON.stringify({ ...metadata, managedFields: undefined });
+  return `${others.slice(0, -1)}${others === "{}" ? "" : ","}"managedFields":[${managedFields.map(entryText).join(",")}]}`;
+}
+
+function entryText({ fieldsV1, subresource, ...head }: ManagedFieldsEntry): string {
+  const parts = [JSON.stringify(head).slice(1, -1)];
+  if (fieldsV1 !== undefined) parts.push(`"fieldsV1":${textOfSet(fieldsV1 as FieldSet)}`);
+  if (subresource !== undefined) parts.push(`"subresource":${JSON.stringify(subresource)}`);
+  return `{${parts.filter((part) => part !== "").join(",")}}`;
 }
 
 const METADATA = Buffer.from('"metadata":{');
