@@ -20,12 +20,21 @@ export class SchemaEngine {
   readonly definitions = new Definitions();
   readonly #added = new Map<string, SchemaNode>();
   readonly #nodes = new Map<string, SchemaNode | undefined>();
+  /** By the very object that names the kind, which is nearly always its row in the table. */
+  #byRow = new WeakMap<GroupVersionKind, SchemaNode>();
 
   /** The schema of a kind; undefined when there is none, and then anything goes. */
   schemaFor(kind: GroupVersionKind): SchemaNode | undefined {
+    const known = this.#byRow.get(kind);
+    if (known) return known;
+    const node = this.#find(kind);
+    if (node) this.#byRow.set(kind, node);
+    return node;
+  }
+
+  #find(kind: GroupVersionKind): SchemaNode | undefined {
     const key = keyOf(kind);
-    const known = this.#nodes.get(key);
-    if (known || this.#nodes.has(key)) return known;
+    if (this.#nodes.has(key)) return this.#nodes.get(key);
     const name = definitionName(kind);
     const node = this.#added.get(key) ?? (this.definitions.has(name) ? this.definitions.node(name) : undefined);
     this.#nodes.set(key, node);
@@ -36,14 +45,19 @@ export class SchemaEngine {
   add(kind: GroupVersionKind, schema: SchemaNode, published?: Readonly<Record<string, unknown>>): void {
     if (published) this.definitions.published.set(definitionName(kind), published);
     this.#added.set(keyOf(kind), schema);
-    this.#nodes.delete(keyOf(kind));
+    this.#forget(kind);
   }
 
   /** Forgets a kind that was added. */
   remove(kind: GroupVersionKind): void {
     this.definitions.published.delete(definitionName(kind));
     this.#added.delete(keyOf(kind));
+    this.#forget(kind);
+  }
+
+  #forget(kind: GroupVersionKind): void {
     this.#nodes.delete(keyOf(kind));
+    this.#byRow = new WeakMap();
   }
 
   /**

@@ -1,6 +1,7 @@
 // Runs admission plugins over one write: mutating ones in order, later the validating side, and settling at the end.
 import type { AnyObject } from "../../api/types.ts";
-import type { AdmissionPlugin, Attributes, Operation } from "./admission/plugin.ts";
+import type { KindInfo } from "../../api/kinds.ts";
+import type { AdmissionPlugin, Attributes, Door, Operation } from "./admission/plugin.ts";
 import type { Engine } from "./engine.ts";
 import type { ResourceRequest } from "./request.ts";
 
@@ -22,8 +23,22 @@ export const ADMITTED: Review = { admit: async () => {}, validate: async () => {
 
 /** Picks the plugins that handle these attributes. */
 export function review(engine: Engine, attributes: Attributes): Review {
-  const plugins = engine.admission.filter((plugin) => plugin.handles(attributes));
+  const plugins = concerned(engine, attributes).filter((plugin) => plugin.handles?.(attributes) ?? true);
   return plugins.length === 0 ? ADMITTED : reviewBy(plugins, attributes, engine);
+}
+
+const byKind = new WeakMap<Engine["admission"], WeakMap<KindInfo, Map<string, readonly AdmissionPlugin[]>>>();
+
+/** The plugins that may have something to say about writes through this door. */
+function concerned({ admission }: Engine, { kind, operation, subresource }: Door): readonly AdmissionPlugin[] {
+  let kinds = byKind.get(admission);
+  if (!kinds) byKind.set(admission, (kinds = new WeakMap()));
+  let doors = kinds.get(kind);
+  if (!doors) kinds.set(kind, (doors = new Map()));
+  const key = subresource === "" ? operation : `${operation} ${subresource}`;
+  let plugins = doors.get(key);
+  if (!plugins) doors.set(key, (plugins = admission.filter((plugin) => plugin.concerns?.({ kind, operation, subresource }) ?? true)));
+  return plugins;
 }
 
 /** The whole review of what is not stored itself; throws what refuses it. */

@@ -10,7 +10,6 @@ import type { Caches } from "./cache/caches.ts";
 import type { ResourceCache } from "./cache/resource-cache.ts";
 import type { Codec } from "./codec.ts";
 import type { Strategies, Strategy, StrategyContext } from "./kinds/strategy.ts";
-import { resourceOf } from "./keys.ts";
 import type { ResourceRequest, UserInfo } from "./request.ts";
 
 /** The parts below the verbs. */
@@ -44,7 +43,7 @@ export const LOOPBACK_USER: UserInfo = { name: "system:apiserver", groups: ["sys
 
 /** The watch cache of a kind. */
 export function cacheOf(engine: Engine, kind: KindInfo): ResourceCache {
-  return engine.caches.for(resourceOf(kind));
+  return engine.caches.forKind(kind);
 }
 
 /** What strategies are told about a request. */

@@ -24,7 +24,7 @@ export class LocalClient implements Client {
   constructor(private readonly engine: () => Engine, private readonly user: UserInfo, private readonly manager = user.name) {}
 
   async get<T extends KubeObject>(kind: KindInfo, name: ObjectName): Promise<Stored<T>> {
-    return (await get(this.engine(), this.#request("get", kind, name))).object as unknown as Stored<T>;
+    return (await get(this.engine(), { kind, name: name.name, namespace: kind.namespaced ? (name.namespace ?? "") : "" })).object as unknown as Stored<T>;
   }
 
   async list<T extends KubeObject>(kind: KindInfo, options: ListOptions = {}): Promise<KubeList<Stored<T>>> {

@@ -1,10 +1,10 @@
 // Small questions every plugin asks about a write, and the refusal all of them answer with.
 import type { ApiError } from "../../../api/errors.ts";
 import { forbidden } from "../../../api/errors.ts";
-import type { Attributes, Operation } from "./plugin.ts";
+import type { Attributes, Door, Operation } from "./plugin.ts";
 
 /** Whether a write is one of these operations on a resource (or one of its subresources, when named). */
-export function isOn({ kind, subresource, operation }: Attributes, resource: string, operations: readonly Operation[], wanted = ""): boolean {
+export function isOn({ kind, subresource, operation }: Door, resource: string, operations: readonly Operation[], wanted = ""): boolean {
   return kind.plural === resource && subresource === wanted && operations.includes(operation);
 }
 

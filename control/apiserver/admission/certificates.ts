@@ -14,14 +14,14 @@ export function certificatePlugins(authorizer: Authorizer): AdmissionPlugin[] {
   return [
     {
       name: "CertificateApproval",
-      handles: (attributes) => isOn(attributes, RESOURCE, ["UPDATE"], "approval"),
+      concerns: (door) => isOn(door, RESOURCE, ["UPDATE"], "approval"),
       validate: async (attributes) => {
         if (!(await mayFor(authorizer, attributes, "approve"))) throw refuse(attributes, `user not permitted to approve requests with signerName ${JSON.stringify(signerOf(attributes))}`);
       },
     },
     {
       name: "CertificateSigning",
-      handles: (attributes) => isOn(attributes, RESOURCE, ["UPDATE"], "status"),
+      concerns: (door) => isOn(door, RESOURCE, ["UPDATE"], "status"),
       validate: async (attributes) => {
         const { object, oldObject } = attributes;
         if (isEqual(object?.["status"]?.certificate, oldObject?.["status"]?.certificate) && isEqual(object?.["status"]?.conditions, oldObject?.["status"]?.conditions)) return;
@@ -30,7 +30,8 @@ export function certificatePlugins(authorizer: Authorizer): AdmissionPlugin[] {
     },
     {
       name: "CertificateSubjectRestriction",
-      handles: (attributes) => isOn(attributes, RESOURCE, ["CREATE"]) && attributes.object?.["spec"]?.signerName === CLIENT_SIGNER,
+      concerns: (door) => isOn(door, RESOURCE, ["CREATE"]),
+      handles: ({ object }) => object?.["spec"]?.signerName === CLIENT_SIGNER,
       validate: async (attributes) => {
         const { organizations } = await readRequest(Buffer.from(String(attributes.object?.["spec"]?.request ?? ""), "base64").toString()).catch((error: unknown) => {
           throw refuse(attributes, `failed to parse CSR: ${(error as Error).message}`);

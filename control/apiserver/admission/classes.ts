@@ -16,7 +16,7 @@ const MISMATCH = "pod rejected: Pod's Overhead doesn't match RuntimeClass's defi
 export function runtimeClass(): AdmissionPlugin {
   return {
     name: "RuntimeClass",
-    handles: (attributes) => isOn(attributes, "pods", ["CREATE"]),
+    concerns: (door) => isOn(door, "pods", ["CREATE"]),
     async admit(attributes, client) {
       const spec = (attributes.object as Pod).spec as PodSpec;
       if (!spec.runtimeClassName) return;
@@ -61,7 +61,7 @@ function schedule(attributes: Attributes, spec: PodSpec, { nodeSelector = {}, to
 export function defaultIngressClass(): AdmissionPlugin {
   return {
     name: "DefaultIngressClass",
-    handles: (attributes) => isOn(attributes, "ingresses", ["CREATE"]),
+    concerns: (door) => isOn(door, "ingresses", ["CREATE"]),
     async admit({ object }, client) {
       const { metadata, spec } = object as Ingress;
       if (!spec || spec.ingressClassName !== undefined || metadata.annotations?.["kubernetes.io/ingress.class"] !== undefined) return;

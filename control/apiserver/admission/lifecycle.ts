@@ -13,7 +13,7 @@ const IMMORTAL = new Set(["default", "kube-system", "kube-public"]);
 export function namespaceLifecycle(): AdmissionPlugin {
   return {
     name: "NamespaceLifecycle",
-    handles: ({ kind, operation, subresource }) =>
+    concerns: ({ kind, operation, subresource }) =>
       operation === "DELETE" ? kind.plural === "namespaces" && kind.group === "" : (operation === "CREATE" || (operation === "UPDATE" && subresource === "")) && kind.namespaced && kind.group !== "authorization.k8s.io",
     admit: (attributes, client) => {
       if (attributes.operation !== "DELETE") return requireLiving(attributes, client);

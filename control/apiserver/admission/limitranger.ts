@@ -16,7 +16,7 @@ type Usage = { readonly requests: Readonly<ResourceList>; readonly limits: Reado
 export function limitRanger(): AdmissionPlugin {
   return {
     name: "LimitRanger",
-    handles: (attributes) => isOn(attributes, "pods", ["CREATE"]) || isOn(attributes, "pods", ["UPDATE"], "resize") || isOn(attributes, "persistentvolumeclaims", ["CREATE", "UPDATE"]),
+    concerns: (door) => isOn(door, "pods", ["CREATE"]) || isOn(door, "pods", ["UPDATE"], "resize") || isOn(door, "persistentvolumeclaims", ["CREATE", "UPDATE"]),
     async admit(attributes, client) {
       if (attributes.kind.plural !== "pods" || isGoing(attributes)) return;
       for (const { spec } of await rangesOf(client, attributes)) fillIn(attributes.object as Pod, spec?.limits ?? []);

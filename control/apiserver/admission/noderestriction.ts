@@ -30,7 +30,8 @@ export function nodeRestriction(authorizer: Authorizer): AdmissionPlugin {
   const ruleOf = ({ group, plural }: { group: string; plural: string }): Rule | undefined => rules[`${plural}.${group}`];
   return {
     name: "NodeRestriction",
-    handles: ({ user, operation, kind }) => user.groups.includes(GROUP) && user.name.startsWith(PREFIX) && operation !== "CONNECT" && ruleOf(kind) !== undefined,
+    concerns: ({ operation, kind }) => operation !== "CONNECT" && ruleOf(kind) !== undefined,
+    handles: ({ user }) => user.groups.includes(GROUP) && user.name.startsWith(PREFIX),
     admit: (attributes, client) => ruleOf(attributes.kind)?.(attributes.user.name.slice(PREFIX.length), attributes, client),
   };
 }

@@ -14,10 +14,16 @@ export interface Attributes extends ResourceRequest {
   readonly options?: AnyObject | undefined;
 }
 
+/** What writes have in common that come through one door. */
+export type Door = Pick<Attributes, "kind" | "operation" | "subresource">;
+
 /** One plugin, under upstream's name. Throws `ApiError` (usually `forbidden`) to refuse. */
 export interface AdmissionPlugin {
   readonly name: string;
-  handles(attributes: Attributes): boolean;
+  /** Whether any write through this door is its business; asked once and remembered. All are when left out. */
+  concerns?(door: Door): boolean;
+  /** Whether this one is, of those that concern it; all are when left out. */
+  handles?(attributes: Attributes): boolean;
   /** May change `attributes.object` in place. */
   admit?(attributes: Attributes, client: Client): Promise<void> | void;
   validate?(attributes: Attributes, client: Client): Promise<void> | void;

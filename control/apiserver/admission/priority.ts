@@ -19,7 +19,7 @@ interface Priority {
 export function priority(): AdmissionPlugin {
   return {
     name: "Priority",
-    handles: (attributes) => isOn(attributes, "pods", ["CREATE", "UPDATE"]) || isOn(attributes, "priorityclasses", ["CREATE", "UPDATE"]),
+    concerns: (door) => isOn(door, "pods", ["CREATE", "UPDATE"]) || isOn(door, "priorityclasses", ["CREATE", "UPDATE"]),
     admit: (attributes, client) => {
       if (attributes.kind.plural === "pods") return admitPod(attributes, client);
     },

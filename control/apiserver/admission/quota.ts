@@ -42,7 +42,8 @@ export function resourceQuota(clock: Clock = systemClock): AdmissionPlugin {
 
   return {
     name: "ResourceQuota",
-    handles: (attributes) => !isUncounted(attributes.kind) && countsForQuota(attributes),
+    concerns: ({ kind }) => kind.namespaced && !isUncounted(kind),
+    handles: countsForQuota,
     async validate(attributes, client) {
       const { namespace } = attributes;
       if ((await quotasOf(client, namespace)).length === 0) return;

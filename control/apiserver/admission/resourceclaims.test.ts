@@ -15,7 +15,7 @@ const allowing = (...asked: string[]): Authorizer => ({ authorize: (request) => 
 async function outcome(authorizer: Authorizer, { operation, subresource = "", object, oldObject, user = { name: "jane", groups: [] } }: { operation: Operation; subresource?: string; object: AnyObject; oldObject?: AnyObject; user?: Attributes["user"] }): Promise<string> {
   const attributes: Attributes = { verb: operation.toLowerCase(), kind: CLAIM, namespace: "default", name: "c", subresource, user, dryRun: false, fieldManager: "", warnings: [], operation, object, oldObject };
   const plugin = resourceClaimRights(authorizer);
-  expect(plugin.handles(attributes)).toBe(true);
+  expect(plugin.concerns?.(attributes)).toBe(true);
   try {
     await plugin.validate?.(attributes, client);
     return "allowed";

@@ -21,7 +21,7 @@ const SERVICE_ACCOUNT = "system:serviceaccount:";
 export function resourceClaimRights(authorizer: Authorizer): AdmissionPlugin {
   return {
     name: "ResourceClaimRights",
-    handles: (attributes) => attributes.kind.group === "resource.k8s.io" && (isOn(attributes, "resourceclaims", ["CREATE"]) || isOn(attributes, "resourceclaimtemplates", ["CREATE"]) || isOn(attributes, "resourceclaims", ["UPDATE"], "status")),
+    concerns: (door) => door.kind.group === "resource.k8s.io" && (isOn(door, "resourceclaims", ["CREATE"]) || isOn(door, "resourceclaimtemplates", ["CREATE"]) || isOn(door, "resourceclaims", ["UPDATE"], "status")),
     async validate(attributes, client) {
       const errors = attributes.subresource === "status" ? await statusErrors(attributes, { authorizer, client }) : await adminErrors(attributes, requestPath(attributes), client);
       if (errors.length > 0) throw invalid(attributes.kind, attributes.name || attributes.object?.metadata.name || "", errors);

@@ -21,7 +21,7 @@ const suffix = customAlphabet("bcdfghjklmnpqrstvwxz2456789", 5);
 export function serviceAccount(): AdmissionPlugin {
   return {
     name: "ServiceAccount",
-    handles: (attributes) => isOn(attributes, "pods", ["CREATE"]) || isOn(attributes, "pods", ["UPDATE"], "ephemeralcontainers"),
+    concerns: (door) => isOn(door, "pods", ["CREATE"]) || isOn(door, "pods", ["UPDATE"], "ephemeralcontainers"),
     async admit(attributes, client) {
       const pod = attributes.object as Pod;
       if (attributes.operation !== "CREATE" || isMirror(pod)) return;

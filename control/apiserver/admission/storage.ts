@@ -16,7 +16,7 @@ const PROTECTION: Readonly<Record<string, string>> = { persistentvolumes: "kuber
 export function defaultStorageClass(): AdmissionPlugin {
   return {
     name: "DefaultStorageClass",
-    handles: (attributes) => isOn(attributes, "persistentvolumeclaims", ["CREATE"]),
+    concerns: (door) => isOn(door, "persistentvolumeclaims", ["CREATE"]),
     async admit({ object }, client) {
       const { metadata, spec } = object as PersistentVolumeClaim;
       if (!spec || spec.storageClassName !== undefined || metadata.annotations?.[CLASS_ANNOTATION] !== undefined) return;
@@ -41,7 +41,7 @@ function newestFirst({ metadata: a }: Stored<KubeObject>, { metadata: b }: Store
 export function storageObjectInUseProtection(): AdmissionPlugin {
   return {
     name: "StorageObjectInUseProtection",
-    handles: (attributes) => isOn(attributes, "persistentvolumes", ["CREATE"]) || isOn(attributes, "persistentvolumeclaims", ["CREATE"]),
+    concerns: (door) => isOn(door, "persistentvolumes", ["CREATE"]) || isOn(door, "persistentvolumeclaims", ["CREATE"]),
     admit: ({ kind, object }) => {
       const { metadata } = object as KubeObject;
       const finalizer = PROTECTION[kind.plural] as string;
@@ -54,7 +54,7 @@ export function storageObjectInUseProtection(): AdmissionPlugin {
 export function persistentVolumeClaimResize(): AdmissionPlugin {
   return {
     name: "PersistentVolumeClaimResize",
-    handles: (attributes) => isOn(attributes, "persistentvolumeclaims", ["UPDATE"]),
+    concerns: (door) => isOn(door, "persistentvolumeclaims", ["UPDATE"]),
     async validate(attributes, client) {
       const [claim, old] = [attributes.object as PersistentVolumeClaim, attributes.oldObject as PersistentVolumeClaim];
       const size = parseQuantity(claim.spec?.resources?.requests?.["storage"] ?? "0");

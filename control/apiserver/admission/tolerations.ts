@@ -11,7 +11,7 @@ const DEFAULT_SECONDS = 300;
 export function defaultTolerationSeconds(): AdmissionPlugin {
   return {
     name: "DefaultTolerationSeconds",
-    handles: (attributes) => isOn(attributes, "pods", ["CREATE", "UPDATE"]),
+    concerns: (door) => isOn(door, "pods", ["CREATE", "UPDATE"]),
     admit: ({ object }) => {
       const spec = (object as Pod).spec as PodSpec;
       for (const key of [NOT_READY, UNREACHABLE]) {
@@ -30,7 +30,7 @@ function tolerates({ key = "", effect = "" }: Toleration, taint: string): boolea
 export function taintNodesByCondition(): AdmissionPlugin {
   return {
     name: "TaintNodesByCondition",
-    handles: (attributes) => isOn(attributes, "nodes", ["CREATE"]),
+    concerns: (door) => isOn(door, "nodes", ["CREATE"]),
     admit: ({ object }) => {
       const node = object as Node;
       node.spec ??= {};

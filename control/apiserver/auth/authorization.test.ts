@@ -258,7 +258,7 @@ describe("granting rights", () => {
   const plugin = rbacEscalation(rbac, authorizer);
   const write = async (who: UserInfo, kind: string, object: Partial<AnyObject>, { namespace = "team", oldObject }: { namespace?: string; oldObject?: object } = {}): Promise<unknown> => {
     const attributes = { kind: builtinKind("rbac.authorization.k8s.io", "v1", kind), operation: oldObject ? "UPDATE" : "CREATE", subresource: "", namespace, name: "x", user: who, object: { metadata: {}, ...object }, oldObject: oldObject && { metadata: {}, ...oldObject } } as unknown as Attributes;
-    if (!plugin.handles(attributes)) return undefined;
+    if (!plugin.concerns?.(attributes) || !plugin.handles?.(attributes)) return undefined;
     try {
       return await plugin.validate?.(attributes, undefined as never);
     } catch (error) {

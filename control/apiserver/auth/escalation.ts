@@ -18,9 +18,9 @@ const BINDINGS = new Set(["rolebindings", "clusterrolebindings"]);
 export function rbacEscalation(rbac: RbacAuthorizer, authorizer: Authorizer): AdmissionPlugin {
   return {
     name: "RBACEscalation",
-    handles: ({ kind, operation, subresource, user }) =>
-      kind.group === GROUP && subresource === "" && (operation === "CREATE" || operation === "UPDATE")
-      && (ROLES.has(kind.plural) || BINDINGS.has(kind.plural)) && !user.groups.includes(MASTERS),
+    concerns: ({ kind, operation, subresource }) =>
+      kind.group === GROUP && subresource === "" && (operation === "CREATE" || operation === "UPDATE") && (ROLES.has(kind.plural) || BINDINGS.has(kind.plural)),
+    handles: ({ user }) => !user.groups.includes(MASTERS),
     validate: async (attributes) => {
       if (isOnlyForGarbageCollection(attributes)) return;
       await (ROLES.has(attributes.kind.plural) ? checkRole(rbac, authorizer, attributes) : checkBinding(rbac, authorizer, attributes));

@@ -1,9 +1,10 @@
 // The watch caches of all resources, filled by one list and kept current by one watch of the store.
 // All move together: one revision says how much of the store every one of them has seen.
+import type { KindInfo } from "../../../api/kinds.ts";
 import type { Clock } from "../../../lib/clock.ts";
 import type { AnyObject } from "../../../api/types.ts";
 import type { Change, Store } from "../../store/store.ts";
-import { ROOT, splitStoreKey } from "../keys.ts";
+import { resourceOf, ROOT, splitStoreKey } from "../keys.ts";
 import { Entry } from "./entry.ts";
 import type { CacheEvent } from "./event.ts";
 import type { HistoryBounds } from "./history.ts";
@@ -21,6 +22,7 @@ const TRIM_EVERY_MS = 60_000;
 /** Every resource's cache. */
 export class Caches {
   readonly #caches = new Map<string, ResourceCache>();
+  readonly #byKind = new WeakMap<KindInfo, ResourceCache>();
   readonly #clock: Clock;
   readonly #bounds: HistoryBounds | undefined;
   /** Objects whose bytes are on their way through the store, so that nobody parses what was just serialised. */
@@ -66,6 +68,13 @@ export class Caches {
   for(resource: string): ResourceCache {
     let cache = this.#caches.get(resource);
     if (!cache) this.#caches.set(resource, (cache = new ResourceCache(resource, this.#loadedAt, this.#bounds)));
+    return cache;
+  }
+
+  /** The cache of a kind's objects. */
+  forKind(kind: KindInfo): ResourceCache {
+    let cache = this.#byKind.get(kind);
+    if (!cache) this.#byKind.set(kind, (cache = this.for(resourceOf(kind))));
     return cache;
   }
 

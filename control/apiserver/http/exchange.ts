@@ -75,7 +75,8 @@ export function reply({ request, response, warnings, audit }: Exchange, status: 
   let length = 0;
   for (const part of parts) length += part.length;
   if (length >= GZIP_FROM_BYTES && wantsGzip(request) && !headers["content-encoding"]) return void replyCompressed({ request, response, warnings }, status, Buffer.concat(parts), all);
-  response.writeHead(status, { ...all, "content-length": String(length) });
+  all["content-length"] = String(length);
+  response.writeHead(status, all);
   if (request.method === "HEAD") response.end();
   else if (length <= CHUNK_BYTES) response.end(parts.length === 1 ? parts[0] : Buffer.concat(parts, length));
   else endInChunks(response, parts);
@@ -83,7 +84,9 @@ export function reply({ request, response, warnings, audit }: Exchange, status: 
 
 /** The headers of a reply, those that all have included. */
 export function replyHeaders({ warnings }: Pick<Exchange, "warnings">, headers: Readonly<Record<string, string>>): Record<string, string | string[]> {
-  return { "cache-control": "no-cache, private", ...headers, ...(warnings.length > 0 && { warning: warnings.map(warningHeader) }) };
+  const all: Record<string, string | string[]> = { "cache-control": "no-cache, private", ...headers };
+  if (warnings.length > 0) all["warning"] = warnings.map(warningHeader);
+  return all;
 }
 
 /** Whether the client reads gzip. */

@@ -32,7 +32,8 @@ export class StreamRequest implements Request {
 /** The reply on the same stream. */
 export class StreamResponse implements Response {
   statusCode = 0;
-  readonly #headers: Record<string, string> = {};
+  /** The status comes first: no other header may come before it. */
+  readonly #headers: Record<string, string | string[] | number> = { ":status": 0 };
 
   constructor(private readonly stream: ServerHttp2Stream) {}
 
@@ -62,7 +63,8 @@ export class StreamResponse implements Response {
 
   writeHead(status: number, headers: Readonly<Record<string, string | string[]>>): void {
     this.statusCode = status;
-    this.stream.respond({ ":status": status, ...this.#headers, ...headers });
+    this.#headers[":status"] = status;
+    this.stream.respond(Object.assign(this.#headers, headers));
   }
 
   write(chunk: Buffer): boolean {

@@ -49,10 +49,17 @@ export interface StrategyOptions {
 /** The strategies of all kinds. Throws for a range that is no CIDR. */
 export function createStrategies(options: StrategyOptions): Strategies {
   const byKind = new Map(builtIn(options).map((strategy) => [`${strategy.group}/${strategy.kind}${strategy.version === undefined ? "" : `/${strategy.version}`}`, strategy]));
+  const find = (kind: KindInfo): Strategy | undefined => (kind.storedAs && byKind.get(`${kind.group}/${kind.kind}/${kind.version}`)) ?? byKind.get(`${kind.group}/${kind.kind}`);
+  const known = new WeakMap<KindInfo, Strategy>();
   return {
     for(kind) {
-      const versioned = kind.storedAs && byKind.get(`${kind.group}/${kind.kind}/${kind.version}`);
-      return versioned ?? byKind.get(`${kind.group}/${kind.kind}`) ?? options.custom?.(kind) ?? { group: kind.group, kind: kind.kind };
+      let strategy = known.get(kind);
+      if (strategy) return strategy;
+      strategy = find(kind);
+      // Those made at run time are made anew whenever their definition changes.
+      if (!strategy) return options.custom?.(kind) ?? { group: kind.group, kind: kind.kind };
+      known.set(kind, strategy);
+      return strategy;
     },
   };
 }

@@ -38,7 +38,7 @@ const FRESHNESS_TIMEOUT_MS = 3_000;
 const OTHERS_WAIT_MS = 250;
 
 /** One object, at least as new as `resourceVersion`. */
-export async function get(engine: Engine, { kind, namespace, name }: ResourceRequest, resourceVersion?: string): Promise<Entry> {
+export async function get(engine: Engine, { kind, namespace, name }: Pick<ResourceRequest, "kind" | "namespace" | "name">, resourceVersion?: string): Promise<Entry> {
   if (resourceVersion && resourceVersion !== "0") await waitFor(engine, parseVersion(resourceVersion));
   if (!resourceVersion && engine.store.latest) await becomeFresh(engine);
   const entry = cacheOf(engine, kind).get(namespace, name);
@@ -51,6 +51,7 @@ export async function get(engine: Engine, { kind, namespace, name }: ResourceReq
 /** One page of objects. */
 export async function list(engine: Engine, request: ResourceRequest, options: ListRequest): Promise<ListResult> {
   const { kind, namespace } = request;
+  if (isWhole(engine, request, options)) return { entries: cacheOf(engine, kind).entries(namespace || undefined), revision: engine.caches.revision };
   requireListOptions(options);
   const selection = parseSelection(engine, kind, { namespace, name: request.name, ...options });
   const limit = options.limit && options.limit > 0 ? options.limit : undefined;
@@ -82,6 +83,12 @@ async function listLate(engine: Engine, kind: KindInfo, { wide, matches, revisio
   await makeReady(engine, kind, all);
   const { entries, next } = latePage(await inPieces(representAll(engine, kind, all)), matches, { limit, after });
   return { entries, revision, continue: next && encodeContinue({ revision, after: next }, wide.namespace) };
+}
+
+/** Whether all there is now is asked for, as admission does again and again. */
+function isWhole(engine: Engine, { kind, name }: ResourceRequest, options: ListRequest): boolean {
+  const { labelSelector, fieldSelector, resourceVersionMatch, limit, sendInitialEvents } = options;
+  return isOfNow(engine, options) && name === "" && !labelSelector && !fieldSelector && !resourceVersionMatch && !limit && !options.continue && sendInitialEvents === undefined && !isConverted(kind);
 }
 
 /** Whether no version is named and this process alone knows the newest. */

@@ -49,13 +49,17 @@ export class EncryptedStore implements Store {
     return { entries: entries.map((entry) => this.#opened(entry)), revision };
   }
 
-  async write(write: Write): Promise<number> {
-    if (!this.#isCovered(write.key) || write.value === undefined) return this.#pass(write);
+  write(write: Write): Promise<number> {
+    if (!this.#isCovered(write.key)) return this.#inner.write(write);
+    return write.value === undefined ? this.#pass(write) : this.#writeSealed(write, write.value);
+  }
+
+  async #writeSealed(write: Write, value: Uint8Array): Promise<number> {
     const { keyring } = this.#options;
     for (;;) {
       const { fence } = keyring.storage;
       try {
-        return await this.#pass({ ...write, value: this.#sealed(write.key, write.value), ...(fence && { fence }) });
+        return await this.#pass({ ...write, value: this.#sealed(write.key, value), ...(fence && { fence }) });
       } catch (error) {
         if (!fence || !(error instanceof Fenced)) throw error;
         // Somebody changed the keys: with an old one nothing may be written any more, since it may be dropped.

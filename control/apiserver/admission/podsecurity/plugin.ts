@@ -21,7 +21,7 @@ const ANNOTATION = "pod-security.kubernetes.io/";
 export function podSecurity(): AdmissionPlugin {
   return {
     name: "PodSecurity",
-    handles: ({ kind, operation, subresource }) => {
+    concerns: ({ kind, operation, subresource }) => {
       if (operation !== "CREATE" && operation !== "UPDATE") return false;
       if (kind.group === "" && kind.plural === "pods") return POD_DOORS.has(subresource);
       return subresource === "" && ((kind.group === "" && kind.plural === "namespaces") || CONTROLLERS.has(`${kind.plural}.${kind.group}`));

@@ -19,7 +19,8 @@ const CODES: Readonly<Record<string, number>> = { Unauthorized: 401, Forbidden: 
 export function validatingPolicies(deps: PolicyDeps): AdmissionPlugin {
   return {
     name: "ValidatingAdmissionPolicy",
-    handles: (attributes) => !isExempt(attributes) && hasBindings(deps, "Validating"),
+    concerns: (door) => !isExempt(door),
+    handles: () => hasBindings(deps, "Validating"),
     validate: (attributes) => {
       for (const application of applications(deps, "Validating", attributes)) judge(application, attributes);
     },
@@ -30,7 +31,8 @@ export function validatingPolicies(deps: PolicyDeps): AdmissionPlugin {
 export function mutatingPolicies(deps: PolicyDeps): AdmissionPlugin {
   return {
     name: "MutatingAdmissionPolicy",
-    handles: (attributes) => !isExempt(attributes) && hasBindings(deps, "Mutating"),
+    concerns: (door) => !isExempt(door),
+    handles: () => hasBindings(deps, "Mutating"),
     admit: (attributes) => {
       for (const application of applications(deps, "Mutating", attributes)) mutate(deps, application, attributes);
     },

@@ -5,7 +5,7 @@ import type { KindInfo } from "../../../../api/kinds.ts";
 import { builtinKind, type KindRegistry } from "../../../../api/registry.ts";
 import { matcherOf } from "../../../../api/selectors.ts";
 import type { LabelSelector } from "../../../../api/types.ts";
-import type { Attributes } from "../../admission/plugin.ts";
+import type { Attributes, Door } from "../../admission/plugin.ts";
 import { cacheOf, type Engine } from "../../engine.ts";
 
 export interface Rule {
@@ -39,7 +39,7 @@ export function matched(engine: Engine, attributes: Attributes, wanted: Wanted):
 }
 
 /** Objects that decide about admission are never subject to it. */
-export function isExempt({ kind }: Attributes): boolean {
+export function isExempt({ kind }: Door): boolean {
   return kind.group === "admissionregistration.k8s.io" && /^((Validating|Mutating)WebhookConfiguration|(Validating|Mutating)AdmissionPolicy(Binding)?)$/.test(kind.kind);
 }
 

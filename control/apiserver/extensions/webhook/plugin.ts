@@ -55,7 +55,8 @@ interface Invocation {
 export function mutatingWebhooks(deps: WebhookDeps): AdmissionPlugin {
   return {
     name: "MutatingAdmissionWebhook",
-    handles: (attributes) => !isExempt(attributes) && hooksOf(deps, "mutating").length > 0,
+    concerns: (door) => !isExempt(door),
+    handles: () => hooksOf(deps, "mutating").length > 0,
     admit: (attributes) => mutate(deps, attributes),
   };
 }
@@ -64,7 +65,8 @@ export function mutatingWebhooks(deps: WebhookDeps): AdmissionPlugin {
 export function validatingWebhooks(deps: WebhookDeps): AdmissionPlugin {
   return {
     name: "ValidatingAdmissionWebhook",
-    handles: (attributes) => !isExempt(attributes) && hooksOf(deps, "validating").length > 0,
+    concerns: (door) => !isExempt(door),
+    handles: () => hooksOf(deps, "validating").length > 0,
     validate: async (attributes) => {
       const wanted = hooksOf(deps, "validating").map((hook) => invocationOf(deps, hook, attributes)).filter((found) => found !== undefined);
       const outcomes = await Promise.allSettled(wanted.map(async (invocation) => {
