@@ -134,6 +134,8 @@ describe("upgraded connections", () => {
     const { read: pending } = await upgrade(`${path("pending", "exec")}?command=sh`, ["Connection: Upgrade", "Upgrade: SPDY/3.1"]);
     expect(await pending()).toContain("pod pending does not have a host assigned");
     expect((await call(server, "POST", `${path("p", "exec")}?command=sh`)).body["message"]).toBe("Upgrade request required");
+    expect((await call(server, "POST", `${path("gone", "exec")}?command=sh`)).body).toMatchObject({ code: 404, message: 'pods "gone" not found' });
+    expect((await call(server, "POST", `${path("pending", "exec")}?command=sh`)).body["message"]).toBe("pod pending does not have a host assigned");
   });
 });
 

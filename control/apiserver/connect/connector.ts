@@ -38,8 +38,9 @@ export class NodeConnector implements Connector {
   async request(exchange: Exchange, { target, query }: ConnectCall): Promise<void> {
     const { request, response } = exchange;
     const { subresource, rest } = target;
-    if (UPGRADES.has(subresource)) throw badRequest("Upgrade request required");
+    // What is wrong with the pod is told first.
     const location = locate(this.engine(), target, query);
+    if (UPGRADES.has(subresource)) throw badRequest("Upgrade request required");
     if (!location) return reply(exchange, 200, Buffer.alloc(0), { "content-type": "text/plain" });
     if (subresource === "log") return this.#streamLog(exchange, location, target.name);
     if (rest === "" && (request.method === "GET" || request.method === "HEAD")) {

@@ -88,6 +88,9 @@ describe("health", () => {
     expect((await call(server, "GET", "/healthz?verbose")).text).toBe("[+]ping ok\n[+]log ok\n[+]etcd ok\nhealthz check passed\n");
     expect((await call(server, "GET", "/metrics/slis")).text).toContain('kubernetes_healthcheck{name="etcd",type="livez"} 1');
     expect((await call(server, "GET", "/metrics/slis")).text).toContain('kubernetes_healthchecks_total{name="ping",status="success",type="livez"} 2');
+    const { paths } = (await call(server, "GET", "/index.html")).body as unknown as { paths: string[] };
+    expect(paths).toEqual(expect.arrayContaining(["/healthz/ping", "/livez/etcd", "/metrics/slis", "/readyz/etcd-readiness", "/readyz/shutdown"]));
+    expect(paths).not.toContain("/livez/shutdown");
     expect(await call(server, "GET", "/livez/ping")).toMatchObject({ status: 200, text: "ok" });
     expect((await call(server, "GET", "/livez/nope")).status).toBe(404);
   });

@@ -2,7 +2,7 @@
 import { ApiError } from "../../../api/errors.ts";
 import { reply, replyObject, replyText, type Exchange } from "./exchange.ts";
 import type { Discovery } from "./discovery.ts";
-import { isHealthPath, serveHealth, type HealthCheck } from "./health.ts";
+import { checksAt, isHealthPath, serveHealth, type HealthCheck } from "./health.ts";
 import type { Metrics } from "./metrics.ts";
 import { mediaRanges, outputOf } from "./negotiate.ts";
 import type { Query } from "./target.ts";
@@ -50,7 +50,7 @@ export async function serveDocument(exchange: Exchange, deps: DocumentDeps, { pa
   if (bare.startsWith("/api/") || bare.startsWith("/apis/")) return serveGroup(exchange, discovery, bare);
   if (bare === "/metrics/slis") return reply(exchange, 200, Buffer.from(deps.metrics.health.text()), { "content-type": deps.metrics.contentType });
   if (bare === "/metrics") return replyMetrics(exchange, deps.metrics);
-  if (bare === "/" || bare === "") return answer(exchange, { paths: pathsOf(discovery) });
+  if (bare === "/" || bare === "" || bare === "/index.html") return answer(exchange, { paths: pathsOf(discovery, deps.checks) });
   if (bare.startsWith("/minik8s/")) return serveOwn(exchange, deps.own, bare);
   const table = bare.startsWith("/debug/") ? deps.debug?.(bare, query) : undefined;
   if (table !== undefined) return replyText(exchange, 200, table);
@@ -115,9 +115,10 @@ async function replyMetrics(exchange: Exchange, metrics: Metrics): Promise<void>
   reply(exchange, 200, Buffer.from(await metrics.text()), { "content-type": metrics.contentType });
 }
 
-function pathsOf(discovery: Discovery): string[] {
+function pathsOf(discovery: Discovery, checks: readonly HealthCheck[]): string[] {
   const groups = discovery.groupNames().map((group) => `/apis/${group}`);
   const versions = discovery.groupVersions().filter(({ group }) => group !== "").map(({ group, version }) => `/apis/${group}/${version}`);
-  const others = ["/.well-known/openid-configuration", "/api", "/api/v1", "/apis", "/healthz", "/livez", "/metrics", "/openapi/v2", "/openapi/v3", "/openid/v1/jwks", "/readyz", "/version"];
-  return [...others, ...groups, ...versions].sort();
+  const health = ["healthz", "livez", "readyz"].flatMap((endpoint) => [`/${endpoint}`, ...checksAt(endpoint, checks).map(({ name }) => `/${endpoint}/${name}`)]);
+  const others = ["/.well-known/openid-configuration", "/api", "/api/v1", "/apis", "/apis/", "/metrics", "/metrics/slis", "/openapi/v2", "/openapi/v3", "/openapi/v3/", "/openid/v1/jwks", "/version"];
+  return [...new Set([...others, ...health, ...groups, ...versions])].sort();
 }

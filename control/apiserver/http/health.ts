@@ -44,10 +44,15 @@ export function isHealthPath(path: string): boolean {
   return ENDPOINT.test(path);
 }
 
+/** Those of the checks that `livez`, `readyz` or `healthz` makes. */
+export function checksAt(endpoint: string, checks: readonly HealthCheck[]): readonly HealthCheck[] {
+  return checks.filter((check) => endpoint === "readyz" || !check.readinessOnly);
+}
+
 /** Answers `/livez`, `/readyz`, `/healthz` and `/<one of them>/<check>`. */
 export async function serveHealth(exchange: Exchange, { checks, figures }: HealthDeps, { path, query }: { path: string; query: Query }): Promise<void> {
   const [, endpoint = "", name] = ENDPOINT.exec(path) ?? [];
-  const own = checks.filter((check) => endpoint === "readyz" || !check.readinessOnly);
+  const own = checksAt(endpoint, checks);
   if (name !== undefined) return serveOne(exchange, own.find((check) => check.name === name));
   const excluded = new Set(query.getAll("exclude"));
   const unknown = [...excluded].filter((wanted) => !own.some((check) => check.name === wanted)).toSorted();
