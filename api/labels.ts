@@ -27,7 +27,7 @@ export function labelKeyErrors(key: string): readonly string[] {
   }
   const name = parts.at(-1) as string;
   if (name === "") errors.push("name part must be non-empty");
-  else if (byteLength(name) > MAX_LABEL_BYTES) errors.push(`name part must be no more than ${MAX_LABEL_BYTES} bytes`);
+  else if (Buffer.byteLength(name) > MAX_LABEL_BYTES) errors.push(`name part must be no more than ${MAX_LABEL_BYTES} bytes`);
   if (!KEY_PATTERN.test(name)) errors.push(`name part ${regexSentence(KEY_RULE, LABEL_KEY, KEY_EXAMPLES)}`);
   return errors;
 }
@@ -35,7 +35,7 @@ export function labelKeyErrors(key: string): readonly string[] {
 /** What is wrong with a label value, one sentence each; empty when it is valid. */
 export function labelValueErrors(value: string): readonly string[] {
   const errors: string[] = [];
-  if (byteLength(value) > MAX_LABEL_BYTES) errors.push(`must be no more than ${MAX_LABEL_BYTES} bytes`);
+  if (Buffer.byteLength(value) > MAX_LABEL_BYTES) errors.push(`must be no more than ${MAX_LABEL_BYTES} bytes`);
   if (!VALUE_PATTERN.test(value)) errors.push(regexSentence(VALUE_RULE, `(${LABEL_KEY})?`, ["MyValue", "my_value", "12345"]));
   return errors;
 }
@@ -43,7 +43,7 @@ export function labelValueErrors(value: string): readonly string[] {
 /** What is wrong with a DNS label, such as the name of a namespace. */
 export function dnsLabelErrors(value: string): readonly string[] {
   const errors: string[] = [];
-  if (byteLength(value) > MAX_LABEL_BYTES) errors.push(`must be no more than ${MAX_LABEL_BYTES} bytes`);
+  if (Buffer.byteLength(value) > MAX_LABEL_BYTES) errors.push(`must be no more than ${MAX_LABEL_BYTES} bytes`);
   if (!DNS_LABEL_PATTERN.test(value)) errors.push(regexSentence(DNS_LABEL_RULE, DNS_LABEL, ["my-name", "123-abc"]));
   return errors;
 }
@@ -51,15 +51,11 @@ export function dnsLabelErrors(value: string): readonly string[] {
 /** What is wrong with a DNS subdomain: what most objects are called. */
 export function subdomainErrors(value: string): readonly string[] {
   const errors: string[] = [];
-  if (byteLength(value) > MAX_SUBDOMAIN_BYTES) errors.push(`must be no more than ${MAX_SUBDOMAIN_BYTES} bytes`);
+  if (Buffer.byteLength(value) > MAX_SUBDOMAIN_BYTES) errors.push(`must be no more than ${MAX_SUBDOMAIN_BYTES} bytes`);
   if (!SUBDOMAIN_PATTERN.test(value)) errors.push(regexSentence(SUBDOMAIN_RULE, SUBDOMAIN, ["example.com"]));
   return errors;
 }
 
 function regexSentence(rule: string, pattern: string, examples: readonly string[]): string {
   return `${rule} (e.g. ${examples.map((example) => `'${example}', `).join(" or ")}regex used for validation is '${pattern}')`;
-}
-
-function byteLength(text: string): number {
-  return new TextEncoder().encode(text).length;
 }

@@ -34,7 +34,7 @@ export function decodeValue(node: SchemaNode, raw: unknown, options: DecodeOptio
   if (options.mode !== "Ignore" && options.text !== undefined && countKeysInText(options.text) !== countKeys(raw)) {
     for (const path of duplicatePaths(options.text)) if (isKnown(node, path)) problems.push(`duplicate field ${JSON.stringify(path)}`);
   }
-  return { value, problems: [...new Set(problems)].slice(0, MAX_STRICT_ERRORS) };
+  return { value, problems: problems.length === 0 ? problems : [...new Set(problems)].slice(0, MAX_STRICT_ERRORS) };
 }
 
 /** Decodes an object of a kind; throws the 400 upstream answers with, and returns what it would warn of. */

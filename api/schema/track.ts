@@ -8,6 +8,7 @@ import { difference, intersection, isEmptySet, recursiveDifference, setOf, union
 import { capUpdates, identityOf, isReset, readManagers, setFields, trackable, writeManagers, writtenEntry, type Manager, type Managers } from "./managers.ts";
 import type { SchemaNode } from "./node.ts";
 import { onceForShape } from "./shape.ts";
+import { sharedSet } from "./sharedsets.ts";
 
 /** Who writes, and through which endpoint. */
 export interface Writer {
@@ -41,7 +42,7 @@ export function trackUpdate(node: SchemaNode | undefined, kind: TrackedKind, wri
 function trackCreate(node: SchemaNode | undefined, kind: TrackedKind, write: { readonly updated: AnyObject } & Writer): ManagedFieldsEntry[] | undefined {
   const { updated: object, subresource } = write;
   const reset = resetFields(kind, subresource);
-  const work = (): FieldSet => trackable(changedFields(compareObjects(node, {}, object)), reset);
+  const work = (): FieldSet => sharedSet(trackable(changedFields(compareObjects(node, {}, object)), reset));
   const fields = node ? onceForShape(node, { object, purpose: reset === STATUS ? "" : `${kind.kind}/${subresource}` }, work) : work();
   return isEmptySet(fields) ? undefined : [writtenEntry(entryOf(write, { kind, fields }))];
 }

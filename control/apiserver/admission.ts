@@ -14,7 +14,7 @@ export interface Review {
 }
 
 /** Attributes as plugins see them. */
-export function attributesOf(request: ResourceRequest, operation: Operation, objects: { object?: AnyObject | undefined; oldObject?: AnyObject | undefined; options?: AnyObject | undefined }): Attributes {
+export function attributesOf(request: ResourceRequest, operation: Operation, objects: { name?: string; object?: AnyObject | undefined; oldObject?: AnyObject | undefined; options?: AnyObject | undefined }): Attributes {
   return { ...request, operation, ...objects };
 }
 

@@ -194,6 +194,7 @@ export class RevisionStore implements Store {
 
   /** Changes as watchers see them; a delete carries the value it removed. */
   async #changesOf(group: readonly Pending[]): Promise<Change[]> {
+    if (group.every(({ record }) => record.type === "put")) return group.map(({ record }) => changeOf(record, undefined));
     const inGroup = new Map(group.map(({ record }) => [record.revision, record]));
     const missing = group.filter(({ record }) => record.type === "delete" && !inGroup.has(record.previousRevision)).map(({ record }) => record.previousRevision);
     const read = missing.length > 0 ? await this.#log.read(missing) : [];

@@ -90,6 +90,7 @@ export class Level {
     const { hand } = flow.share;
     // Starting elsewhere each time spreads flows whose hands overlap.
     const offset = this.#turn++ % hand.length;
+    if (this.waiting === 0) return this.#queueAt(hand[offset] as number);
     let best: Queue | undefined;
     for (let step = 0; step < hand.length; step++) {
       const queue = this.#queueAt(hand[(offset + step) % hand.length] as number);

@@ -18,6 +18,7 @@ import { update } from "../verbs/update.ts";
 import { Entry } from "../cache/entry.ts";
 import { parseBody, parseJson, parseYaml, readBody, type Parsed } from "./body.ts";
 import { replyObject, type Exchange } from "./exchange.ts";
+import { managerOf, requireManager } from "./manager.ts";
 import { inputOf, mediaTypeOf, outputOf } from "./negotiate.ts";
 import { isTrue, type Query, type ResourceTarget } from "./target.ts";
 import { replyEntry, replyList, viewOf, type View } from "./views.ts";
@@ -172,17 +173,6 @@ function requestOf(exchange: Exchange, { target, query, user }: Call, kind: Kind
     dryRun: isDryRun(query.getAll("dryRun")), fieldManager: manager || managerOf(agent), warnings: exchange.warnings,
     ...(exchange.audit && { auditAnnotations: exchange.audit.annotations }),
   };
-}
-
-function requireManager(manager: string): void {
-  const gk = { group: "meta.k8s.io", kind: "CreateOptions" };
-  if (manager.length > 128) throw invalid(gk, "", [field.tooLong("fieldManager", 128)]);
-  if (/[^\p{L}\p{M}\p{N}\p{P}\p{S} ]/u.test(manager)) throw invalid(gk, "", [field.invalid("fieldManager", manager, "should only contain printable characters")]);
-}
-
-/** What comes before the slash in the User-Agent names the manager when the client does not. */
-function managerOf(agent: string): string {
-  return agent.split("/", 1)[0]?.replace(/[^\x20-\x7e]/g, "").slice(0, 128) || "unknown";
 }
 
 function requireScope({ kind, namespace, verb }: ResourceRequest, target: ResourceTarget): void {

@@ -29,7 +29,8 @@ export async function create(engine: Engine, request: ResourceRequest, object: A
     const candidate = isGenerated ? { ...object, metadata: { ...metadata, name: generateName(metadata.generateName as string) } } : object;
     try {
       const entry = await createOnce(engine, request, candidate, managed);
-      await makeReady(engine, kind, [entry]);
+      const ready = makeReady(engine, kind, [entry]);
+      if (ready) await ready;
       return represent(engine, kind, entry);
     } catch (error) {
       if (!isGenerated || !(error instanceof ApiError) || error.reason !== "AlreadyExists") throw error;
@@ -66,7 +67,7 @@ async function createOnce(engine: Engine, request: ResourceRequest, object: AnyO
   strategy.applyDefaults?.(object);
   // Before admission: what that adds belongs to nobody.
   if (!managed) engine.codec.updateManagedFields({ kind, previous: undefined, object, manager: fieldManager, subresource, now: object.metadata.creationTimestamp as string });
-  const admission = review(engine, attributesOf({ ...request, name }, "CREATE", { object }));
+  const admission = review(engine, attributesOf(request, "CREATE", { object, name }));
   let isStored = false;
   try {
     await admission.admit();
@@ -98,7 +99,7 @@ function resetStatus({ codec }: Engine, kind: KindInfo, object: AnyObject): void
 }
 
 async function store(engine: Engine, request: ResourceRequest, strategy: Strategy, object: AnyObject): Promise<Entry> {
-  const giveBack = await strategy.allocate?.(object, undefined, strategyContext(engine, request));
+  const giveBack = strategy.allocate && (await strategy.allocate(object, undefined, strategyContext(engine, request)));
   try {
     const entry = await insert(engine, request, object);
     if (request.dryRun) await giveBack?.();
@@ -110,7 +111,8 @@ async function store(engine: Engine, request: ResourceRequest, strategy: Strateg
 }
 
 async function insert(engine: Engine, { kind, dryRun }: ResourceRequest, served: AnyObject): Promise<Entry> {
-  const object = await toStored(engine, kind, served);
+  const stored = toStored(engine, kind, served);
+  const object = stored instanceof Promise ? await stored : stored;
   const { name = "", namespace = "" } = object.metadata;
   const cache = cacheOf(engine, kind);
   if (cache.get(namespace, name)) throw alreadyExists(kind, name);
