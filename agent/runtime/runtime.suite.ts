@@ -35,10 +35,10 @@ export function runtimeSuite(name: string, create: () => Promise<RuntimeUnderTes
     });
     afterAll(async () => {
       stop.abort();
-      for (const sandbox of await under.runtime.pods.listSandboxes()) {
-        await under.runtime.pods.stopSandbox(sandbox.id);
-        await under.runtime.pods.removeSandbox(sandbox.id);
-      }
+      await Promise.all((await under.runtime.pods.listSandboxes()).map(async ({ id }) => {
+        await under.runtime.pods.stopSandbox(id);
+        await under.runtime.pods.removeSandbox(id);
+      }));
       rmSync(logs, { recursive: true, force: true });
       await under.dispose();
       if (under.real) removeSuiteCgroups();

@@ -23,6 +23,9 @@ const CONTAINER_NAME = "io.kubernetes.container.name";
 
 /** The id of the running container of that name; rejects with 500 in upstream's words when there is none. */
 export async function runningContainer(runtime: Runtime, pod: Pod, name: string): Promise<string> {
+  const told = statusOf(pod, name)?.containerID?.replace(/^[^:]+:\/\//, "");
+  if (told !== undefined && (await runtime.pods.containerStatus(told))?.state === "running") return told;
+  // Another one may run by now. A list grows with the node and is not for every call.
   const found = (await runtime.pods.listContainers())
     .filter(({ state, labels }) => state === "running" && labels[POD_UID] === pod.metadata.uid && labels[CONTAINER_NAME] === name)
     .sort((a, b) => b.attempt - a.attempt)[0];
@@ -45,13 +48,17 @@ export function hasContainer(pod: Pod, name: string): boolean {
 
 /** The id of the container whose log is meant; throws 400 in upstream's words when there is none. */
 export function loggedContainer(pod: Pod, name: string, previous: boolean): string {
-  const { containerStatuses = [], initContainerStatuses = [], ephemeralContainerStatuses = [] } = pod.status ?? {};
-  const status = [...containerStatuses, ...initContainerStatuses, ...ephemeralContainerStatuses].find((each) => each.name === name);
+  const status = statusOf(pod, name);
   const inPod = `container "${name}" in pod "${pod.metadata.name}"`;
   if (!status) throw new NodeRequestError(400, `${inPod} is not available`);
   const id = previous ? status.lastState?.terminated?.containerID : currentId(status, inPod);
   if (!id) throw new NodeRequestError(400, previous ? `previous terminated ${inPod} not found` : `${inPod} is terminated`);
   return id.replace(/^[^:]+:\/\//, "");
+}
+
+function statusOf({ status = {} }: Pod, name: string): ContainerStatus | undefined {
+  const { containerStatuses = [], initContainerStatuses = [], ephemeralContainerStatuses = [] } = status;
+  return [...containerStatuses, ...initContainerStatuses, ...ephemeralContainerStatuses].find((each) => each.name === name);
 }
 
 function currentId({ state = {}, lastState, containerID }: ContainerStatus, inPod: string): string | undefined {

@@ -82,11 +82,12 @@ export class DockerPods implements PodRuntime {
   }
 
   async listSandboxes(): Promise<Sandbox[]> {
-    return (await this.#list("sandbox")).map((info) => toSandbox(info, decodeLabels(info.Labels) as SandboxLabel, this.#deps.networks.ips(info.Id)));
+    return (await this.#list("sandbox")).map((info) => this.#sandbox(info));
   }
 
   async sandboxStatus(id: string): Promise<Sandbox | undefined> {
-    return (await this.listSandboxes()).find((sandbox) => sandbox.id === id);
+    const info = (await this.#list("sandbox", { id: [id] })).find(({ Id }) => Id === id);
+    return info && this.#sandbox(info);
   }
 
   async createContainer(sandboxId: string, config: ContainerConfig, sandbox: SandboxConfig): Promise<string> {
@@ -172,8 +173,13 @@ export class DockerPods implements PodRuntime {
     await this.#deps.logs.follow(id, `${this.#deps.rootDir}/containers/${id}/${id}-json.log`, label.logPath);
   }
 
-  async #list(type: "sandbox" | "container"): Promise<ContainerInfo[]> {
-    return ask("Unavailable", () => this.#docker.listContainers({ all: true, filters: { label: [`${TYPE_LABEL}=${type}`] } }));
+  /** A list of all costs the engine time for each; one by its id does not. */
+  async #list(type: "sandbox" | "container", only: { readonly id?: string[] } = {}): Promise<ContainerInfo[]> {
+    return ask("Unavailable", () => this.#docker.listContainers({ all: true, filters: { ...only, label: [`${TYPE_LABEL}=${type}`] } }));
+  }
+
+  #sandbox(info: ContainerInfo): Sandbox {
+    return toSandbox(info, decodeLabels(info.Labels) as SandboxLabel, this.#deps.networks.ips(info.Id));
   }
 
   /** The digest form where the image has one. */
