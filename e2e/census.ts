@@ -3,7 +3,7 @@
 import { existsSync, readdirSync, readFileSync, statSync } from "node:fs";
 import { createHash } from "node:crypto";
 import { join } from "node:path";
-import { must } from "./support.ts";
+import { eventually, must } from "./support.ts";
 
 /** One number for each thing that could be left behind. */
 export type Census = Readonly<Record<string, number>>;
@@ -36,6 +36,25 @@ export async function census({ dataDir, netns, runtime }: CensusTarget): Promise
 /** What there is more of, as `name: before -> after` lines; empty when nothing was left behind. */
 export function growth(before: Census, after: Census): string[] {
   return Object.keys({ ...before, ...after }).filter((name) => (before[name] ?? 0) < (after[name] ?? 0)).map((name) => `${name}: ${before[name] ?? 0} -> ${after[name] ?? 0}`);
+}
+
+/** Throws what there is more of. */
+export function nothingLeft(before: Census, after: Census): true {
+  const left = growth(before, after);
+  if (left.length > 0) throw new Error(left.join(", "));
+  return true;
+}
+
+/** The census once two in a row agree. */
+export async function settledCensus(target: CensusTarget): Promise<Census> {
+  let last = await census(target);
+  return eventually("the node comes to rest", async () => {
+    await Bun.sleep(1_000);
+    const next = await census(target);
+    const isSettled = growth(last, next).length + growth(next, last).length === 0;
+    last = next;
+    return isSettled ? next : undefined;
+  });
 }
 
 async function containerdCounts(dataDir: string): Promise<Census> {

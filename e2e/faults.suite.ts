@@ -6,9 +6,11 @@ import { join } from "node:path";
 import { findProcesses } from "../agent/runtime/containerd/machine.ts";
 import { deadMount } from "../agent/volumes/deadmount.ts";
 import { cpuMicros, memoryMB } from "../scripts/bench-parts/process.ts";
-import { census, growth, type Census, type CensusTarget } from "./census.ts";
+import { census, nothingLeft, settledCensus, type CensusTarget } from "./census.ts";
+import { describeDebug } from "./debug.suite.ts";
 import { describeFigures } from "./figures.suite.ts";
 import { describeLogs } from "./logs.suite.ts";
+import { describePhases } from "./phases.suite.ts";
 import { describeResize } from "./resize.suite.ts";
 import { eventually, Kubectl, must, sampleImage } from "./support.ts";
 
@@ -43,6 +45,8 @@ export function describeFaults(runtime: "containerd" | "docker"): void {
   describeLogs(runtime, kubectl);
   describeResize(runtime, kubectl);
   describeFigures(runtime, kubectl, target.netns);
+  describeDebug(runtime, kubectl);
+  describePhases({ runtime, kubectl, target, lab });
 
   describe(`a node on ${runtime}`, () => {
     test(`kill -9 of agent, runtime and both, at ${SEEDS} seeds' moments of its pods' lives, leaves nothing behind`, async () => {
@@ -141,24 +145,6 @@ export function describeFaults(runtime: "containerd" | "docker"): void {
     await Bun.sleep(random() * 500);
     await lab("start", "node-1", runtime);
   }
-}
-
-function nothingLeft(before: Census, after: Census): true {
-  const left = growth(before, after);
-  if (left.length > 0) throw new Error(left.join(", "));
-  return true;
-}
-
-/** The census once two in a row agree. */
-async function settledCensus(target: CensusTarget): Promise<Census> {
-  let last = await census(target);
-  return eventually("the node comes to rest", async () => {
-    await Bun.sleep(1_000);
-    const next = await census(target);
-    const isSettled = growth(last, next).length + growth(next, last).length === 0;
-    last = next;
-    return isSettled ? next : undefined;
-  });
 }
 
 /** A pod that runs until it is deleted, with more in its container and its spec. */
