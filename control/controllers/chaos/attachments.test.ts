@@ -37,7 +37,7 @@ describe("in bad weather", () => {
       }
       for (const name of VOLUMES) {
         const spec = { accessModes: ["ReadWriteOnce"], resources: { requests: { storage: "1Gi" } }, storageClassName: "csi" };
-        await world.create<PersistentVolume>(PERSISTENT_VOLUME, { metadata: { name }, spec: { capacity: { storage: "1Gi" }, accessModes: ["ReadWriteOnce"], storageClassName: "csi", csi: { driver: DRIVER, volumeHandle: name } } });
+        await world.create<PersistentVolume>(PERSISTENT_VOLUME, { metadata: { name }, spec: { capacity: { storage: "1Gi" }, accessModes: ["ReadWriteOnce"], storageClassName: "csi", csi: { driver: DRIVER, volumeHandle: name }, claimRef: { name, namespace: "default" } } });
         await world.create<PersistentVolumeClaim>(PERSISTENT_VOLUME_CLAIM, { metadata: { name }, spec: { ...spec, volumeName: name } });
       }
       let next = 0;

@@ -20,11 +20,22 @@ const DRIVER = builtinKind("storage.k8s.io", "v1", "CSIDriver");
 const MANAGED = "volumes.kubernetes.io/controller-managed-attach-detach";
 const OUT_OF_SERVICE = "node.kubernetes.io/out-of-service";
 const BY_VOLUME = "volume";
+const BY_UNIQUE_NAME = "uniquename";
 /** How long a volume may seem to be in use by a node that says nothing any more. */
 const MAX_WAIT_FOR_UNMOUNT_MS = 6 * 60_000;
 
+/** How long to wait while another node asks for the same volume. */
+const TURN_MS = 100;
+
 type Volume = Stored<PersistentVolume>;
 type Attachment = Stored<VolumeAttachment>;
+
+/** An attachment to be made, by its name. */
+interface Wanted {
+  readonly name: string;
+  readonly nodeName: string;
+  readonly volume: Volume;
+}
 
 export function attachDetachController(deps: ControllerDeps): Controller {
   return new AttachDetach(deps).controller;
@@ -44,6 +55,8 @@ class AttachDetach {
   readonly #attachments: Informer<VolumeAttachment>;
   /** Since when nobody needs a volume that its node still uses. */
   readonly #unwantedSince = new Map<string, number>();
+  /** Volumes of one node that are just being asked for. */
+  readonly #asking = new Set<string>();
 
   constructor({ clientFor, recorderFor, informers, clock }: ControllerDeps) {
     this.#client = clientFor("attachdetach-controller");
@@ -58,6 +71,7 @@ class AttachDetach {
     this.#attachments = informers.for<VolumeAttachment>(ATTACHMENT);
     indexByClaim(this.#pods);
     this.#attachments.addIndex(BY_VOLUME, ({ spec }) => [spec.source.persistentVolumeName ?? ""]);
+    this.#volumes.addIndex(BY_UNIQUE_NAME, (volume) => (volume.spec?.csi ? [uniqueName(volume)] : []));
     this.#listen();
     this.controller = controllerOf({ name: NAME, queue: this.#queue, informers, workers: 10, reconcile: (key) => this.#reconcile(key) });
   }
@@ -79,6 +93,10 @@ class AttachDetach {
     this.#attachments.addHandler({ add: attachmentChanged, update: attachmentChanged, delete: attachmentChanged });
     const nodeChanged = ({ metadata: { name } }: Stored<Node>): void => this.#attachments.lister.list().filter(({ spec }) => spec.nodeName === name).forEach(attachmentChanged);
     this.#nodes.addHandler({ update: (node, old) => (JSON.stringify(node.status?.volumesInUse) === JSON.stringify(old.status?.volumesInUse) && node.spec?.taints?.length === old.spec?.taints?.length ? undefined : nodeChanged(node)), delete: nodeChanged });
+    // What a node was told in an earlier life, or a moment before this cache knew of it, may not be so any more.
+    const nodeTold = ({ metadata: { name: nodeName }, status }: Stored<Node>): void => (status?.volumesAttached ?? []).forEach(({ name }) => this.#volumes.lister.byIndex(BY_UNIQUE_NAME, name).forEach(({ metadata }) => this.#queue.add(keyFor(metadata.name, nodeName))));
+    this.#nodes.addHandler({ add: nodeTold, update: (node, old) => (JSON.stringify(node.status?.volumesAttached) === JSON.stringify(old.status?.volumesAttached) ? undefined : nodeTold(node)) });
+    this.#volumes.addHandler({ add: (volume) => this.#nodes.lister.list().forEach((node) => (isTold(node, volume) ? this.#queue.add(keyFor(volume.metadata.name, node.metadata.name)) : undefined)) });
   }
 
   async #reconcile(key: string): Promise<void> {
@@ -92,7 +110,10 @@ class AttachDetach {
       this.#unwantedSince.delete(key);
       if (!this.#isAttachable(csi.driver, nodeName)) return;
       if (attachment) await this.#attached(attachment, volume, users);
-      else await this.#attach({ name, nodeName, volume }, users);
+      else {
+        await this.#tellNode(nodeName, volume, false);
+        await this.#attach({ name, nodeName, volume }, users);
+      }
     } else if (attachment) await this.#detach(key, attachment, volume);
     else {
       this.#unwantedSince.delete(key);
@@ -100,10 +121,25 @@ class AttachDetach {
     }
   }
 
-  async #attach({ name, nodeName, volume }: { name: string; nodeName: string; volume: Volume }, users: readonly Stored<Pod>[]): Promise<void> {
-    const elsewhere = this.#attachments.lister.byIndex(BY_VOLUME, volume.metadata.name).filter(({ spec }) => spec.nodeName !== nodeName);
-    // The attachment that goes brings this key back.
-    if (elsewhere.length > 0 && isExclusive(volume)) return this.#refuse(volume, users, elsewhere);
+  /** One node at a time, and by the server's word: the cache may not know yet what was asked for a moment ago. */
+  async #attach(wanted: Wanted, users: readonly Stored<Pod>[]): Promise<void> {
+    const { nodeName, volume } = wanted;
+    const { name } = volume.metadata;
+    if (!isExclusive(volume)) return this.#ask(wanted);
+    if (this.#asking.has(name)) return this.#queue.addAfter(keyFor(name, nodeName), TURN_MS);
+    this.#asking.add(name);
+    try {
+      const { items } = await this.#client.list<VolumeAttachment>(ATTACHMENT);
+      const elsewhere = items.filter(({ spec }) => spec.source.persistentVolumeName === name && spec.nodeName !== nodeName);
+      // The attachment that goes brings this key back.
+      if (elsewhere.length > 0) this.#refuse(volume, users, elsewhere);
+      else await this.#ask(wanted);
+    } finally {
+      this.#asking.delete(name);
+    }
+  }
+
+  async #ask({ name, nodeName, volume }: Wanted): Promise<void> {
     const spec = { attacher: volume.spec?.csi?.driver ?? "", nodeName, source: { persistentVolumeName: volume.metadata.name } };
     try {
       await this.#client.create<VolumeAttachment>(ATTACHMENT, { apiVersion: "storage.k8s.io/v1", kind: "VolumeAttachment", metadata: { name }, spec });
@@ -195,6 +231,10 @@ export function attachmentName({ handle, driver, node }: { handle: string; drive
 
 function uniqueName({ spec }: Volume): string {
   return `kubernetes.io/csi/${spec?.csi?.driver}^${spec?.csi?.volumeHandle}`;
+}
+
+function isTold({ status }: Node, volume: Volume): boolean {
+  return volume.spec?.csi !== undefined && (status?.volumesAttached ?? []).some(({ name }) => name === uniqueName(volume));
 }
 
 function isExclusive({ spec }: Volume): boolean {
