@@ -3,6 +3,7 @@
 import { mkdir, readFile, readlink, rename, rm, symlink, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { parseCidr } from "../lib/cidr.ts";
+import { loopbackScript } from "./loopback-script.ts";
 import type { NetConf } from "./types.ts";
 
 export const NETWORK_NAME = "minik8s";
@@ -70,9 +71,14 @@ export async function installPlugins({ binDir, program }: { readonly binDir: str
   await mkdir(binDir, { recursive: true });
   for (const name of PLUGIN_NAMES) {
     const path = join(binDir, name);
-    if (program.script !== undefined) await installWrapper(path, name, program as Required<PluginProgram>);
+    if (name === "loopback") await replaceWith(path, (temporary) => writeFile(temporary, loopbackScript(wholeProgram(program)), { mode: 0o755 }));
+    else if (program.script !== undefined) await installWrapper(path, name, program as Required<PluginProgram>);
     else if ((await readlink(path).catch(() => undefined)) !== program.executable) await replaceWith(path, (temporary) => symlink(program.executable, temporary));
   }
+}
+
+function wholeProgram({ executable, script }: PluginProgram): string {
+  return [executable, ...(script === undefined ? [] : [script])].map((word) => `'${word}'`).join(" ");
 }
 
 /** From source there is no executable to link to: a shell line says which plugin is meant. */
