@@ -145,7 +145,13 @@ export abstract class KindController<T extends KubeObject> implements Controller
     this.queue = new WorkQueue({ clock: deps.clock, ...(options.backoff && { backoff: options.backoff }) });
     this.objects = deps.informers.for<T>(options.kind);
     const enqueue = (object: Stored<T>): void => this.queue.add(keyOf(object));
-    this.objects.addHandler({ add: enqueue, update: (object, old) => (this.isWorthwhile(object, old) ? enqueue(object) : undefined), delete: enqueue });
+    const enqueueOurs = (object: Stored<T>): void => (this.isOurs(object) ? enqueue(object) : undefined);
+    this.objects.addHandler({ add: enqueueOurs, update: (object, old) => (this.isWorthwhile(object, old) ? enqueueOurs(object) : undefined), delete: enqueueOurs });
+  }
+
+  /** Whether there is ever anything to do about an object. */
+  protected isOurs(_object: Stored<T>): boolean {
+    return true;
   }
 
   /** Whether a change of an object is one to look at. */

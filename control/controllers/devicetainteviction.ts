@@ -2,15 +2,12 @@
 // Upstream's device-taint-eviction controller; taints come from ResourceSlices.
 import { toleratesDeviceTaint, type AllocatedDevice, type DeviceTaint } from "../../api/devicetaints.ts";
 import { keyOf, type Informer } from "../../api/client/informer.ts";
-import type { Client } from "../../api/client/client.ts";
-import type { EventRecorder } from "../../api/client/recorder.ts";
-import { WorkQueue } from "../../api/client/workqueue.ts";
 import { isNotFound } from "../../api/errors.ts";
 import { builtinKind } from "../../api/registry.ts";
 import type { Pod, PodCondition, ResourceClaim, ResourceSlice, Stored } from "../../api/types.ts";
-import { timestamp, type Clock } from "../../lib/clock.ts";
+import { timestamp } from "../../lib/clock.ts";
 import { withoutCondition } from "./conditions.ts";
-import { controllerOf, type Controller, type ControllerDeps } from "./controller.ts";
+import { KindController, type Controller, type ControllerDeps } from "./controller.ts";
 import { POD } from "./kinds.ts";
 import { isControlledBy } from "./owners.ts";
 import { claimKeysOf, RESOURCE_CLAIM } from "./resourceclaim.ts";
@@ -21,57 +18,48 @@ const BY_CLAIM = "resourceclaim";
 const BY_POOL = "devicepool";
 
 export function deviceTaintEvictionController(deps: ControllerDeps): Controller {
-  return new DeviceTaintEviction(deps).controller;
+  return new DeviceTaintEviction(deps);
 }
 
-class DeviceTaintEviction {
-  readonly controller: Controller;
-  readonly #client: Client;
-  readonly #recorder: EventRecorder;
-  readonly #clock: Clock;
-  readonly #queue: WorkQueue;
-  readonly #pods: Informer<Pod>;
+class DeviceTaintEviction extends KindController<Pod> {
   readonly #claims: Informer<ResourceClaim>;
   readonly #slices: Informer<ResourceSlice>;
   /** Pods that have to go some time, to say so when it is called off. */
   readonly #scheduled = new Set<string>();
 
-  constructor({ clientFor, recorderFor, informers, clock }: ControllerDeps) {
-    this.#client = clientFor(NAME);
-    this.#recorder = recorderFor(NAME);
-    this.#clock = clock;
-    this.#queue = new WorkQueue({ clock });
-    this.#pods = informers.for<Pod>(POD);
-    this.#claims = informers.for<ResourceClaim>(RESOURCE_CLAIM);
-    this.#slices = informers.for<ResourceSlice>(SLICE);
-    this.#pods.addIndex(BY_CLAIM, claimKeysOf);
+  constructor(deps: ControllerDeps) {
+    super(deps, { name: NAME, kind: POD, workers: 8 });
+    this.#claims = deps.informers.for<ResourceClaim>(RESOURCE_CLAIM);
+    this.#slices = deps.informers.for<ResourceSlice>(SLICE);
+    this.objects.addIndex(BY_CLAIM, claimKeysOf);
     this.#claims.addIndex(BY_POOL, poolsOf);
     this.#slices.addIndex(BY_POOL, ({ spec }) => (spec ? [`${spec.driver}/${spec.pool.name}`] : []));
-    const podChanged = (pod: Stored<Pod>): void => void (pod.spec?.resourceClaims?.length && pod.spec.nodeName && this.#queue.add(keyOf(pod)));
-    const claimChanged = (claim: Stored<ResourceClaim>): void => this.#pods.lister.byIndex(BY_CLAIM, keyOf(claim)).forEach(podChanged);
+    const claimChanged = (claim: Stored<ResourceClaim>): void => this.objects.lister.byIndex(BY_CLAIM, keyOf(claim)).forEach((pod) => (this.isOurs(pod) ? this.queue.add(keyOf(pod)) : undefined));
     const poolChanged = ({ spec }: Stored<ResourceSlice>): void => this.#claims.lister.byIndex(BY_POOL, `${spec?.driver}/${spec?.pool.name}`).forEach(claimChanged);
-    this.#pods.addHandler({ add: podChanged, update: podChanged, delete: (pod) => void this.#scheduled.delete(keyOf(pod)) });
     this.#claims.addHandler({ add: claimChanged, update: claimChanged });
     this.#slices.addHandler({
       add: (slice) => (hasEvictingTaint(slice) ? poolChanged(slice) : undefined),
       update: (slice, old) => (hasEvictingTaint(slice) || hasEvictingTaint(old) ? poolChanged(slice) : undefined),
       delete: (slice) => (hasEvictingTaint(slice) ? poolChanged(slice) : undefined),
     });
-    this.controller = controllerOf({ name: NAME, queue: this.#queue, informers, workers: 8, reconcile: (key) => this.#reconcile(key) });
   }
 
-  async #reconcile(key: string): Promise<void> {
-    const pod = this.#pods.lister.get(key);
+  protected override isOurs(pod: Stored<Pod>): boolean {
+    return Boolean(pod.spec?.resourceClaims?.length && pod.spec.nodeName);
+  }
+
+  protected async reconcile(key: string): Promise<void> {
+    const pod = this.objects.lister.get(key);
     if (!pod || pod.metadata.deletionTimestamp) return void this.#scheduled.delete(key);
     const due = this.#dueTime(pod);
     if (due === undefined) {
-      if (this.#scheduled.delete(key)) this.#recorder.event(pod, "Normal", "DeviceTaintManagerEviction", "Cancelling deletion");
+      if (this.#scheduled.delete(key)) this.recorder.event(pod, "Normal", "DeviceTaintManagerEviction", "Cancelling deletion");
       return;
     }
     this.#scheduled.add(key);
-    const now = this.#clock.now();
-    if (due > now) return this.#queue.addAfter(key, due - now);
-    this.#recorder.event(pod, "Normal", "DeviceTaintManagerEviction", "Marking for deletion");
+    const now = this.clock.now();
+    if (due > now) return this.queue.addAfter(key, due - now);
+    this.recorder.event(pod, "Normal", "DeviceTaintManagerEviction", "Marking for deletion");
     await this.#evict(pod, now);
     this.#scheduled.delete(key);
   }
@@ -105,8 +93,8 @@ class DeviceTaintEviction {
     const { name, namespace, uid } = pod.metadata;
     const condition: PodCondition = { type: "DisruptionTarget", status: "True", reason: "DeletionByDeviceTaintManager", message: "Device Taint manager: deleting due to NoExecute taint", lastTransitionTime: timestamp(now) };
     try {
-      await this.#client.update<Pod>(POD, { ...pod, status: { ...pod.status, conditions: [...withoutCondition(pod.status?.conditions, condition.type), condition] } }, { subresource: "status" });
-      await this.#client.delete(POD, { name, namespace }, { preconditions: { uid } });
+      await this.client.update<Pod>(POD, { ...pod, status: { ...pod.status, conditions: [...withoutCondition(pod.status?.conditions, condition.type), condition] } }, { subresource: "status" });
+      await this.client.delete(POD, { name, namespace }, { preconditions: { uid } });
     } catch (error) {
       if (!isNotFound(error)) throw error;
     }

@@ -1,8 +1,6 @@
 // Tells for every PodDisruptionBudget how many of its pods may be disrupted now.
 // Enforcing it is the eviction subresource's business. Rules: k8s.io/kubernetes/pkg/controller/disruption.
-import type { Client } from "../../api/client/client.ts";
 import { keyOf, type Informer, type Key } from "../../api/client/informer.ts";
-import type { EventRecorder } from "../../api/client/recorder.ts";
 import { WorkQueue } from "../../api/client/workqueue.ts";
 import { runWorkers } from "../../api/client/workers.ts";
 import { isConflict, orAbsent } from "../../api/errors.ts";
@@ -10,9 +8,9 @@ import { parseApiVersion } from "../../api/kinds.ts";
 import type { KindRegistry } from "../../api/registry.ts";
 import { formatLabelSelector, matcherOf } from "../../api/selectors.ts";
 import type { AnyObject, IntOrString, KubeObject, OwnerReference, Pod, PodDisruptionBudget, ReplicaSet, Stored } from "../../api/types.ts";
-import { timestamp, type Clock } from "../../lib/clock.ts";
+import { timestamp } from "../../lib/clock.ts";
 import { findCondition, withoutCondition } from "./conditions.ts";
-import { controllerOf, telling, type Controller, type ControllerDeps } from "./controller.ts";
+import { KindController, type Controller, type ControllerDeps } from "./controller.ts";
 import { scaledValue } from "./deployment/replicasets.ts";
 import { DEPLOYMENT, POD, POD_DISRUPTION_BUDGET, REPLICA_SET, REPLICATION_CONTROLLER, STATEFUL_SET } from "./kinds.ts";
 import { controllerRefOf } from "./owners.ts";
@@ -29,41 +27,29 @@ type Status = NonNullable<PodDisruptionBudget["status"]>;
 type Condition = NonNullable<Status["conditions"]>[number];
 
 export function disruptionController(deps: ControllerDeps): Controller {
-  return new DisruptionController(deps).controller;
+  return new DisruptionController(deps);
 }
 
-class DisruptionController {
-  readonly controller: Controller;
-  readonly #client: Client;
-  readonly #recorder: EventRecorder;
-  readonly #clock: Clock;
+class DisruptionController extends KindController<PodDisruptionBudget> {
   readonly #kinds: KindRegistry;
-  readonly #budgets: Informer<PodDisruptionBudget>;
   readonly #pods: Informer<Pod>;
   readonly #scalables: readonly Informer<AnyObject>[];
-  readonly #queue: WorkQueue;
   readonly #stale: WorkQueue;
 
   constructor(deps: ControllerDeps) {
-    this.#client = deps.clientFor(NAME);
-    this.#recorder = deps.recorderFor("controllermanager");
-    this.#clock = deps.clock;
+    super(deps, { name: NAME, kind: POD_DISRUPTION_BUDGET, recorder: "controllermanager", workers: 1 });
     this.#kinds = deps.kinds;
-    this.#budgets = deps.informers.for<PodDisruptionBudget>(POD_DISRUPTION_BUDGET);
     this.#pods = deps.informers.for<Pod>(POD);
     this.#scalables = [REPLICA_SET, DEPLOYMENT, STATEFUL_SET, REPLICATION_CONTROLLER].map((kind) => deps.informers.for<AnyObject>(kind));
-    this.#queue = new WorkQueue({ clock: deps.clock });
     this.#stale = new WorkQueue({ clock: deps.clock });
     this.#listen();
-    this.controller = controllerOf({
-      name: NAME, queue: this.#queue, informers: deps.informers, workers: 1, reconcile: (key) => this.#reconcile(key), subject: telling(deps, NAME, this.#budgets),
-      beside: (signal) => runWorkers({ name: `${NAME} conditions`, queueName: "stale_pod_disruption", queue: this.#stale, workers: 1, signal, reconcile: (key) => this.#clearStale(key) }),
-    });
+  }
+
+  protected override beside(signal: AbortSignal): Promise<void> {
+    return runWorkers({ name: `${NAME} conditions`, queueName: "stale_pod_disruption", queue: this.#stale, workers: 1, signal, reconcile: (key) => this.#clearStale(key) });
   }
 
   #listen(): void {
-    const enqueue = (budget: Stored<PodDisruptionBudget>): void => this.#queue.add(keyOf(budget));
-    this.#budgets.addHandler({ add: enqueue, update: enqueue });
     this.#pods.addHandler({
       add: (pod) => this.#podChanged(pod),
       update: (pod, old) => {
@@ -81,21 +67,21 @@ class DisruptionController {
 
   #podChanged(pod: Stored<Pod>): void {
     this.#enqueueFor(pod);
-    if (staleIn(pod, this.#clock.now()) !== undefined) this.#stale.add(keyOf(pod));
+    if (staleIn(pod, this.clock.now()) !== undefined) this.#stale.add(keyOf(pod));
   }
 
   #enqueueFor(pod: Stored<Pod>): void {
-    for (const budget of this.#budgets.lister.inNamespace(pod.metadata.namespace ?? "")) {
-      if (matcherOf(budget.spec?.selector).matches(pod.metadata.labels)) this.#queue.add(keyOf(budget));
+    for (const budget of this.objects.lister.inNamespace(pod.metadata.namespace ?? "")) {
+      if (matcherOf(budget.spec?.selector).matches(pod.metadata.labels)) this.queue.add(keyOf(budget));
     }
   }
 
   #enqueueNamespace(namespace: string | undefined): void {
-    for (const budget of this.#budgets.lister.inNamespace(namespace ?? "")) this.#queue.add(keyOf(budget));
+    for (const budget of this.objects.lister.inNamespace(namespace ?? "")) this.queue.add(keyOf(budget));
   }
 
-  async #reconcile(key: Key): Promise<void> {
-    const budget = this.#budgets.lister.get(key);
+  protected async reconcile(key: Key): Promise<void> {
+    const budget = this.objects.lister.get(key);
     if (!budget) return;
     try {
       await this.#sync(key, budget);
@@ -108,12 +94,12 @@ class DisruptionController {
   async #sync(key: Key, budget: Stored<PodDisruptionBudget>): Promise<void> {
     const matcher = matcherOf(budget.spec?.selector);
     const pods = this.#pods.lister.inNamespace(budget.metadata.namespace ?? "").filter((pod) => matcher.matches(pod.metadata.labels));
-    if (pods.length === 0) this.#recorder.event(budget, "Normal", "NoPods", "No matching pods found");
+    if (pods.length === 0) this.recorder.event(budget, "Normal", "NoPods", "No matching pods found");
     const { expected, desired } = await this.#expectation(budget, pods);
     const { disruptedPods, recheckMs } = this.#stillDisrupted(budget, pods);
     const healthy = pods.filter((pod) => !pod.metadata.deletionTimestamp && !(pod.metadata.name in disruptedPods) && isReady(pod)).length;
     await this.#write(budget, { expected, desired, healthy, disruptedPods });
-    if (recheckMs !== undefined) this.#queue.addAfter(key, recheckMs);
+    if (recheckMs !== undefined) this.queue.addAfter(key, recheckMs);
   }
 
   async #expectation(budget: Stored<PodDisruptionBudget>, pods: readonly Stored<Pod>[]): Promise<{ expected: number; desired: number }> {
@@ -141,12 +127,12 @@ class DisruptionController {
       const scale = await this.#scaleOf(reference, pod.metadata.namespace);
       if (!scale) {
         const message = `found no controllers for pod ${JSON.stringify(pod.metadata.name)}`;
-        this.#recorder.event(budget, "Warning", "CalculateExpectedPodCountFailed", `Failed to calculate the number of expected pods: ${message}`);
+        this.recorder.event(budget, "Warning", "CalculateExpectedPodCountFailed", `Failed to calculate the number of expected pods: ${message}`);
         throw new Error(message);
       }
       scales.set(scale.uid, scale.replicas);
     }
-    if (unmanaged.length > 0) this.#recorder.event(budget, "Warning", "UnmanagedPods", `Pods selected by this PodDisruptionBudget (selector: ${formatLabelSelector(budget.spec?.selector)}) were found to be unmanaged. As a result, the status of the PDB cannot be calculated correctly, which may result in undefined behavior. To account for these pods please set ".spec.minAvailable" field of the PDB to an integer value.`);
+    if (unmanaged.length > 0) this.recorder.event(budget, "Warning", "UnmanagedPods", `Pods selected by this PodDisruptionBudget (selector: ${formatLabelSelector(budget.spec?.selector)}) were found to be unmanaged. As a result, the status of the PDB cannot be calculated correctly, which may result in undefined behavior. To account for these pods please set ".spec.minAvailable" field of the PDB to an integer value.`);
     return [...scales.values()].reduce((total, replicas) => total + replicas, 0);
   }
 
@@ -163,7 +149,7 @@ class DisruptionController {
     const kind = this.#kinds.kind(group, version, reference.kind);
     if (!kind?.subresources["scale"]) return undefined;
     const target = { name: reference.name, namespace };
-    const found = await orAbsent<AnyObject>(this.#client.getScale ? (this.#client.getScale(kind, target) as Promise<AnyObject>) : this.#client.get<AnyObject>(kind, target));
+    const found = await orAbsent<AnyObject>(this.client.getScale ? (this.client.getScale(kind, target) as Promise<AnyObject>) : this.client.get<AnyObject>(kind, target));
     const replicas = found?.["spec"]?.replicas as unknown;
     return typeof replicas === "number" && found?.metadata.uid === reference.uid ? { uid: reference.uid, replicas } : undefined;
   }
@@ -176,7 +162,7 @@ class DisruptionController {
 
   /** Evictions granted and not yet carried out; one that takes too long is no longer counted on. */
   #stillDisrupted(budget: Stored<PodDisruptionBudget>, pods: readonly Stored<Pod>[]): { disruptedPods: Record<string, string>; recheckMs: number | undefined } {
-    const now = this.#clock.now();
+    const now = this.clock.now();
     const disruptedPods: Record<string, string> = {};
     let recheckMs: number | undefined;
     for (const pod of pods) {
@@ -184,7 +170,7 @@ class DisruptionController {
       if (granted === undefined || pod.metadata.deletionTimestamp) continue;
       const left = Date.parse(granted) + DELETION_TIMEOUT_MS - now;
       if (left < 0) {
-        this.#recorder.event(pod, "Warning", "NotDeleted", `Pod was expected by PDB ${budget.metadata.namespace}/${budget.metadata.name} to be deleted but it wasn't`);
+        this.recorder.event(pod, "Warning", "NotDeleted", `Pod was expected by PDB ${budget.metadata.namespace}/${budget.metadata.name} to be deleted but it wasn't`);
         continue;
       }
       disruptedPods[pod.metadata.name] = granted;
@@ -213,25 +199,25 @@ class DisruptionController {
 
   #withCondition(budget: Stored<PodDisruptionBudget>, wanted: Omit<Condition, "lastTransitionTime">): Condition[] {
     const current = findCondition(budget.status?.conditions, ALLOWED);
-    const lastTransitionTime = current?.status === wanted.status ? current.lastTransitionTime : timestamp(this.#clock.now());
+    const lastTransitionTime = current?.status === wanted.status ? current.lastTransitionTime : timestamp(this.clock.now());
     return [...withoutCondition(budget.status?.conditions, ALLOWED), { ...wanted, lastTransitionTime }];
   }
 
   async #update(budget: Stored<PodDisruptionBudget>, status: Status): Promise<void> {
     // A PDB's status has no fields that may be left out: zeros are written.
     if (isSame(budget.status ?? {}, status)) return;
-    await this.#client.update<PodDisruptionBudget>(POD_DISRUPTION_BUDGET, { ...budget, status }, { subresource: "status" });
+    await this.client.update<PodDisruptionBudget>(POD_DISRUPTION_BUDGET, { ...budget, status }, { subresource: "status" });
   }
 
   /** A pod marked for disruption that nobody deleted is not marked any more. */
   async #clearStale(key: Key): Promise<void> {
     const pod = this.#pods.lister.get(key);
-    const left = pod && staleIn(pod, this.#clock.now());
+    const left = pod && staleIn(pod, this.clock.now());
     if (!pod || left === undefined) return;
     if (left > 0) return this.#stale.addAfter(key, left);
-    const cleared = { type: "DisruptionTarget", status: "False", lastTransitionTime: timestamp(this.#clock.now()) };
+    const cleared = { type: "DisruptionTarget", status: "False", lastTransitionTime: timestamp(this.clock.now()) };
     const conditions = [...withoutCondition(pod.status?.conditions, "DisruptionTarget"), cleared];
-    await orAbsent(this.#client.update<Pod>(POD, { ...pod, status: { ...pod.status, conditions } }, { subresource: "status" }));
+    await orAbsent(this.client.update<Pod>(POD, { ...pod, status: { ...pod.status, conditions } }, { subresource: "status" }));
   }
 }
 
