@@ -21,6 +21,11 @@ interface FieldFile {
   readonly byValue: Map<string, Set<Watcher>>;
 }
 
+/** What each watcher is to be handed of one batch of events. */
+type Batches = Map<Watcher, Delivery[]>;
+
+const NOBODY: ReadonlySet<Watcher> = new Set();
+
 /** The watchers of one resource. */
 export class Watchers {
   readonly #everything = new Set<Watcher>();
@@ -48,31 +53,22 @@ export class Watchers {
   /** Hands a batch of events to everyone concerned, each watcher once. */
   dispatch(events: readonly CacheEvent[]): void {
     if (this.#size === 0) return;
-    const batches = new Map<Watcher, Delivery[]>();
+    const batches: Batches = new Map();
     for (const event of events) {
-      for (const set of this.#setsFor(event)) for (const watcher of set) offer(watcher, event, batches);
+      for (const watcher of this.#everything) offer(watcher, event, batches);
+      for (const watcher of this.#byNamespace.get(event.entry.namespace) ?? NOBODY) offer(watcher, event, batches);
+      if (this.#byName.size > 0) this.#offerByName(event, batches);
+      for (const file of this.#byField.values()) offerByField(file, event, batches);
     }
     for (const [watcher, deliveries] of batches) watcher.sink.deliver(deliveries);
   }
 
-  *#setsFor(event: CacheEvent): Iterable<Set<Watcher>> {
-    const { entry, previous } = event;
-    yield this.#everything;
-    const inNamespace = this.#byNamespace.get(entry.namespace);
-    if (inNamespace) yield inNamespace;
-    for (const key of [`/${entry.name}`, `${entry.namespace}/${entry.name}`]) {
-      const named = this.#byName.get(key);
-      if (named) yield named;
-      if (entry.namespace === "") break;
-    }
-    for (const { reader, field, byValue } of this.#byField.values()) {
-      const now = reader.read(entry)[field] ?? "";
-      const then = previous ? (reader.read(previous)[field] ?? "") : now;
-      for (const value of now === then ? [now] : [now, then]) {
-        const matching = byValue.get(value);
-        if (matching) yield matching;
-      }
-    }
+  /** To those who watch the name in every namespace, and those who watch it in one. */
+  #offerByName(event: CacheEvent, batches: Batches): void {
+    const { namespace, name } = event.entry;
+    for (const watcher of this.#byName.get(`/${name}`) ?? NOBODY) offer(watcher, event, batches);
+    if (namespace === "") return;
+    for (const watcher of this.#byName.get(`${namespace}/${name}`) ?? NOBODY) offer(watcher, event, batches);
   }
 
   #fileOf({ selection }: Watcher): { set: Set<Watcher>; drop: () => void } {
@@ -104,7 +100,16 @@ export function deliveryFor(selection: Selection, event: CacheEvent): Delivery |
   return type && { type, entry: event.entry, revision: event.revision };
 }
 
-function offer(watcher: Watcher, event: CacheEvent, batches: Map<Watcher, Delivery[]>): void {
+/** To those who watch what the field says now, and what it said before. */
+function offerByField({ reader, field, byValue }: FieldFile, event: CacheEvent, batches: Batches): void {
+  const { entry, previous } = event;
+  const now = reader.read(entry)[field] ?? "";
+  const then = previous ? (reader.read(previous)[field] ?? "") : now;
+  for (const watcher of byValue.get(now) ?? NOBODY) offer(watcher, event, batches);
+  if (then !== now) for (const watcher of byValue.get(then) ?? NOBODY) offer(watcher, event, batches);
+}
+
+function offer(watcher: Watcher, event: CacheEvent, batches: Batches): void {
   if (event.revision <= watcher.after) return;
   const delivery = deliveryFor(watcher.selection, event);
   if (!delivery) return;

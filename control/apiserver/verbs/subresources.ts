@@ -41,11 +41,12 @@ async function bind(engine: Engine, request: ResourceRequest, body: AnyObject): 
     if (!current) throw notFound(kind, name);
     return bound(engine, request, { pod: current, body, nodeName: target.name as string });
   };
-  await update(engine, { ...request, subresource: "binding" }, { transform, unconditional: true, admitted: true });
+  await update(engine, { ...request, subresource: "binding" }, { transform, onlyReads: true, isDefaulted: true, unconditional: true, admitted: true });
   return SUCCESS;
 }
 
-function bound(engine: Engine, { kind, name }: ResourceRequest, { pod, body, nodeName }: { pod: AnyObject; body: AnyObject; nodeName: string }): AnyObject {
+/** The pod on its node; whatever does not change is the very same as before, so that nobody compares it. */
+function bound(engine: Engine, { kind, name }: ResourceRequest, { pod, body, nodeName }: { pod: Readonly<AnyObject>; body: AnyObject; nodeName: string }): AnyObject {
   const { uid, resourceVersion, annotations } = body.metadata;
   if (uid && uid !== pod.metadata.uid) throw conflict(kind, name, `Precondition failed: UID in precondition: ${uid}, UID in object meta: ${pod.metadata.uid}`);
   if (resourceVersion && resourceVersion !== pod.metadata.resourceVersion) throw conflict(kind, name, `Precondition failed: ResourceVersion in precondition: ${resourceVersion}, ResourceVersion in object meta: ${pod.metadata.resourceVersion}`);
@@ -53,12 +54,11 @@ function bound(engine: Engine, { kind, name }: ResourceRequest, { pod, body, nod
   const { spec = {} } = pod;
   if (spec.nodeName) throw conflict({ group: "", plural: "pods/binding" }, name, `pod ${name} is already assigned to node ${JSON.stringify(spec.nodeName)}`);
   if ((spec.schedulingGates ?? []).length > 0) throw conflict({ group: "", plural: "pods/binding" }, name, `pod ${name} has non-empty .spec.schedulingGates`);
-  pod["spec"] = { ...spec, nodeName };
-  if (annotations) pod.metadata.annotations = { ...pod.metadata.annotations, ...annotations };
+  const metadata = annotations ? { ...pod.metadata, annotations: { ...pod.metadata.annotations, ...annotations } } : { ...pod.metadata };
   const now = timestamp(engine.clock.now());
   const conditions = ((pod["status"]?.conditions ?? []) as { type: string }[]).filter(({ type }) => type !== "PodScheduled");
   // The room that was promised is taken: a nomination left behind would mislead whoever sizes the cluster.
   const { nominatedNodeName: _promised, ...status } = (pod["status"] ?? {}) as AnyObject;
-  pod["status"] = { ...status, conditions: [...conditions, { type: "PodScheduled", status: "True", lastProbeTime: null, lastTransitionTime: now }] };
-  return pod;
+  const scheduled = { type: "PodScheduled", status: "True", lastProbeTime: null, lastTransitionTime: now };
+  return { ...pod, metadata, spec: { ...spec, nodeName }, status: { ...status, conditions: [...conditions, scheduled] } };
 }

@@ -25,6 +25,8 @@ export interface UpdateRequest {
   readonly replaces?: boolean | undefined;
   /** The transform only reads the current object, and what it makes shares nothing with it that anybody changes: no copy is made. */
   readonly onlyReads?: boolean | undefined;
+  /** What the transform makes is of stored parts, which have their defaults and are not to be changed. */
+  readonly isDefaulted?: boolean | undefined;
   /** Creates what does not exist (server-side apply). */
   readonly mayCreate?: boolean | undefined;
   /** The transform already wrote managedFields (server-side apply). */
@@ -110,8 +112,10 @@ async function updateOnce(engine: Engine, request: ResourceRequest, { next, curr
   requireNamespaceMatch(request, next);
   next.kind = kind.kind;
   next.apiVersion = apiVersionOf(kind);
-  engine.codec.applyDefaults(kind, next);
-  strategy.applyDefaults?.(next);
+  if (!change.isDefaulted) {
+    engine.codec.applyDefaults(kind, next);
+    strategy.applyDefaults?.(next);
+  }
   // Before admission: what that adds belongs to nobody.
   if (!change.managesFields) engine.codec.updateManagedFields({ kind, previous: old, object: next, manager: fieldManager, subresource: change.trackedAs ?? subresource, now: timestamp(engine.clock.now()) });
   const admission = change.admitted ? ADMITTED : review(engine, attributesOf(request, "UPDATE", { object: next, oldObject: old }));
