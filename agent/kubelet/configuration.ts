@@ -43,7 +43,7 @@ const HONOURED: Readonly<Record<string, Field>> = {
   healthzPort: field(10_248, whole(0, 65_535)), healthzBindAddress: field("127.0.0.1", text),
   nodeStatusUpdateFrequency: field("10s", duration), nodeStatusReportFrequency: field("5m0s", duration), nodeLeaseDurationSeconds: field(40, whole(1)), nodeStatusMaxImages: field(50, whole(-1)),
   maxPods: field(110, whole(0)), podsPerCore: field(0, whole(0)), podPidsLimit: field(-1, whole(-1)),
-  serializeImagePulls: field(false, boolean), maxParallelImagePulls: field(5, whole(1)),
+  serializeImagePulls: field(false, boolean), maxParallelImagePulls: field(5, whole(1)), registryPullQPS: field(0, whole(0)), registryBurst: field(10, whole(0)),
   imagePullCredentialsVerificationPolicy: field("NeverVerifyPreloadedImages", oneOf("NeverVerify", "NeverVerifyPreloadedImages", "NeverVerifyAllowlistedImages", "AlwaysVerify")), preloadedImagesVerificationAllowlist: field([], texts),
   imageMinimumGCAge: field("2m0s", duration), imageMaximumGCAge: field("0s", duration), imageGCHighThresholdPercent: field(85, whole(0, 100)), imageGCLowThresholdPercent: field(80, whole(0, 100)),
   containerLogMaxSize: field("10Mi", quantity), containerLogMaxFiles: field(5, whole(2)), containerLogMonitorInterval: field("10s", duration),
@@ -69,7 +69,7 @@ const FIXED: Readonly<Record<string, readonly unknown[]>> = {
 
 /** What makes no difference here: paces and buffers of parts this node does not have. Accepted, so that files written for upstream work. */
 const WITHOUT_EFFECT: readonly string[] = [
-  "syncFrequency", "httpCheckFrequency", "registryPullQPS", "registryBurst", "eventRecordQPS", "eventBurst", "kubeAPIQPS", "kubeAPIBurst", "contentType", "streamingConnectionIdleTimeout", "volumeStatsAggPeriod",
+  "syncFrequency", "httpCheckFrequency", "eventRecordQPS", "eventBurst", "kubeAPIQPS", "kubeAPIBurst", "contentType", "streamingConnectionIdleTimeout", "volumeStatsAggPeriod",
   "cpuManagerReconcilePeriod", "runtimeRequestTimeout", "hairpinMode", "maxOpenFiles", "iptablesMasqueradeBit", "iptablesDropBit", "containerLogMaxWorkers", "logging", "oomScoreAdj",
   "memoryThrottlingFactor", "volumePluginDir", "showHiddenMetricsForVersion", "enableSystemLogQuery", "authentication", "authorization", "tlsMinVersion", "tlsCipherSuites", "podCIDR",
 ];

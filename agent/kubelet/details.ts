@@ -40,8 +40,15 @@ export interface Details {
   /** By uid. */
   readonly pods: ReadonlyMap<string, PodDetails>;
   readonly allPods: CgroupFigures;
-  readonly images: { readonly usedBytes: number; readonly inodesUsed: number };
+  readonly images: ImageUsage;
   readonly psi: CgroupFigures["psi"];
+}
+
+/** What images use, and the file system they are on. */
+export interface ImageUsage {
+  readonly usedBytes: number;
+  readonly inodesUsed: number;
+  readonly fs: FsFigures | undefined;
 }
 
 /** As long as upstream's `volumeStatsAggPeriod`: walking directories is work. */
@@ -51,6 +58,8 @@ const NO_DISK: PodDisk = { volumes: [], logs: new Map(), layers: new Map() };
 export class DetailedStats {
   readonly #disks = new Map<string, { readonly at: number; readonly disk: PodDisk }>();
 
+  #images: { readonly at: number; readonly usage: ImageUsage } | undefined;
+
   constructor(readonly deps: { readonly node: NodeServices; readonly pods: Pods; readonly clock: Clock; readonly exec: Exec }) {}
 
   /** Everything about the pods that run. Figures of disks may be a minute old. */
@@ -58,7 +67,7 @@ export class DetailedStats {
     const { node, pods } = this.deps;
     const running = pods.all().filter(({ phase }) => phase === "syncing").map(({ pod }) => pod);
     const [disks, allPods, images, psi] = await Promise.all([
-      this.#diskOf(running), node.cgroups.allFigures(), node.runtime.images.usage().catch(() => ({ usedBytes: 0, inodesUsed: 0 })),
+      this.#diskOf(running), node.cgroups.allFigures(), this.#imageUsage(),
       readPsi((kind) => readFile(`/proc/pressure/${kind}`, "utf8").catch(() => "")),
     ]);
     const entries = await Promise.all(running.map(async (pod) => {
@@ -66,6 +75,16 @@ export class DetailedStats {
       return [uid, await this.#detailsOf(pod, disks.get(uid) ?? NO_DISK)] as const;
     }));
     return { pods: new Map(entries), allPods, images, psi };
+  }
+
+  /** Some runtimes walk all their layers for it. */
+  async #imageUsage(): Promise<ImageUsage> {
+    const { node, clock } = this.deps;
+    if (this.#images && clock.monotonic() - this.#images.at < DISK_FRESH_MS) return this.#images.usage;
+    const found = await node.runtime.images.usage().catch(() => undefined);
+    const usage = { usedBytes: found?.usedBytes ?? 0, inodesUsed: found?.inodesUsed ?? 0, fs: found && (await fsFigures(found.path)) };
+    this.#images = { at: clock.monotonic(), usage };
+    return usage;
   }
 
   async #detailsOf(pod: Pod, disk: PodDisk): Promise<PodDetails> {

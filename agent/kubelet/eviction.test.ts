@@ -3,7 +3,8 @@ import { afterEach, expect, test } from "bun:test";
 import type { Pod } from "../../api/types.ts";
 import { FakeClock } from "../../lib/clock.ts";
 import { aContainer, aPod, conditionOf, Rig } from "./builders.ts";
-import { Eviction, type Signal } from "./eviction.ts";
+import { Eviction } from "./eviction.ts";
+import { SignalReader, type Signal } from "./evictionsignals.ts";
 import { localStorageBreach, lowResourceMessage, rankForDisk, rankForMemory, type PodUsage } from "./evictionrank.ts";
 
 const MI = 1024 * 1024;
@@ -75,4 +76,15 @@ test("once something was low it stays so until the minimum is reclaimed too", as
   expect(await isLow(12)).toBe(true);
   expect(await isLow(15)).toBe(false);
   expect(await isLow(12)).toBe(false);
+});
+
+test("images on a file system of their own have signals of their own", async () => {
+  rig = await new Rig().start();
+  const names = async (imagePath: string): Promise<(string | undefined)[]> => {
+    const { node } = rig.kubelet;
+    const runtime = { ...node.runtime, images: { ...node.runtime.images, usage: async () => ({ usedBytes: 0, inodesUsed: 0, path: imagePath }) } };
+    return (await new SignalReader().read({ ...node, runtime })).map(({ name }) => name).filter((name) => name?.endsWith("available"));
+  };
+  expect(await names(rig.dir)).toEqual(["memory.available", "nodefs.available", "pid.available"]);
+  expect(await names("/proc")).toEqual(["memory.available", "nodefs.available", "imagefs.available", "pid.available"]);
 });

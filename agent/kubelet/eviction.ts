@@ -3,13 +3,12 @@
 import type { Clock } from "../../lib/clock.ts";
 import type { Exec } from "../../lib/exec.ts";
 import { logger } from "../../lib/log.ts";
+import { nameOf, SignalReader, type Signal } from "./evictionsignals.ts";
 import { localStorageBreach, lowResourceMessage, rankForDisk, rankForMemory, rankForPids, type PodUsage } from "./evictionrank.ts";
-import { availableMemoryBytes, pidFacts, readDisk } from "./machine.ts";
 import type { Pressure } from "./nodestatus.ts";
 import type { Pods } from "./pods.ts";
 import { podRef } from "./recorder.ts";
 import type { NodeServices } from "./services.ts";
-import { thresholdOf } from "./settings.ts";
 import { isStatic } from "./staticpods.ts";
 import type { Stats } from "./stats.ts";
 import { localStorageBytes, podStorage } from "./storageusage.ts";
@@ -19,22 +18,7 @@ const log = logger("eviction");
 const CHECK_MS = 10_000;
 /** A condition stays this long after its cause is gone, or pods would come back at once. */
 const EVICTION_GRACE_SECONDS = 1;
-/** Upstream has no default here; without process ids not even the kubelet can help. */
-const LAST_PIDS = { share: 0.01 };
 const CRITICAL_PRIORITY = 2_000_000_000;
-
-const SIGNAL_NAMES = { memory: "memory.available", "ephemeral-storage": "nodefs.available", inodes: "nodefs.inodesFree", pids: "pid.available" } as const;
-
-/** One thing that can run out. */
-export interface Signal {
-  readonly resource: "memory" | "ephemeral-storage" | "inodes" | "pids";
-  readonly available: number;
-  readonly threshold: number;
-  /** What must be free beyond the threshold before the node leaves off. */
-  readonly reclaim?: number;
-  /** It must stay low for so long, and pods get time to end. Without it pods go at once. */
-  readonly soft?: { readonly graceMs: number; readonly maxGraceSeconds: number };
-}
 
 export interface EvictionOptions {
   readonly node: NodeServices;
@@ -53,12 +37,17 @@ export class Eviction {
   readonly #seenAt = new Map<keyof Pressure, number>();
 
   /** Since when something has been below its soft threshold. */
-  readonly #softSince = new Map<Signal["resource"], number>();
+  readonly #softSince = new Map<string, number>();
 
   /** What was low at the last look: it stays low until the minimum is reclaimed, too. */
-  #isReclaiming: ReadonlySet<Signal["resource"]> = new Set();
+  #isReclaiming: ReadonlySet<string> = new Set();
 
-  constructor(readonly options: EvictionOptions) {}
+  readonly #signals: (node: NodeServices) => Promise<Signal[]>;
+
+  constructor(readonly options: EvictionOptions) {
+    const reader = new SignalReader();
+    this.#signals = options.signals ?? ((node) => reader.read(node));
+  }
 
   /** What the node's conditions say. */
   pressure(): Pressure {
@@ -78,9 +67,9 @@ export class Eviction {
   /** One look: at most one pod is evicted for the node's sake. */
   async check(): Promise<void> {
     await this.#evictOverLimit();
-    const signals = await (this.options.signals ?? readSignals)(this.options.node);
-    const low = signals.filter((signal) => signal.available < signal.threshold + (this.#isReclaiming.has(signal.resource) ? (signal.reclaim ?? 0) : 0));
-    this.#isReclaiming = new Set(low.map(({ resource }) => resource));
+    const signals = await this.#signals(this.options.node);
+    const low = signals.filter((signal) => signal.available < signal.threshold + (this.#isReclaiming.has(nameOf(signal)) ? (signal.reclaim ?? 0) : 0));
+    this.#isReclaiming = new Set(low.map(nameOf));
     const before = this.pressure();
     for (const { resource } of low) this.#seenAt.set(kindOf(resource), this.options.clock.monotonic());
     if (!Bun.deepEquals(before, this.pressure())) this.options.onChange();
@@ -96,9 +85,9 @@ export class Eviction {
   #due(low: readonly Signal[]): Signal[] {
     const now = this.options.clock.now();
     const soft = low.filter((signal) => signal.soft);
-    for (const resource of this.#softSince.keys()) if (!soft.some((signal) => signal.resource === resource)) this.#softSince.delete(resource);
-    for (const { resource } of soft) if (!this.#softSince.has(resource)) this.#softSince.set(resource, now);
-    return [...low.filter((signal) => !signal.soft), ...soft.filter((signal) => now - (this.#softSince.get(signal.resource) ?? now) >= (signal.soft?.graceMs ?? 0))];
+    for (const name of this.#softSince.keys()) if (!soft.some((signal) => nameOf(signal) === name)) this.#softSince.delete(name);
+    for (const signal of soft) if (!this.#softSince.has(nameOf(signal))) this.#softSince.set(nameOf(signal), now);
+    return [...low.filter((signal) => !signal.soft), ...soft.filter((signal) => now - (this.#softSince.get(nameOf(signal)) ?? now) >= (signal.soft?.graceMs ?? 0))];
   }
 
   #isEvicting(): boolean {
@@ -114,7 +103,7 @@ export class Eviction {
       return;
     }
     const graceSeconds = signal.soft && Math.min(signal.soft.maxGraceSeconds, victim.pod.spec?.terminationGracePeriodSeconds ?? signal.soft.maxGraceSeconds);
-    this.options.node.figures.count("kubelet_evictions", { eviction_signal: SIGNAL_NAMES[signal.resource] });
+    this.options.node.figures.count("kubelet_evictions", { eviction_signal: nameOf(signal) });
     this.#evict(victim, lowResourceMessage(signal, usages.find(({ uid }) => uid === victim.pod.metadata.uid)), graceSeconds);
   }
 
@@ -162,32 +151,4 @@ function isEvictable({ pod }: PodWorker): boolean {
 function kindOf(resource: Signal["resource"]): keyof Pressure {
   if (resource === "memory") return "memory";
   return resource === "pids" ? "pid" : "disk";
-}
-
-/** The node's signals against its thresholds, hard and soft. */
-async function readSignals(node: NodeServices): Promise<Signal[]> {
-  const { hard, soft, softGraceMs, maxGraceSeconds, minimumReclaim } = node.settings.eviction;
-  return (await readFigures(node)).flatMap(({ name, capacity, resource, available }) => {
-    const threshold = thresholdOf(hard[name] ?? (resource === "pids" ? LAST_PIDS : undefined), capacity);
-    const reclaim = thresholdOf(minimumReclaim[name], capacity);
-    const ofSoft = soft[name] ? [{ resource, available, reclaim, threshold: thresholdOf(soft[name], capacity), soft: { graceMs: softGraceMs[name] ?? 0, maxGraceSeconds } }] : [];
-    return [{ resource, available, threshold, reclaim }, ...ofSoft];
-  });
-}
-
-interface Figure {
-  readonly resource: Signal["resource"];
-  readonly name: string;
-  readonly available: number;
-  readonly capacity: number;
-}
-
-async function readFigures(node: NodeServices): Promise<Figure[]> {
-  const [disk, pids] = [await readDisk(node.paths.dataDir), pidFacts()];
-  return [
-    { resource: "memory", name: "memory.available", available: availableMemoryBytes(), capacity: node.machine.memoryBytes },
-    { resource: "ephemeral-storage", name: "nodefs.available", available: disk.availableBytes, capacity: disk.capacityBytes },
-    ...(disk.inodes > 0 ? [{ resource: "inodes" as const, name: "nodefs.inodesFree", available: disk.inodesFree, capacity: disk.inodes }] : []),
-    { resource: "pids", name: "pid.available", available: pids.max - pids.running, capacity: pids.max },
-  ];
 }

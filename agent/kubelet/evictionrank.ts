@@ -2,7 +2,7 @@
 // Order as upstream: those over their request first, then by priority, then by how far they are over.
 import { formatQuantity, parseQuantity, quantityOf } from "../../api/quantity.ts";
 import type { Pod } from "../../api/types.ts";
-import type { Signal } from "./eviction.ts";
+import type { Signal } from "./evictionsignals.ts";
 import { amount, podRequest, requestOf } from "./qos.ts";
 
 /** What one pod uses now. */

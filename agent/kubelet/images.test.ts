@@ -86,3 +86,27 @@ test("the policy says which images need proof", () => {
   expect([needs("NeverVerify", true), needs("AlwaysVerify", false), needs("NeverVerifyPreloadedImages", false), needs("NeverVerifyPreloadedImages", true)]).toEqual([false, true, false, true]);
   expect([needs("NeverVerifyAllowlistedImages", true, ["r.io/team/*"]), needs("NeverVerifyAllowlistedImages", true, ["r.io/team/app"]), needs("NeverVerifyAllowlistedImages", false, ["r.io/other"])]).toEqual([false, false, true]);
 });
+
+test("a burst of pulls begins at once, the others at the pace that was set", async () => {
+  const paced = new FakeClock(0);
+  const runtime = new FakeRuntime({ clock: paced });
+  const begun: number[] = [];
+  const images = new Images({
+    images: { ...runtime.images, pull: (reference, auth, signal) => {
+      begun.push(paced.monotonic());
+      return runtime.images.pull(reference, auth, signal);
+    } },
+    clock: paced, recorder: { event: () => undefined }, records: records("paced"), maxParallelPulls: 10, pace: { perSecond: 2, burst: 2 },
+  });
+  const all = Promise.all(["a:1", "b:1", "c:1", "d:1"].map((reference) => images.ensure(ask({ reference }))));
+  const until = async (count: number): Promise<void> => {
+    for (let tries = 0; begun.length < count && tries < 1000; tries++) await Bun.sleep(1);
+  };
+  await until(2);
+  for (const count of [3, 4]) {
+    await paced.advance(500);
+    await until(count);
+  }
+  await all;
+  expect(begun).toEqual([0, 0, 500, 1000]);
+});

@@ -41,6 +41,7 @@ export interface ImagesDeps {
   readonly recorder: EventSink;
   readonly records: PullRecords;
   readonly maxParallelPulls: number;
+  readonly pace?: { readonly perSecond: number; readonly burst: number } | undefined;
   /** Told of every pull that worked: the image's bytes, and the milliseconds from asking to having. */
   readonly onPulled?: (bytes: number, ms: number) => void;
 }
@@ -49,6 +50,8 @@ export class Images {
   readonly #failures = new Map<string, PullFailure>();
   readonly #queue: (() => void)[] = [];
   #pulling = 0;
+  /** When the last pull that was let through would have begun, had all kept the pace. */
+  #pacedAt = -Infinity;
 
   constructor(readonly deps: ImagesDeps) {}
 
@@ -106,6 +109,7 @@ export class Images {
     let startedAt = askedAt;
     await this.deps.records.begin(tagged);
     try {
+      await this.#keepPace(request.signal);
       const used = await this.#limited(() => {
         startedAt = clock.now();
         return this.#tryCredentials(request, tagged);
@@ -157,6 +161,15 @@ export class Images {
     const messages = [...new Set(errors.map(({ message }) => message))];
     if (messages.length === 1) throw errors[0];
     throw new RuntimeError("ErrImagePull", `[${messages.join(", ")}]`, { cause: errors[0] });
+  }
+
+  /** Waits where upstream refuses: the pod is there sooner, and the registry sees no more of it. */
+  async #keepPace(signal: AbortSignal): Promise<void> {
+    const { pace, clock } = this.deps;
+    if (!pace) return;
+    const [now, everyMs] = [clock.monotonic(), 1000 / pace.perSecond];
+    this.#pacedAt = Math.max(this.#pacedAt, now - pace.burst * everyMs) + everyMs;
+    if (this.#pacedAt > now) await clock.sleep(this.#pacedAt - now, signal);
   }
 
   async #limited<T>(work: () => Promise<T>): Promise<T> {

@@ -82,7 +82,7 @@ export function nodeServices(deps: CountedDeps, sources: Sources): NodeServices 
     boundVolumes: new BoundVolumes((namespace, name) => readBound(deps.client, namespace, name)),
     cache,
     allocations: new Allocations(paths, allocatable),
-    images: new Images({ images: runtime.images, clock, recorder, records: sources.records, maxParallelPulls: settings.maxParallelPulls, onPulled: (bytes, ms) => deps.figures.observe("kubelet_image_pull_duration_seconds", ms / 1000, { image_size_in_bytes: sizeBucket(bytes) }) }),
+    images: new Images({ images: runtime.images, clock, recorder, records: sources.records, maxParallelPulls: settings.maxParallelPulls, pace: settings.pullPace, onPulled: (bytes, ms) => deps.figures.observe("kubelet_image_pull_duration_seconds", ms / 1000, { image_size_in_bytes: sizeBucket(bytes) }) }),
     writer: new StatusWriter(deps.client, clock, sources.signal, (seconds) => deps.figures.observe("kubelet_pod_status_sync_duration_seconds", seconds)),
     probes: sources.prober,
     volumes: createVolumes({

@@ -21,6 +21,8 @@ export interface Settings {
   /** Process ids one pod may use; undefined for no limit. */
   readonly podPidsLimit: number | undefined;
   readonly maxParallelPulls: number;
+  /** Pulls that may begin in a second, after so many at once; undefined for no limit. */
+  readonly pullPace: { readonly perSecond: number; readonly burst: number } | undefined;
   readonly verification: VerificationPolicy;
   readonly imageGc: { readonly minAgeMs: number; readonly maxAgeMs: number; readonly highPercent: number; readonly lowPercent: number };
   readonly logs: { readonly maxBytes: number; readonly maxFiles: number; readonly checkMs: number };
@@ -55,6 +57,7 @@ export function settingsOf(configuration: Configuration): Settings {
     configuration,
     maxPods: get("maxPods"), podsPerCore: get("podsPerCore"), podPidsLimit: pids > 0 ? pids : undefined,
     maxParallelPulls: get("maxParallelImagePulls"),
+    pullPace: get<number>("registryPullQPS") > 0 ? { perSecond: get("registryPullQPS"), burst: Math.max(1, get<number>("registryBurst")) } : undefined,
     verification: { policy: get("imagePullCredentialsVerificationPolicy"), preloadedImages: get("preloadedImagesVerificationAllowlist") },
     imageGc: { minAgeMs: ms("imageMinimumGCAge"), maxAgeMs: ms("imageMaximumGCAge"), highPercent: get("imageGCHighThresholdPercent"), lowPercent: get("imageGCLowThresholdPercent") },
     logs: { maxBytes: wholeValue(parseQuantity(get<string>("containerLogMaxSize"))), maxFiles: get("containerLogMaxFiles"), checkMs: ms("containerLogMonitorInterval") },

@@ -2,6 +2,7 @@
 import { timestamp } from "../../lib/clock.ts";
 import type { CgroupFigures } from "./cgroupfigures.ts";
 import type { Details, PodDetails, VolumeFigures } from "./details.ts";
+import type { FsFigures } from "./diskusage.ts";
 import type { InterfaceFigures } from "./podnetwork.ts";
 import type { ContainerFigures, ProcessFigures, Sample } from "./stats.ts";
 
@@ -21,7 +22,8 @@ function nodeSummary(sample: Sample, details: Details, nodeName: string): Shown 
   const { node } = sample;
   const used = node.memoryTotalBytes - node.memoryAvailableBytes;
   const layers = [...details.pods.values()].flatMap(({ disk }) => [...disk.layers.values()]);
-  const images = { ...fsOf(sample, time), usedBytes: details.images.usedBytes, inodesUsed: details.images.inodesUsed };
+  const imageFs = details.images.fs ? roomOf(details.images.fs, time) : fsOf(sample, time);
+  const images = { ...imageFs, usedBytes: details.images.usedBytes, inodesUsed: details.images.inodesUsed };
   return {
     nodeName,
     systemContainers: [
@@ -35,7 +37,7 @@ function nodeSummary(sample: Sample, details: Details, nodeName: string): Shown 
     swap: { time, swapAvailableBytes: node.swapTotalBytes - node.swapUsedBytes, swapUsageBytes: node.swapUsedBytes },
     ...networkOf(node.network, time),
     fs: fsOf(sample, time),
-    runtime: { imageFs: images, containerFs: { ...fsOf(sample, time), usedBytes: sum(layers, ({ bytes }) => bytes), inodesUsed: sum(layers, ({ inodes }) => inodes) } },
+    runtime: { imageFs: images, containerFs: { ...imageFs, usedBytes: sum(layers, ({ bytes }) => bytes), inodesUsed: sum(layers, ({ inodes }) => inodes) } },
     rlimit: { time, maxpid: node.pids.max, curproc: node.pids.running },
   };
 }
@@ -136,6 +138,10 @@ function psi(figures: { readonly psi: CgroupFigures["psi"] } | undefined, kind: 
 
 function sum<T>(all: readonly T[], figure: (one: T) => number): number {
   return all.reduce((total, one) => total + figure(one), 0);
+}
+
+function roomOf({ availableBytes, capacityBytes, inodes, inodesFree }: FsFigures, time: string): Shown {
+  return { time, availableBytes, capacityBytes, inodesFree, inodes };
 }
 
 function fsOf({ node: { disk } }: Sample, time: string): Shown {
