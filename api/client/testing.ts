@@ -1,10 +1,10 @@
 // A cluster in memory for tests of what is built on Client: revisions, watches, selectors, subresources, finalizers.
 // No admission, defaults or validation: tests that need those use the API server itself.
 import { randomUUID } from "node:crypto";
-import { applyPatch, type Operation } from "fast-json-patch";
 import { systemClock, timestamp, type Clock } from "../../lib/clock.ts";
 import { alreadyExists, conflict, gone, modifiedConflict, notFound } from "../errors.ts";
 import { apiVersionOf, type KindInfo } from "../kinds.ts";
+import { jsonPatch } from "../schema/json-patch.ts";
 import { parseFieldSelector, parseLabelSelector } from "../selectors.ts";
 import type { AnyObject, KubeList, KubeObject, Stored, WatchEvent } from "../types.ts";
 import type { Client, DeleteCallOptions, ListOptions, ObjectName, PatchOptions, WatchOptions, WriteOptions } from "./client.ts";
@@ -101,7 +101,7 @@ export class MemoryClient implements Client {
     const old = this.#find(kind, name);
     const target = structuredClone(old);
     const patched = options.type === "json"
-      ? applyPatch(target, body as Operation[], true).newDocument
+      ? (jsonPatch(target as unknown as Record<string, unknown>, body) as unknown as Stored<AnyObject>)
       : (mergePatch(target, body) as Stored<AnyObject>);
     return this.#replace(kind, name, patched, options) as unknown as Stored<T>;
   }

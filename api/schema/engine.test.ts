@@ -192,7 +192,8 @@ describe("JSON patches", () => {
   test("a JSON patch that does not fit is 422, one that is malformed 400", () => {
     expect(refusal(() => engine.jsonPatch(aPod() as any, [{ op: "remove", path: "/metadata/nope" }])).code).toBe(422);
     expect(refusal(() => engine.jsonPatch(aPod() as any, [{ op: "test", path: "/metadata/name", value: "x" }])).details?.causes?.[0]?.message).toBe("testing value /metadata/name failed: test failed");
-    expect(refusal(() => engine.jsonPatch(aPod() as any, [{ op: "replace", path: "/spec/nope", value: 1 }])).details?.causes?.[0]?.message).toBe("replace operation does not apply: doc is missing key: /spec/nope: missing value");
+    expect(refusal(() => engine.jsonPatch(aPod() as any, [{ op: "replace", path: "/spec/nope/deeper", value: 1 }])).details?.causes?.[0]?.message).toBe("replace operation does not apply: doc is missing path: /spec/nope/deeper: missing value");
+    expect(refusal(() => engine.jsonPatch(aPod() as any, [{ op: "replace", path: "/spec/containers/7", value: 1 }])).details?.causes?.[0]?.message).toBe("replace operation does not apply: doc is missing key: /spec/containers/7: missing value");
     expect(refusal(() => engine.jsonPatch(aPod() as any, {})).code).toBe(400);
   });
 });

@@ -1,40 +1,27 @@
-// The two schema-less patches: JSON merge patch (RFC 7386) and JSON patch (RFC 6902), with upstream's codes and words.
+// The two schema-less patches: JSON merge patch (RFC 7386) and JSON patch (RFC 6902), with upstream's rules, codes and words.
 // The result still has to be decoded and defaulted.
-import jsonpatch, { type Operation } from "fast-json-patch";
 import { ApiError, badRequest, requestTooLarge } from "../errors.ts";
+import { type Place, PlaceError, placeOf } from "./json-place.ts";
 
 type Plain = Record<string, unknown>;
 
+/** What the operations of one patch work on. */
+interface Patched {
+  document: unknown;
+  /** Bytes of JSON copied so far. */
+  copied: number;
+}
+
 const MAX_OPERATIONS = 10_000;
-const OPERATIONS = new Set(["add", "remove", "replace", "move", "copy", "test"]);
+const MAX_COPIED_BYTES = 3 * 1024 * 1024;
+const MISSING = "missing value";
+
+const OPERATIONS: Record<string, (patched: Patched, operation: Plain) => void> = { add, remove, replace, move, copy, test };
 
 /** RFC 7386; neither argument is changed. Throws 400 for a patch that is no object. */
 export function mergePatch(current: Plain, patch: unknown): Plain {
   if (!isPlain(patch)) throw badRequest("Invalid JSON Patch");
   return merged(current, patch) as Plain;
-}
-
-/** RFC 6902; the current object is not changed. Throws 400 for a malformed patch, 422 for one that does not fit the object. */
-export function jsonPatch(current: Plain, patch: unknown): Plain {
-  if (!Array.isArray(patch)) throw badRequest(`json: cannot unmarshal ${patch === null ? "null" : typeof patch} into Go value of type jsonpatch.Patch`);
-  if (patch.length > MAX_OPERATIONS) throw requestTooLarge(`The allowed maximum operations in a JSON patch is ${MAX_OPERATIONS}, got ${patch.length}`);
-  let document: Plain = structuredClone(current);
-  for (const operation of patch as Operation[]) {
-    const problem = problemOf(document, operation);
-    if (problem !== undefined) throw doesNotFit(problem);
-    try {
-      document = jsonpatch.applyOperation(document, structuredClone(operation), false, true).newDocument;
-    } catch (error) {
-      throw doesNotFit(`${operation.op} operation does not apply: doc is missing path: ${operation.path}: missing value`, error);
-    }
-  }
-  if (!isPlain(document)) throw doesNotFit("the patched object is no object");
-  return document;
-}
-
-/** Upstream answers with one sentence for everything; what went wrong is its cause. */
-function doesNotFit(problem: string, cause?: unknown): ApiError {
-  return new ApiError(422, "Invalid", "the server rejected our request due to an error in our request", { causes: [{ message: problem }] }, { cause });
 }
 
 function merged(current: unknown, patch: unknown): unknown {
@@ -47,44 +34,120 @@ function merged(current: unknown, patch: unknown): unknown {
   return result;
 }
 
-/** Why an operation does not apply, in the words clients of upstream know; undefined when it does. */
-function problemOf(document: unknown, operation: unknown): string | undefined {
-  if (!isPlain(operation) || typeof operation.op !== "string" || !OPERATIONS.has(operation.op)) return `Unexpected kind: ${isPlain(operation) ? String(operation.op) : "unknown"}`;
-  const { op, path, from } = operation as { op: string; path: unknown; from: unknown };
-  if (typeof path !== "string") return `${op} operation failed to decode path: missing value`;
-  if (path !== "" && !path.startsWith("/")) return `${op} operation does not apply: doc is missing path: ${JSON.stringify(path)}: missing value`;
-  if (op === "test") return testProblem(document, operation as { path: string; value: unknown } & Plain);
-  const needsFrom = op === "move" || op === "copy";
-  if (needsFrom && (typeof from !== "string" || !lookup(document, from).isFound)) return `${op} operation does not apply: doc is missing from path: ${JSON.stringify(from)}: missing value`;
-  if (op === "remove" && !lookup(document, path).isFound) return `remove operation does not apply: doc is missing path: ${JSON.stringify(path)}: ${missing(document, path)}`;
-  if (op === "replace" && !lookup(document, path).isFound) return `replace operation does not apply: doc is missing ${parent(document, path).isFound ? "key" : "path"}: ${path}: missing value`;
-  if (op !== "remove" && path !== "" && !parent(document, path).isFound) return `${op} operation does not apply: doc is missing path: ${JSON.stringify(path)}: missing value`;
-  return undefined;
+/** RFC 6902; the current object is not changed. Throws 400 for a malformed patch, 422 for one that does not fit the object. */
+export function jsonPatch(current: Plain, patch: unknown): Plain {
+  if (!Array.isArray(patch)) throw badRequest(`json: cannot unmarshal ${patch === null ? "null" : typeof patch} into Go value of type jsonpatch.Patch`);
+  if (patch.length > MAX_OPERATIONS) throw requestTooLarge(`The allowed maximum operations in a JSON patch is ${MAX_OPERATIONS}, got ${patch.length}`);
+  const patched: Patched = { document: structuredClone(current), copied: 0 };
+  for (const operation of patch) apply(patched, operation);
+  if (!isPlain(patched.document)) throw doesNotFit("the patched object is no object");
+  return patched.document;
 }
 
-function testProblem(document: unknown, { path, value }: { path: string; value: unknown }): string | undefined {
-  const { isFound, value: actual } = lookup(document, path);
-  if (!isFound && value !== null && value !== undefined) return `testing path ${path}: missing value`;
-  return Bun.deepEquals(actual ?? null, value ?? null) ? undefined : `testing value ${path} failed: test failed`;
-}
-
-function missing(document: unknown, path: string): string {
-  const key = path.slice(path.lastIndexOf("/") + 1);
-  return parent(document, path).isFound && !Array.isArray(parent(document, path).value) ? `unable to remove nonexistent key: ${key}: missing value` : "missing value";
-}
-
-function parent(document: unknown, path: string): { isFound: boolean; value: unknown } {
-  return lookup(document, path.slice(0, path.lastIndexOf("/")));
-}
-
-function lookup(document: unknown, path: string): { isFound: boolean; value: unknown } {
-  let value = document;
-  for (const step of path.split("/").slice(1)) {
-    const key = step.replaceAll("~1", "/").replaceAll("~0", "~");
-    if (typeof value !== "object" || value === null || !Object.hasOwn(value, key)) return { isFound: false, value: undefined };
-    value = (value as Plain)[key];
+function apply(patched: Patched, operation: unknown): void {
+  const op = isPlain(operation) && typeof operation.op === "string" ? operation.op : "unknown";
+  try {
+    if (!Object.hasOwn(OPERATIONS, op)) throw new PlaceError(`Unexpected kind: ${op}`);
+    OPERATIONS[op]?.(patched, operation as Plain);
+  } catch (error) {
+    if (error instanceof PlaceError) throw doesNotFit(error.message, error);
+    throw error;
   }
-  return { isFound: true, value };
+}
+
+/** Upstream answers with one sentence for everything; what went wrong is its cause. */
+function doesNotFit(problem: string, cause?: unknown): ApiError {
+  return new ApiError(422, "Invalid", "the server rejected our request due to an error in our request", { causes: [{ message: problem }] }, { cause });
+}
+
+function add(patched: Patched, operation: Plain): void {
+  const path = pointer(operation, "path");
+  const place = placeOf(patched.document, path) ?? missing(`add operation does not apply: doc is missing path: "${path}"`);
+  during(`add for path: '${path}'`, () => place.add(valueOf(operation)));
+}
+
+function remove(patched: Patched, operation: Plain): void {
+  const path = pointer(operation, "path");
+  const place = placeOf(patched.document, path) ?? missing(`remove operation does not apply: doc is missing path: "${path}"`);
+  during(`remove for path: '${path}'`, () => place.remove());
+}
+
+function replace(patched: Patched, operation: Plain): void {
+  const path = pointer(operation, "path");
+  if (path === "") {
+    patched.document = valueOf(operation);
+    return;
+  }
+  const place = placeOf(patched.document, path) ?? missing(`replace operation does not apply: doc is missing path: ${path}`);
+  if (!isReadable(place)) missing(`replace operation does not apply: doc is missing key: ${path}`);
+  place.set(valueOf(operation));
+}
+
+function move(patched: Patched, operation: Plain): void {
+  const from = pointer(operation, "from");
+  const source = placeOf(patched.document, from) ?? missing(`move operation does not apply: doc is missing from path: ${from}`);
+  const value = during(`move for path: '${from}'`, () => {
+    const moved = source.get();
+    source.remove();
+    return moved;
+  });
+  const path = pointer(operation, "path");
+  const target = placeOf(patched.document, path) ?? missing(`move operation does not apply: doc is missing destination path: ${path}`);
+  during(`move for path: '${path}'`, () => target.add(value));
+}
+
+function copy(patched: Patched, operation: Plain): void {
+  const from = pointer(operation, "from");
+  const source = placeOf(patched.document, from) ?? missing(`copy operation does not apply: doc is missing from path: ${from}`);
+  const value = structuredClone(during(`copy for from: '${from}'`, () => source.get()) ?? null);
+  const path = pointer(operation, "path");
+  const target = placeOf(patched.document, path) ?? missing(`copy operation does not apply: doc is missing destination path: ${path}`);
+  patched.copied += Buffer.byteLength(JSON.stringify(value));
+  if (patched.copied > MAX_COPIED_BYTES) throw new PlaceError(`Unable to complete the copy, the accumulated size increase of copy is ${patched.copied}, exceeding the limit ${MAX_COPIED_BYTES}`);
+  during(`copy for path: '${path}'`, () => target.add(value));
+}
+
+function test(patched: Patched, operation: Plain): void {
+  const path = pointer(operation, "path");
+  const actual = path === "" ? patched.document : found(patched, path);
+  if (!Bun.deepEquals(actual ?? null, valueOf(operation))) throw new PlaceError(`testing value ${path} failed: test failed`);
+}
+
+function found(patched: Patched, path: string): unknown {
+  const place = placeOf(patched.document, path) ?? missing(`test operation does not apply: is missing path: ${path}`);
+  return during(`test for path: '${path}'`, () => place.get());
+}
+
+function isReadable(place: Place): boolean {
+  try {
+    place.get();
+    return true;
+  } catch {
+    return false;
+  }
+}
+
+/** Runs what may refuse, and says what was being done. */
+function during<T>(what: string, action: () => T): T {
+  try {
+    return action();
+  } catch (error) {
+    throw error instanceof PlaceError ? new PlaceError(`error in ${what}: ${error.message}`, { cause: error }) : error;
+  }
+}
+
+function pointer(operation: Plain, field: "path" | "from"): string {
+  const value = operation[field];
+  return typeof value === "string" ? value : missing(`${String(operation.op)} operation failed to decode ${field}`);
+}
+
+/** The operation's value, a copy: a later operation may change what this one has put in. */
+function valueOf(operation: Plain): unknown {
+  return structuredClone(operation.value ?? null);
+}
+
+function missing(problem: string): never {
+  throw new PlaceError(`${problem}: ${MISSING}`);
 }
 
 function isPlain(value: unknown): value is Plain {
