@@ -2,7 +2,7 @@
 driver=systemd
 remove_agent
 systemctl start docker
-is "Docker leaves cgroups to systemd" systemd "$(docker info -f '{{.CgroupDriver}}')"
+has "Docker leaves cgroups to systemd" '"CgroupDriver":"systemd"' "$(curl -s --unix-socket /run/docker.sock http://docker/info)"
 install_agent --runtime docker
 minik8s image load /opt/busybox.tar
 source ./pods.sh

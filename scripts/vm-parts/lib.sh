@@ -96,6 +96,7 @@ install_agent() {
 }
 
 remove_agent() {
+  remove_pods
   minik8s install-service --remove agent >/dev/null
   kubectl delete nodes --all >/dev/null 2>&1
 }

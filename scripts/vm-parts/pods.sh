@@ -41,7 +41,7 @@ eventually "logs" prints said kubectl logs talker
 pod killed 'command=["sh", "-c", "sleep 5; dd if=/dev/zero of=/dev/null bs=200M"]' 'resources={limits: {memory: 32Mi}}' 'spec=restartPolicy: Never'
 eventually "a container over its memory is OOMKilled" prints '^OOMKilled 137$' kubectl get pod killed -o 'jsonpath={.status.containerStatuses[0].state.terminated.reason} {.status.containerStatuses[0].state.terminated.exitCode}'
 
-resize guaranteed '{"cpu":"300m","memory":"80Mi"}'
+resize guaranteed '{"cpu":"300m","memory":"80Mi"}' >/dev/null
 eventually "a resize reaches the container's cpu" prints '^30000 100000$' cat "$(container_cgroup guaranteed)/cpu.max"
 eventually "a resize reaches the container's memory" prints '^83886080$' cat "$(container_cgroup guaranteed)/memory.max"
 eventually "a resize reaches the pod's memory" prints '^83886080$' cat "$(pod_cgroup guaranteed)/memory.max"
