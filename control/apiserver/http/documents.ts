@@ -4,8 +4,8 @@ import { reply, replyObject, replyText, type Exchange } from "./exchange.ts";
 import type { Discovery } from "./discovery.ts";
 import { checksAt, isHealthPath, serveHealth, type HealthCheck } from "./health.ts";
 import type { Metrics } from "./metrics.ts";
-import { mediaRanges, outputOf } from "./negotiate.ts";
-import type { Query } from "./target.ts";
+import { isPretty, mediaRanges, outputOf } from "./negotiate.ts";
+import { splitUrl, type Query } from "./target.ts";
 
 /** A document served as it is, such as an OpenAPI description. */
 export interface Document {
@@ -45,12 +45,12 @@ export async function serveDocument(exchange: Exchange, deps: DocumentDeps, { pa
   const { discovery } = deps;
   const bare = path.length > 1 && path.endsWith("/") ? path.slice(0, -1) : path;
   if (isHealthPath(bare)) return serveHealth(exchange, { checks: deps.checks, figures: deps.metrics.health }, { path: bare, query });
-  if (bare === "/version") return answer(exchange, deps.version);
+  if (bare === "/version") return answer(exchange, deps.version, true);
   if (bare === "/api" || bare === "/apis") return serveRoot(exchange, discovery, bare === "/api" ? "api" : "apis");
   if (bare.startsWith("/api/") || bare.startsWith("/apis/")) return serveGroup(exchange, discovery, bare);
   if (bare === "/metrics/slis") return reply(exchange, 200, Buffer.from(deps.metrics.health.text()), { "content-type": deps.metrics.contentType });
   if (bare === "/metrics") return replyMetrics(exchange, deps.metrics);
-  if (bare === "/" || bare === "" || bare === "/index.html") return answer(exchange, { paths: pathsOf(discovery, deps.checks) });
+  if (bare === "/" || bare === "" || bare === "/index.html") return answer(exchange, { paths: pathsOf(discovery, deps.checks) }, true);
   if (bare.startsWith("/minik8s/")) return serveOwn(exchange, deps.own, bare);
   const table = bare.startsWith("/debug/") ? deps.debug?.(bare, query) : undefined;
   if (table !== undefined) return replyText(exchange, 200, table);
@@ -77,10 +77,12 @@ async function serveOwn(exchange: Exchange, own: OwnPaths | undefined, path: str
   replyDocument(exchange, document);
 }
 
-function answer(exchange: Exchange, object: unknown): void {
+function answer(exchange: Exchange, object: unknown, isAlwaysPretty = false): void {
+  const { headers, method, url = "" } = exchange.request;
   if (object === undefined) throw new ApiError(404, "NotFound", "the server could not find the requested resource", {});
-  if (exchange.request.method !== "GET") return replyText(exchange, 405, "405: Method Not Allowed");
-  replyObject(exchange, 200, object, outputOf(exchange.request.headers["accept"]?.includes("yaml") ? exchange.request.headers["accept"] : undefined));
+  if (method !== "GET") return replyText(exchange, 405, "405: Method Not Allowed");
+  const output = outputOf(headers["accept"]?.includes("yaml") ? headers["accept"] : undefined);
+  replyObject(exchange, 200, object, { ...output, pretty: isAlwaysPretty || isPretty(headers, splitUrl(url).query) });
 }
 
 function serveRoot(exchange: Exchange, discovery: Discovery, root: "api" | "apis"): void {

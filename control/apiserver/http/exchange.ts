@@ -3,7 +3,8 @@ import type { IncomingHttpHeaders } from "node:http";
 import { promisify } from "node:util";
 import { gzip } from "node:zlib";
 import { ApiError, internalError } from "../../../api/errors.ts";
-import type { Output } from "./negotiate.ts";
+import { isPretty, type Output } from "./negotiate.ts";
+import { splitUrl } from "./target.ts";
 import { yamlText } from "./yaml.ts";
 
 // Arguments differ by event, and Node types them so.
@@ -130,7 +131,9 @@ export function objectText(object: unknown, { format, pretty }: Output): string 
 export function replyError(exchange: Exchange, error: unknown): void {
   const known = error instanceof ApiError ? error : internalError(error);
   const retry = known.details?.retryAfterSeconds;
-  reply(exchange, known.code, Buffer.from(`${JSON.stringify(known.toStatus())}\n`), { "content-type": "application/json", ...(retry && { "retry-after": String(retry) }) });
+  const { headers, url = "" } = exchange.request;
+  const text = JSON.stringify(known.toStatus(), null, isPretty(headers, splitUrl(url).query) ? 2 : 0);
+  reply(exchange, known.code, Buffer.from(`${text}\n`), { "content-type": "application/json", ...(retry && { "retry-after": String(retry) }) });
 }
 
 /** Writes plain text. */

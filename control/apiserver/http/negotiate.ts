@@ -1,6 +1,8 @@
 // Content negotiation: in which form a reply goes out, and which form a body came in.
 // Protobuf is read but not written: a client that prefers it but takes JSON gets JSON, one that insists is told what is accepted.
 import { notAcceptable, unsupportedMediaType } from "../../../api/errors.ts";
+import type { Request } from "./exchange.ts";
+import { isTrue, type Query } from "./target.ts";
 
 /** How a reply is written. */
 export interface Output {
@@ -61,6 +63,13 @@ function negotiate(accept: string, canTransform: boolean): Output {
 function formatOf(type: string): Output["format"] | undefined {
   if (type === "*/*" || type === "application/*" || type === "application/json") return "json";
   return type === "application/yaml" ? "yaml" : undefined;
+}
+
+/** Whether JSON is to be indented: when the URL says so, and for tools in front of which people sit, as upstream does. */
+export function isPretty({ "user-agent": agent = "" }: Request["headers"], query: Query): boolean {
+  const wanted = query.get("pretty");
+  if (wanted) return isTrue(wanted);
+  return agent.startsWith("curl") || agent.startsWith("Wget") || agent.startsWith("Mozilla/5.0");
 }
 
 export type Input = "json" | "yaml" | "protobuf";

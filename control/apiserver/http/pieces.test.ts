@@ -57,7 +57,7 @@ describe("a long list", () => {
     expect(compressed.headers.get("content-encoding")).toBe("gzip");
     expect(compressed.body).toEqual(plain.body);
     expect((await call(server, "HEAD", HEAVY)).text).toBe("");
-  });
+  }, 30_000);
 
   test("whose reader leaves half-way bothers nobody", async () => {
     await new Promise<void>((resolve, reject) => {

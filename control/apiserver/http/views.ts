@@ -11,7 +11,7 @@ import { objectText, reply, replyObject, type Exchange } from "./exchange.ts";
 import type { Output } from "./negotiate.ts";
 import { replyInPieces } from "./pieces.ts";
 import { listHead, partialOf, rowOf, tableOf, type IncludeObject } from "./table.ts";
-import { isTrue, type Query } from "./target.ts";
+import type { Query } from "./target.ts";
 import { yamlText } from "./yaml.ts";
 
 /** What a reply is shaped by. */
@@ -23,10 +23,10 @@ export interface View {
 }
 
 /** The view a request asks for. */
-export function viewOf(engine: Engine, kind: KindInfo, { output, query }: { output: Output; query: Query }): View {
+export function viewOf(engine: Engine, kind: KindInfo, { output, query, pretty }: { output: Output; query: Query; pretty: boolean }): View {
   const includeObject = query.get("includeObject") ?? "Metadata";
   if (includeObject !== "None" && includeObject !== "Metadata" && includeObject !== "Object") throw badRequest(`unrecognized includeObject value: ${JSON.stringify(includeObject)}`);
-  return { engine, kind, output: query.has("pretty") && isTrue(query.get("pretty")) ? { ...output, pretty: true } : output, includeObject };
+  return { engine, kind, output: pretty && !output.pretty ? { ...output, pretty } : output, includeObject };
 }
 
 /** Answers one object. */

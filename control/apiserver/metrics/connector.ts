@@ -4,7 +4,7 @@ import { methodNotSupported, notFound } from "../../../api/errors.ts";
 import { METRICS_GROUP, NODE_METRICS, POD_METRICS, type MetricsSource, type NodeMetrics, type PodMetrics } from "../../../api/metrics.ts";
 import type { FieldRequirement } from "../../../api/selectors.ts";
 import { replyObject, type Exchange } from "../http/exchange.ts";
-import type { Output } from "../http/negotiate.ts";
+import { isPretty, type Output } from "../http/negotiate.ts";
 import type { ConnectCall, Connector } from "../http/serve.ts";
 import type { ResourceTarget } from "../http/target.ts";
 import { parseSelectors } from "../verbs/selection.ts";
@@ -30,7 +30,7 @@ async function serve(exchange: Exchange, { target, query }: ConnectCall, { kind,
   const { labels, fields } = parseSelectors({ labelSelector: query.get("labelSelector") ?? undefined, fieldSelector: query.get("fieldSelector") ?? undefined });
   const asked = { matcher: labels, ...(namespace && { namespace }), ...(name && { name }) };
   const all: readonly Metrics[] = kind === NODE_METRICS ? await source.nodes(asked) : await source.pods(asked);
-  const output = { ...JSON_OUTPUT, pretty: query.has("pretty") };
+  const output = { ...JSON_OUTPUT, pretty: isPretty(exchange.request.headers, query) };
   if (verb === "list") return replyObject(exchange, 200, { kind: `${kind.kind}List`, apiVersion: apiVersionOf(kind), metadata: {}, items: selected(all, fields) }, output);
   const [found] = all;
   if (!found) throw notFound(kind, name);

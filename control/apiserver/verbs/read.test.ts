@@ -198,6 +198,18 @@ describe("representations", () => {
     await own.stop();
   });
 
+  test("people who ask with curl get replies of many lines, unless they say otherwise; events stay on one", async () => {
+    const curl = { headers: { "user-agent": "curl/8.0" } };
+    expect((await call(server, "GET", `${MAPS}/b`, curl)).text).toContain('\n  "metadata": {');
+    expect((await call(server, "GET", `${MAPS}/none`, curl)).text).toContain('\n  "status": "Failure"');
+    expect((await call(server, "GET", "/apis", curl)).text).toContain('\n  "groups": [');
+    expect((await call(server, "GET", `${MAPS}/b?pretty=false`, curl)).text).not.toContain("\n  ");
+    expect((await call(server, "GET", `${MAPS}/b`)).text).not.toContain("\n  ");
+    expect((await call(server, "GET", "/version")).text).toContain('\n  "gitVersion"');
+    const events = (await call(server, "GET", `${MAPS}?watch=1&timeoutSeconds=1&fieldSelector=metadata.name%3Db`, curl)).text.trim().split("\n");
+    expect(events.map((line) => (JSON.parse(line) as { type: string }).type)).toEqual(["ADDED"]);
+  });
+
   test("pretty means pretty, and large replies are compressed for who wants it", async () => {
     expect((await call(server, "GET", `${MAPS}/b?pretty=true`)).text).toContain('\n  "metadata": {');
     await server.client.create<ConfigMap>(CONFIG_MAP, { metadata: { name: "big", namespace: "big" }, data: { v: "x".repeat(300_000) } });
