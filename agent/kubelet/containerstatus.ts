@@ -5,7 +5,7 @@ import type { Container, ContainerState, ContainerStatus, Pod, ResourceRequireme
 import type { ContainerRecord } from "../runtime/runtime.ts";
 import { restartCountOf } from "./labels.ts";
 import { isSidecar, latest, shouldBeStarted, type ObservedPod } from "./observed.ts";
-import type { ContainerRole } from "./plan.ts";
+import type { ContainerRole } from "./actions.ts";
 
 /** Why a container is not running yet, in the words of its waiting state. */
 export interface WaitingReason {

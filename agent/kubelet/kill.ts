@@ -7,7 +7,7 @@ import { runHook } from "./hooks.ts";
 import { unlessAborted } from "./interrupt.ts";
 import { restoreSpec } from "./labels.ts";
 import { isSidecar, type ObservedPod } from "./observed.ts";
-import type { KillReason } from "./plan.ts";
+import type { KillReason } from "./actions.ts";
 import { containerRef } from "./recorder.ts";
 import type { NodeServices } from "./services.ts";
 

@@ -6,7 +6,8 @@ import { aContainer, aPod } from "./builders.ts";
 import type { BackOff } from "./backoff.ts";
 import { hashOf } from "./labels.ts";
 import { observedPod } from "./observed.ts";
-import { plan, type Action, type PlanInput, type ProbeVerdict } from "./plan.ts";
+import type { Action, PlanInput, ProbeVerdict } from "./actions.ts";
+import { plan } from "./plan.ts";
 
 const NOW = 1_000_000;
 const sandbox = (overrides: Partial<Sandbox> = {}): Sandbox => ({ id: "s0", name: "p", namespace: "default", uid: "uid-1", attempt: 0, state: "ready", createdAt: 1, labels: {}, annotations: {}, ips: ["10.0.0.9"], ...overrides });

@@ -1,69 +1,13 @@
 // Decides what one sync of a running pod must do: pure, from the pod's spec and what the runtime holds of it.
 // `syncpod.ts` carries the actions out; deletion and terminal pods never come here.
-import type { Container, Pod, ResourceRequirements } from "../../api/types.ts";
+import type { Container, Pod } from "../../api/types.ts";
 import type { ContainerRecord } from "../runtime/runtime.ts";
-import { changedResources, effectiveResources, isResized } from "./allocation.ts";
-import { goDuration, MAX_MS, restartAt, type BackOff } from "./backoff.ts";
-import { hashOf, recordedHash } from "./labels.ts";
-import { isRunning, isSidecar, judgeSandbox, latest, restartsAfterProbeFailure, restartsAll, shouldBeStarted, shouldRestart, type ObservedPod } from "./observed.ts";
-
-/** What the probes say of one running container; absent means not probed or not known yet. */
-export interface ProbeVerdict {
-  readonly liveness?: "success" | "failure";
-  readonly startup?: "success" | "failure";
-}
-
-export interface PlanInput {
-  readonly pod: Pod;
-  readonly observed: ObservedPod;
-  /** By container id. */
-  readonly probes: ReadonlyMap<string, ProbeVerdict>;
-  /** By container name. */
-  readonly backOffs: ReadonlyMap<string, BackOff>;
-  /** By container name: when a start that failed is worth another try. */
-  readonly notBefore: ReadonlyMap<string, number>;
-  /** What running containers really have, by container id; absent means as the spec says. */
-  readonly actuated: ReadonlyMap<string, ResourceRequirements>;
-  /** What the pod as a whole really has. */
-  readonly actuatedPod?: ResourceRequirements | undefined;
-  readonly now: number;
-}
-
-export type ContainerRole = "ephemeral" | "init" | "regular";
-
-/** Why a container is killed; decides its grace period. */
-export type KillReason = "LivenessProbe" | "StartupProbe" | "DefinitionChanged" | "Resize" | "RestartAllContainers" | "Unknown";
-
-export type Action =
-  | { readonly type: "killPod" }
-  | { readonly type: "killContainer"; readonly id: string; readonly container: string; readonly reason: KillReason; readonly message: string }
-  | { readonly type: "removeContainer"; readonly id: string }
-  /** Kills it where it still runs, and removes it; its log stays. */
-  | { readonly type: "resetContainer"; readonly id: string; readonly container: string }
-  | { readonly type: "createSandbox"; readonly attempt: number; readonly replaces: string | undefined }
-  | { readonly type: "resize"; readonly id: string; readonly container: string }
-  /** The pod's own limits, whatever its containers' are. */
-  | { readonly type: "resizePod" }
-  | { readonly type: "startContainer"; readonly role: ContainerRole; readonly container: string };
-
-/** A container that must wait before it may start again. */
-export interface Waiting {
-  readonly container: string;
-  /** Why, in CrashLoopBackOff's words; undefined when the reason already shown still holds. */
-  readonly message: string | undefined;
-  readonly until: number;
-}
-
-/** Actions in the order they must happen; each depends on the success of those before. */
-export interface Plan {
-  readonly actions: readonly Action[];
-  readonly waiting: readonly Waiting[];
-}
-
-/** Whether the plan carries out a resize, in place or by a restart. */
-export function isResizing({ actions }: Plan): boolean {
-  return actions.some((action) => action.type === "resize" || action.type === "resizePod" || (action.type === "killContainer" && action.reason === "Resize"));
-}
+import { emptyDraft, killOf, podLabel, start, type Action, type Draft, type Plan, type PlanInput, type Start, type Waiting } from "./actions.ts";
+import { isResized } from "./allocation.ts";
+import { goDuration, MAX_MS, restartAt } from "./backoff.ts";
+import { isOutdated, judgeResize } from "./judge.ts";
+import { isRunning, isSidecar, judgeSandbox, latest, restartsAfterProbeFailure, restartsAll, shouldBeStarted, type ObservedPod } from "./observed.ts";
+import { planInitContainers } from "./planinit.ts";
 
 /** Decides the next actions. The same input gives the same plan; a converged pod gives none. */
 export function plan(input: PlanInput): Plan {
@@ -92,17 +36,6 @@ function planReset({ pod, observed }: PlanInput): Plan | undefined {
 function stopIfRunning(observed: ObservedPod): Plan {
   return { actions: isRunning(observed) ? [{ type: "killPod" }] : [], waiting: [] };
 }
-
-type Start = Extract<Action, { type: "startContainer" }>;
-
-interface Draft {
-  readonly kill: Extract<Action, { type: "killContainer" }>[];
-  readonly resize: Extract<Action, { type: "resize" }>[];
-  readonly start: Start[];
-}
-
-const emptyDraft = (): Draft => ({ kill: [], resize: [], start: [] });
-const start = (role: ContainerRole, container: Container): Start => ({ type: "startContainer", role, container: container.name });
 
 function planNewSandbox(input: PlanInput, sandbox: { attempt: number; id: string | undefined }): Plan {
   const { pod, observed } = input;
@@ -138,81 +71,6 @@ function hasCreatedRegular({ pod, observed }: PlanInput): boolean {
 
 function ephemeralToStart({ pod, observed }: PlanInput): Start[] {
   return (pod.spec?.ephemeralContainers ?? []).filter((c) => !latest(observed, c.name)).map((c) => start("ephemeral", c as Container));
-}
-
-/** Walks the init containers from the last, because records of earlier ones may be gone by then. */
-function planInitContainers(input: PlanInput, draft: Draft): "initialized" | "initializing" | "failed" {
-  const containers = input.pod.spec?.initContainers ?? [];
-  if (containers.length === 0) return "initialized";
-  const started: number[] = [];
-  let initialized = input.pod.spec?.containers.some((c) => ["created", "running"].includes(latest(input.observed, c.name)?.state ?? "")) ?? false;
-  let isPast = initialized;
-
-  for (let i = containers.length - 1; i >= 0; i--) {
-    const container = containers[i] as Container;
-    const record = latest(input.observed, container.name);
-    if (!record) {
-      if (isPast && isSidecar(container)) started.push(i);
-      continue;
-    }
-    if (isPast && !isSidecar(container)) continue;
-    const step = judgeInit(input, container, record);
-    if (step.kill) draft.kill.push(step.kill);
-    if (step.resize) draft.resize.push(step.resize);
-    if (step.verdict === "failed") return "failed";
-    if (step.verdict === "restart" || step.alsoRestart) started.push(i);
-    if (step.verdict === "done") {
-      if (i === containers.length - 1) initialized = true;
-      else if (!isPast) started.push(i + 1);
-    }
-    isPast = true;
-  }
-  if (!isPast) started.push(0);
-  draft.start.push(...[...new Set(started)].sort((a, b) => a - b).map((i) => start("init", containers[i] as Container)));
-  return initialized ? "initialized" : "initializing";
-}
-
-interface InitStep {
-  readonly verdict: "wait" | "restart" | "done" | "failed";
-  readonly kill?: Extract<Action, { type: "killContainer" }>;
-  readonly resize?: Extract<Action, { type: "resize" }>;
-  /** Done with initialising, yet the container itself must be replaced. */
-  readonly alsoRestart?: boolean;
-}
-
-function judgeInit(input: PlanInput, container: Container, record: ContainerRecord): InitStep {
-  switch (record.state) {
-    case "created":
-      return { verdict: "restart" };
-    case "running":
-      return isSidecar(container) ? judgeRunningSidecar(input, container, record) : waitForInit(input, container, record);
-    case "exited":
-      if (isSidecar(container)) return { verdict: "restart" };
-      if (record.exitCode === 0) return { verdict: "done" };
-      return { verdict: shouldRestart(input.pod, container, record.exitCode ?? 1) ? "restart" : "failed" };
-    default:
-      if (!isSidecar(container) && !restartsAfterProbeFailure(input.pod, container)) return { verdict: "failed" };
-      return { verdict: "restart", kill: killOf(record, "Unknown", `Init container is in "unknown" state, try killing it before restart`) };
-  }
-}
-
-/** One that runs to its end is resized, too, but never restarted for it. */
-function waitForInit(input: PlanInput, container: Container, record: ContainerRecord): InitStep {
-  const resize = judgeResize(input, container, record);
-  return resize === undefined || resize === "restart" ? { verdict: "wait" } : { verdict: "wait", resize };
-}
-
-function judgeRunningSidecar(input: PlanInput, container: Container, record: ContainerRecord): InitStep {
-  const probes = input.probes.get(record.id);
-  if (container.startupProbe) {
-    if (probes?.startup === "failure") return { verdict: "restart", kill: killOf(record, "StartupProbe", `Init container ${container.name} failed startup probe`) };
-    if (probes?.startup !== "success") return { verdict: "wait" };
-  }
-  if (isOutdated(container, record)) return { verdict: "done", alsoRestart: true, kill: killOf(record, "DefinitionChanged", `Init container ${container.name} definition changed`) };
-  if (probes?.liveness === "failure") return { verdict: "done", alsoRestart: true, kill: killOf(record, "LivenessProbe", `Init container ${container.name} failed liveness probe`) };
-  const resize = judgeResize(input, container, record);
-  if (resize === "restart") return { verdict: "done", alsoRestart: true, kill: killOf(record, "Resize", `Container ${container.name} resize requires restart`) };
-  return resize ? { verdict: "done", resize } : { verdict: "done" };
 }
 
 /** "finished" when nothing runs and nothing will: the pod can be stopped. */
@@ -260,24 +118,6 @@ function judgeRunning(input: PlanInput, container: Container, record: ContainerR
   return { restart: found.restart, kill: killOf(record, found.reason, found.restart ? `${found.message}, will be restarted` : found.message) };
 }
 
-/** undefined when the container has what it should. */
-function judgeResize(input: PlanInput, container: Container, record: ContainerRecord): "restart" | Extract<Action, { type: "resize" }> | undefined {
-  const have = input.actuated.get(record.id);
-  const changed = have ? changedResources(effectiveResources(input.pod, container), have) : [];
-  if (changed.length === 0) return undefined;
-  const needsRestart = container.resizePolicy?.some(({ resourceName, restartPolicy }) => restartPolicy === "RestartContainer" && changed.some((name) => name === resourceName));
-  return needsRestart ? "restart" : { type: "resize", id: record.id, container: container.name };
-}
-
-function isOutdated(container: Container, record: ContainerRecord): boolean {
-  const hash = recordedHash(record);
-  return hash !== undefined && hash !== hashOf(container);
-}
-
-function killOf(record: ContainerRecord, reason: KillReason, message: string): Extract<Action, { type: "killContainer" }> {
-  return { type: "killContainer", id: record.id, container: record.name, reason, message };
-}
-
 function finish(input: PlanInput, draft: Draft): Plan {
   const { allowed, waiting } = holdBack(input, draft.start);
   const ofPod: Action[] = isResized(input.pod.spec?.resources, input.actuatedPod) ? [{ type: "resizePod" }] : [];
@@ -308,9 +148,4 @@ function heldUntil(input: PlanInput, container: string): Omit<Waiting, "containe
   const notBefore = input.notBefore.get(container) ?? 0;
   // Further ahead than any delay: the date was set back.
   return notBefore > input.now && notBefore - input.now <= 2 * MAX_MS ? { until: notBefore, message: undefined } : undefined;
-}
-
-/** `name_namespace(uid)`, as upstream's messages name a pod. */
-export function podLabel(pod: Pod): string {
-  return `${pod.metadata.name}_${pod.metadata.namespace}(${pod.metadata.uid})`;
 }

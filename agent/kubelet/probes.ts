@@ -7,7 +7,7 @@ import type { ContainerRecord, Streaming } from "../runtime/runtime.ts";
 import type { Health } from "./containerstatus.ts";
 import { DueQueue } from "./heap.ts";
 import { isSidecar, type ObservedPod } from "./observed.ts";
-import type { ProbeVerdict } from "./plan.ts";
+import type { ProbeVerdict } from "./actions.ts";
 import { runProbe, type ProbeOutcome, type ProbeTarget } from "./probehandlers.ts";
 import { containerRef, type EventSink } from "./recorder.ts";
 import type { Probes } from "./services.ts";

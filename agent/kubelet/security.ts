@@ -4,7 +4,7 @@ import { availableParallelism } from "node:os";
 import { join } from "node:path";
 import type { Container, Pod, SecurityContext } from "../../api/types.ts";
 import type { ContainerConfig, NamespaceOptions, SecurityProfile } from "../runtime/runtime.ts";
-import { podLabel } from "./plan.ts";
+import { podLabel } from "./actions.ts";
 
 /** The pod may not run like this; becomes CreateContainerConfigError. */
 export class SecurityError extends Error {

@@ -13,7 +13,7 @@ import type { Figures } from "./figures.ts";
 import type { Images } from "./images.ts";
 import type { ObservedPod } from "./observed.ts";
 import type { Paths } from "./paths.ts";
-import type { ProbeVerdict } from "./plan.ts";
+import type { ProbeVerdict } from "./actions.ts";
 import type { EventSink } from "./recorder.ts";
 import type { Machine } from "./resources.ts";
 import type { RuntimeCache } from "./runtimecache.ts";

@@ -8,7 +8,7 @@ import { hasStarted } from "./conditions.ts";
 import { containersOf } from "./containerstatus.ts";
 import { killPod } from "./kill.ts";
 import { isRunning, nothingObserved } from "./observed.ts";
-import { podLabel } from "./plan.ts";
+import { podLabel } from "./actions.ts";
 import type { NodeServices } from "./services.ts";
 import { podStatus } from "./status.ts";
 import { countStatus } from "./statusfigures.ts";
