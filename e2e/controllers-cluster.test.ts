@@ -45,7 +45,7 @@ spec:
 }
 
 test("a controller nobody knows is refused at the start, in upstream's words", async () => {
-  const result = await hostExec([BINARY, "control", "--init", "--data-dir", join(cluster.directory, "never"), "--controllers", "*,-red-controller"], { timeoutMs: 30_000 });
+  const result = await hostExec([BINARY, "control", "--init", "--data-dir", join(cluster.directory, "never"), "--controllers", "*,-red-controller"], { timeoutMs: 90_000 });
   expect(result.exitCode).toBe(2);
   expect(result.stderr).toContain('"red-controller" is not in the list of known controllers');
 });

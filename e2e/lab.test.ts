@@ -41,6 +41,31 @@ test("a pod reaches pods on other nodes by their own address, and the Service by
   expect(await get("spread.default.svc.cluster.local", 80)).toContain("hello from spread-");
 }, 90_000);
 
+test("kubectl top shows what nodes and pods use, and an autoscaler adds pods under load, no faster than its policy lets it", async () => {
+  const busy = application("busy", 1).replace("image: minik8s/hello:1", "image: minik8s/hello:1\n          command: [sh, -c, 'while :; do :; done']\n          resources: { requests: { cpu: 50m }, limits: { cpu: 200m } }").replace(/\n +readinessProbe.*/, "");
+  await kubectl.apply(`${busy}---
+apiVersion: autoscaling/v2
+kind: HorizontalPodAutoscaler
+metadata: { name: busy }
+spec:
+  scaleTargetRef: { apiVersion: apps/v1, kind: Deployment, name: busy }
+  minReplicas: 1
+  maxReplicas: 3
+  metrics: [{ type: Resource, resource: { name: cpu, target: { type: Utilization, averageUtilization: 50 } } }]
+  behavior: { scaleUp: { stabilizationWindowSeconds: 0, policies: [{ type: Pods, value: 1, periodSeconds: 30 }] } }
+`);
+  await eventually("nodes and pods are measured", async () => {
+    const [nodes, pods] = [await kubectl.run("top", "nodes"), await kubectl.run("top", "pods", "-l", "app=busy")];
+    return /node-1 +\d+m +\d+%/.test(nodes) && /busy-\S+ +1\d\dm|busy-\S+ +2\d\dm/.test(pods);
+  }, 120_000);
+  await eventually("it has as many as it may", async () => (await kubectl.value("{.spec.replicas}", "deployment", "busy")) === "3", 240_000);
+  // One pod at a time: each step is an event of its own.
+  const steps = await kubectl.value("{range .items[*]}{.message}{'\\n'}{end}", "events", "--field-selector", "involvedObject.name=busy,reason=SuccessfulRescale");
+  expect(steps).toContain("New size: 2; reason: cpu resource utilization (percentage of request) above target");
+  expect(steps).toContain("New size: 3; reason: cpu resource utilization (percentage of request) above target");
+  await kubectl.run("delete", "deployment,service,hpa", "busy");
+}, 420_000);
+
 test("when a node's agent is killed its pods are made anew elsewhere, and the node rejoins by being started again", async () => {
   await must([LAB, "kill", "node-3"], { env });
   await eventually("three replicas run on the two nodes left", async () => {

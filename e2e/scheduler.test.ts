@@ -109,11 +109,11 @@ test("its numbers are served under upstream's names", async () => {
     expect([name, text.includes(`# TYPE scheduler_${name} `)]).toEqual([name, true]);
   }
   expect(text.split("\n").filter((line) => line.startsWith("scheduler_schedule_attempts_total"))).toContain('scheduler_schedule_attempts_total{profile="packer",result="scheduled"} 2');
-}, 60_000);
+}, 120_000);
 
 test("a file that cannot be meant is refused at the start, with every field that is wrong", async () => {
   writeFileSync(config, "apiVersion: kubescheduler.config.k8s.io/v1\nkind: KubeSchedulerConfiguration\nparallelism: 0\nprofiles: [{ pluginConfig: [{ name: InterPodAffinity, args: { hardPodAffinityWeight: 101 } }] }]\n");
-  const { exitCode, stderr } = await hostExec([BINARY, "control", "--init", "--data-dir", join(cluster.directory, "never"), "--scheduler-config", config], { timeoutMs: 30_000 });
+  const { exitCode, stderr } = await hostExec([BINARY, "control", "--init", "--data-dir", join(cluster.directory, "never"), "--scheduler-config", config], { timeoutMs: 90_000 });
   expect(exitCode).toBe(2);
   expect(stderr).toContain("[parallelism: Invalid value: 0: should be an integer value greater than zero, profiles[0].pluginConfig[0].args.hardPodAffinityWeight: Invalid value: 101: not in valid range [0, 100]]");
-}, 60_000);
+}, 120_000);
