@@ -217,3 +217,22 @@ test("a rule restarts all containers in place: init containers run again, counts
   expect((await rig.runtime.pods.listSandboxes()).map(({ id }) => id)).toEqual([sandbox as string]);
   expect(conditionOf(after, "AllContainersRestarting")).toBe("False");
 }, 15_000);
+
+test("a container restarts though the API is away for longer than its token is good, and what stands behind its claim cannot be asked for", async () => {
+  rig = await new Rig().start();
+  let isAway = false;
+  rig.api.onPost = () => {
+    if (isAway) throw new Error("connection refused");
+    return { status: { token: "t", expirationTimestamp: new Date(Date.now() + 20).toISOString() } };
+  };
+  rig.addObject(builtinKind("", "v1", "PersistentVolume"), { metadata: { name: "pv" }, spec: { hostPath: { path: rig.dir }, accessModes: ["ReadWriteOnce"] } });
+  rig.addObject(builtinKind("", "v1", "PersistentVolumeClaim"), { metadata: { name: "data", namespace: "default" }, spec: { volumeName: "pv" }, status: { phase: "Bound" } });
+  const volumes = [{ name: "token", projected: { sources: [{ serviceAccountToken: { path: "token" } }] } }, { name: "data", persistentVolumeClaim: { claimName: "data" } }];
+  await rig.create(aPod({ spec: { volumes, containers: [aContainer({ volumeMounts: [{ name: "token", mountPath: "/token" }, { name: "data", mountPath: "/data" }] })] } }));
+  const before = await rig.until((p) => conditionOf(p, "Ready") === "True");
+  isAway = true;
+  await rig.api.delete(builtinKind("", "v1", "PersistentVolumeClaim"), { name: "data", namespace: "default" });
+  await Bun.sleep(30);
+  rig.runtime.exit(before.status?.containerStatuses?.[0]?.containerID?.slice(7) ?? "", 1);
+  await rig.until((p) => p?.status?.containerStatuses?.[0]?.restartCount === 1 && conditionOf(p, "Ready") === "True");
+});

@@ -36,7 +36,7 @@ export interface Pressure {
 
 const MAX_IMAGES = 50;
 /** What this node can do that not every node of a supported version can; the control plane asks before it relies on it. */
-const DECLARED_FEATURES = ["ExtendWebSocketsToKubelet", "InPlacePodVerticalScalingInitContainers", "RestartAllContainersOnContainerExits"];
+const DECLARED_FEATURES = ["ExtendWebSocketsToKubelet", "InPlacePodLevelResourcesVerticalScaling", "InPlacePodVerticalScalingInitContainers", "RestartAllContainersOnContainerExits"];
 const MAX_NAMES_PER_IMAGE = 5;
 
 /** The whole status; conditions keep their transition times while they do not change. */

@@ -41,6 +41,11 @@ export async function writeAtomically(dir: string, payload: Payload, prepare: (d
   return true;
 }
 
+/** Whether `dir` has held a payload since it was made. */
+export async function hasPayload(dir: string): Promise<boolean> {
+  return (await readlink(join(dir, DATA)).catch(() => undefined)) !== undefined;
+}
+
 function check(path: string): void {
   if (path === "") throw new PayloadError("invalid path: must not be empty: ");
   if (path.startsWith("/")) throw new PayloadError(`invalid path: must be relative path: ${path}`);

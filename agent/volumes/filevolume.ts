@@ -2,7 +2,7 @@
 // They are written atomically and brought up to date while containers run.
 import { chmod, mkdir } from "node:fs/promises";
 import type { Volume } from "../../api/types.ts";
-import { writeAtomically } from "./atomicwriter.ts";
+import { hasPayload, writeAtomically } from "./atomicwriter.ts";
 import type { Mounter } from "./mount.ts";
 import { applyFsGroup } from "./ownership.ts";
 import { volumePayload, type PayloadSources } from "./payload.ts";
@@ -30,7 +30,12 @@ export function fileVolumes(mounter: Mounter, sources: PayloadSources): VolumeKi
     handles: (volume: Volume) => volume[kind.field] !== undefined,
     async setup({ pod, volume, dir }) {
       // Asked for first, so that a missing source leaves nothing half made.
-      const payload = await volumePayload(sources, pod, volume);
+      const payload = await volumePayload(sources, pod, volume).catch(async (error: unknown) => {
+        // A container that restarts while the API is away, or after its source was deleted, goes on with what it had.
+        if (await hasPayload(dir)) return undefined;
+        throw error;
+      });
+      if (!payload) return { hostPath: dir, readOnly: false };
       await mkdir(dir, { recursive: true });
       if (kind.inMemory && !(await mounter.isMountPoint(dir))) await mounter.tmpfs(dir, "mode=0755");
       await chmod(dir, 0o777);

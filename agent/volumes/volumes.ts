@@ -23,14 +23,45 @@ export interface VolumesOptions {
 }
 
 /** Volumes below `<podsDir>/<uid>/volumes/<plugin>/<name>`, as upstream lays them out. */
-export function createVolumes(options: VolumesOptions): Volumes {
+export function createVolumes(given: VolumesOptions): Volumes {
+  const claims = new KnownClaims(given.resolve);
+  const options = { ...given, resolve: (pod: Pod, volume: Volume) => claims.resolve(pod, volume) };
   return {
     setup: (pod, signal) => setupAll(options, pod, signal),
     refresh: (pod, signal) => refreshAll(options, pod, signal),
-    teardown: (uid) => teardownAll(options, uid),
+    teardown: async (uid) => {
+      await teardownAll(options, uid);
+      claims.forget(uid);
+    },
     subPath: (request) => subPath(options, request),
     mountImage: (pod, volume, imageId) => mountImage({ ...options, uid: pod.metadata.uid ?? "", podDir: join(options.podsDir, pod.metadata.uid ?? "") }, volume, imageId),
   };
+}
+
+/** What stood behind the claims of pods that run still does when nobody can be asked. */
+class KnownClaims {
+  readonly #known = new Map<string, Map<string, ResolvedVolume>>();
+
+  constructor(readonly ask: VolumesOptions["resolve"]) {}
+
+  async resolve(pod: Pod, volume: Volume): Promise<ResolvedVolume> {
+    if (!volume.persistentVolumeClaim && !volume.ephemeral) return this.ask(pod, volume);
+    const uid = pod.metadata.uid ?? "";
+    const ofPod = this.#known.get(uid) ?? new Map<string, ResolvedVolume>();
+    try {
+      const resolved = await this.ask(pod, volume);
+      this.#known.set(uid, ofPod.set(volume.name, resolved));
+      return resolved;
+    } catch (error) {
+      const known = ofPod.get(volume.name);
+      if (known) return known;
+      throw error;
+    }
+  }
+
+  forget(uid: string): void {
+    this.#known.delete(uid);
+  }
 }
 
 async function setupAll(options: VolumesOptions, pod: Pod, signal: AbortSignal): Promise<ReadonlyMap<string, MountedVolume>> {
