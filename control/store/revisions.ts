@@ -259,10 +259,7 @@ export class RevisionStore implements Store {
     await this.compact().catch((error: unknown) => log.warn({ err: error }, "old history could not be removed; it is tried again in a minute"));
   }
 
-  /**
-   * A record may go once the change that replaced it has left the window: deletes inside the window
-   * still need the value they removed.
-   */
+  /** A record may go once the change that replaced it has left the window: deletes inside it still need the value they removed. */
   async #compactNow(): Promise<void> {
     const oldestMs = this.#clock.now() - this.#window.maxAgeMs;
     let drop = Math.max(0, this.#ages.length - this.#window.maxChanges);
