@@ -1,6 +1,5 @@
 // What keeps a cluster going in bad weather: nodes, budgets, quotas, autoscalers, accounts, tokens and roles.
 import { describe } from "bun:test";
-import { builtinKind } from "../../../api/registry.ts";
 import type { MetricsSource } from "../../../api/metrics.ts";
 import type { ClusterRole, ConfigMap, HorizontalPodAutoscaler, IPAddress, Namespace, Node, Pod, PodDisruptionBudget, ReplicaSet, ResourceQuota, Secret, ServiceAccount, ServiceCIDR, Stored } from "../../../api/types.ts";
 import { aggregatedRules } from "../clusterroleaggregation.ts";
@@ -251,24 +250,6 @@ describe("in bad weather", () => {
             const ready = range.status?.conditions?.find(({ type }) => type === "Ready")?.status;
             check(world, range.metadata.deletionTimestamp ? !canGo(range, all, used) && ready === "False" : ready === "True", `${range.metadata.name} is ${ready}, ${range.metadata.deletionTimestamp ?? "not going"}`);
           }
-        },
-      };
-    },
-  });
-
-  const CSR = builtinKind("certificates.k8s.io", "v1", "CertificateSigningRequest");
-  plays("requests for certificates are forgotten in time, decided or not", {
-    controllers: ["certificatesigningrequest-approving-controller", "certificatesigningrequest-signing-controller", "certificatesigningrequest-cleaner-controller"], stepMs: 20 * 60_000,
-    script: async (world): Promise<Script> => {
-      const request = base64("-----BEGIN CERTIFICATE REQUEST-----\nnone\n-----END CERTIFICATE REQUEST-----\n");
-      let made = 0;
-      return {
-        actions: [["a request", () => unlessRefused(world.create(CSR, { metadata: { name: `csr-${made++}` }, spec: { request, signerName: "kubernetes.io/kube-apiserver-client", usages: ["client auth"] } } as never))]],
-        tend: () => world.pass(3 * 3_600_000),
-        atRest: async () => {
-          await world.pass(25 * 3_600_000);
-          const left = await world.list(CSR);
-          check(world, left.length === 0, `requests are left: ${left.map(({ metadata }) => metadata.name).join(", ")}`);
         },
       };
     },
