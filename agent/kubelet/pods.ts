@@ -6,7 +6,8 @@ import { logger } from "../../lib/log.ts";
 import { podDirectories } from "../volumes/volumes.ts";
 import { killPod } from "./kill.ts";
 import type { NodeServices } from "./services.ts";
-import { PodWorker, removePodFromRuntime, type WorkerOptions } from "./worker.ts";
+import { removePodFromRuntime } from "./cleanup.ts";
+import { PodWorker, type WorkerOptions } from "./worker.ts";
 
 const log = logger("pods");
 const ORPHAN_GRACE_SECONDS = 1;

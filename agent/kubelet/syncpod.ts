@@ -1,19 +1,19 @@
 // One sync of a running pod: asks the plan what to do and does it, overlapping what does not depend on each other.
 // Called by the pod's worker again and again until there is nothing left to do.
-import { mkdir, rm } from "node:fs/promises";
+import { mkdir } from "node:fs/promises";
 import type { Container, Pod, ResourceRequirements } from "../../api/types.ts";
 import { logger } from "../../lib/log.ts";
 import type { ImageRecord, Sandbox, SandboxConfig } from "../runtime/runtime.ts";
 import { VolumeError, type MountedVolume } from "../volumes/volume.ts";
-import { raise, type BackOff } from "./backoff.ts";
-import { containersOf, type WaitingReason } from "./containerstatus.ts";
-import type { ResizeState } from "./conditions.ts";
-import { podDns } from "./dns.ts";
-import { unlinkLog } from "./loglinks.ts";
-import { killContainer, killPod } from "./kill.ts";
-import { isSidecar, latest, nothingObserved, type ObservedPod } from "./observed.ts";
 import { isResizing, podLabel, type Action, type Plan } from "./actions.ts";
+import { raise } from "./backoff.ts";
+import { pruneDead, removeContainer } from "./cleanup.ts";
+import { containersOf } from "./containerstatus.ts";
+import { podDns } from "./dns.ts";
+import { killContainer, killPod } from "./kill.ts";
+import { isSidecar, nothingObserved, type ObservedPod } from "./observed.ts";
 import { plan } from "./plan.ts";
+import type { PodState } from "./podstate.ts";
 import { containerRef, podRef } from "./recorder.ts";
 import { resizeMessage, resizePod } from "./resize.ts";
 import { sandboxConfig } from "./sandboxconfig.ts";
@@ -25,27 +25,6 @@ const FIRST_RETRY_MS = 500;
 const MAX_SANDBOX_RETRY_MS = 10_000;
 const MAX_VOLUME_RETRY_MS = 122_000;
 const START_RETRY_MS = 10_000;
-
-/** What a pod's worker remembers between syncs; all of it can be lost without harm. */
-export interface PodState {
-  pod: Pod;
-  readonly backOffs: Map<string, BackOff>;
-  readonly reasons: Map<string, WaitingReason>;
-  /** When a container whose start failed is worth another try. */
-  readonly notBefore: Map<string, number>;
-  resize: ResizeState;
-  volumesReady: boolean;
-  /** Its containers have just been taken away to begin again. */
-  isRestartingAll: boolean;
-  sandboxFailures: number;
-  volumeFailures: number;
-}
-
-/** A pod this process has not worked on yet; what an earlier one had reported still holds. */
-export function newPodState(pod: Pod): PodState {
-  const volumesReady = pod.status?.conditions?.some((c) => c.type === "PodReadyToStartContainers" && c.status === "True") ?? false;
-  return { pod, backOffs: new Map(), reasons: new Map(), notBefore: new Map(), resize: {}, volumesReady, isRestartingAll: false, sandboxFailures: 0, volumeFailures: 0 };
-}
 
 export interface SyncOptions {
   /** Aborts when the pod is to terminate: nothing more is started then. */
@@ -312,22 +291,4 @@ function noUserNamespaces(handler: string): string {
 
 function containerOf(pod: Pod, { role, container }: Start): Container {
   return containersOf(pod, role).find((candidate) => candidate.name === container) as Container;
-}
-
-/** Keeps the last dead instance, for `--previous` and lastState, and removes those before it. */
-async function pruneDead(node: NodeServices, observed: ObservedPod, name: string): Promise<void> {
-  const last = latest(observed, name);
-  for (const record of observed.containers) {
-    if (record.name === name && record.id !== last?.id && record.state !== "running") await removeContainer(node, record.id);
-  }
-}
-
-/** Removes a container and, unless told otherwise, its log. */
-export async function removeContainer(node: NodeServices, id: string, { keepLog = false }: { readonly keepLog?: boolean } = {}): Promise<void> {
-  const record = node.cache.container(id);
-  await node.runtime.pods.removeContainer(id);
-  node.cache.forget(id);
-  if (keepLog) return;
-  if (record?.logPath) await rm(record.logPath, { force: true });
-  if (record) await unlinkLog(node.paths, record);
 }

@@ -1,36 +1,23 @@
 // The life of one pod on this node: syncing, terminating, terminated; one step at a time, different pods side by side.
 // It is told of changes, never polls, and sleeps until the next moment something is due.
-import { rm } from "node:fs/promises";
 import type { Pod, PodStatus } from "../../api/types.ts";
 import { logger } from "../../lib/log.ts";
+import { podLabel } from "./actions.ts";
 import { refusalMessage, type Refusal } from "./admission.ts";
+import { forgetPod } from "./cleanup.ts";
 import { hasStarted } from "./conditions.ts";
-import { containersOf } from "./containerstatus.ts";
 import { killPod } from "./kill.ts";
 import { isRunning, nothingObserved } from "./observed.ts";
-import { podLabel } from "./actions.ts";
+import { forgiveNewImages, grantResources, newPodState, type PodState } from "./podstate.ts";
 import type { NodeServices } from "./services.ts";
 import { podStatus } from "./status.ts";
 import { countStatus } from "./statusfigures.ts";
 import { podRef } from "./recorder.ts";
-import { resizeMessage } from "./resize.ts";
-import { newPodState, removeContainer, syncPod, type NextSync, type PodState } from "./syncpod.ts";
+import { syncPod, type NextSync } from "./syncpod.ts";
+import { deadlineOf, isTerminal, type Verdict } from "./verdict.ts";
 
 const log = logger("pod-worker");
 const RETRY_MS = 1_000;
-
-/** A decision about the whole pod that its containers know nothing of. */
-export interface Verdict {
-  readonly phase: "Failed";
-  readonly reason: string;
-  readonly message: string;
-  /** Seconds its containers get; the pod's own grace period when left out. */
-  readonly graceSeconds?: number;
-  /** The pod was never begun. */
-  readonly isRefusal?: boolean;
-  /** Shown in the DisruptionTarget condition. */
-  readonly disruption?: { readonly reason: string; readonly message: string };
-}
 
 /** Where the pod is: `gone` means that nothing of it is left. */
 export type WorkerPhase = "syncing" | "terminating" | "terminated" | "gone";
@@ -117,7 +104,7 @@ export class PodWorker {
 
   /** The pod's object has changed. */
   update(pod: Pod): void {
-    this.#forgiveNewImages(pod);
+    forgiveNewImages(this.#state, this.#wanted, pod);
     this.#wanted = pod;
     this.#state.pod = this.node.allocations.granted(pod);
     this.#interruptIfDoomed();
@@ -136,16 +123,6 @@ export class PodWorker {
     this.#verdict ??= verdict;
     this.#interruptIfDoomed();
     this.poke();
-  }
-
-  /** A container with another image is another container: what the old one did is not held against it. */
-  #forgiveNewImages(pod: Pod): void {
-    const before = new Map([...containersOf(this.#wanted, "init"), ...containersOf(this.#wanted, "regular")].map(({ name, image }) => [name, image]));
-    for (const { name, image } of [...containersOf(pod, "init"), ...containersOf(pod, "regular")]) {
-      if (before.get(name) === image) continue;
-      this.#state.backOffs.delete(name);
-      this.#state.notBefore.delete(name);
-    }
   }
 
   async #run(): Promise<void> {
@@ -192,7 +169,10 @@ export class PodWorker {
     if (this.#phase === "syncing" && !this.#isDoomed()) return this.#sync();
     if (this.#phase === "syncing") this.#enter("terminating");
     if (this.#phase === "terminating") return this.#terminate();
-    if (this.#phase === "terminated" && this.#mayForget()) await this.#cleanUp();
+    if (this.#phase === "terminated" && this.#mayForget()) {
+      await forgetPod(this.node, this.pod, { isRemoved: () => this.#isRemoved });
+      this.#enter("gone");
+    }
     return undefined;
   }
 
@@ -207,7 +187,7 @@ export class PodWorker {
     }
     if (this.#isNew && this.#isRefused()) return undefined;
     this.#isNew = false;
-    await this.#allocate();
+    await grantResources(node, this.#state, { wanted: this.#wanted, others: this.options.others(this.#wanted.metadata.uid ?? "") });
     const interrupt = this.#newInterrupt();
     if (this.#isDoomed()) return undefined;
     node.probes.track(pod, this.#observed());
@@ -224,22 +204,6 @@ export class PodWorker {
     node.recorder.event(podRef(pod), "Warning", refusal.reason, refusal.message);
     this.fail({ phase: "Failed", reason: refusal.reason, message: refusalMessage(refusal), isRefusal: true });
     return true;
-  }
-
-  /** Grants the pod what it asks for, or keeps it at what it has while that does not fit. */
-  async #allocate(): Promise<void> {
-    const { node } = this;
-    const { pod, pending, isNew } = await node.allocations.allocate(this.#wanted, this.options.others(this.#wanted.metadata.uid ?? ""));
-    const state = this.#state;
-    state.pod = pod;
-    if (isNew) {
-      state.resize = { inProgress: {} };
-      node.recorder.event(podRef(pod), "Normal", "ResizeStarted", resizeMessage("Pod resize started", pod));
-    } else if (pending && state.resize.pending?.message !== pending.message) {
-      if (pending.reason === "Infeasible") node.figures.count("kubelet_pod_infeasible_resizes_total", { reason_detail: "insufficient_node_allocatable" });
-      node.recorder.event(podRef(pod), "Warning", pending.reason === "Infeasible" ? "ResizeInfeasible" : "ResizeDeferred", resizeMessage(`Pod resize ${pending.reason}`, this.#wanted, pending.message));
-    }
-    state.resize = { ...state.resize, pending };
   }
 
   async #terminate(): Promise<NextSync> {
@@ -266,23 +230,6 @@ export class PodWorker {
   /** Only a pod whose object is (being) deleted is forgotten; a finished one keeps its status, logs and dead containers. */
   #mayForget(): boolean {
     return this.#isRemoved || this.pod.metadata.deletionTimestamp !== undefined;
-  }
-
-  async #cleanUp(): Promise<void> {
-    const { node, pod } = this;
-    const uid = pod.metadata.uid ?? "";
-    await node.writer.flush(uid);
-    const target = node.statusTarget(pod);
-    if (target && !this.#isRemoved) await node.writer.delete(target);
-    // Logs first: what the runtime still holds is found again after a crash, a log directory is not.
-    await rm(node.paths.podLogDirectory(pod), { recursive: true, force: true });
-    await removePodFromRuntime(node, uid);
-    await rm(node.paths.pod(uid), { recursive: true, force: true });
-    node.writer.forget(uid);
-    node.images.forgetPod(uid);
-    node.allocations.forget(uid);
-    node.userNamespaces.forget(uid);
-    this.#enter("gone");
   }
 
   #isDoomed(): boolean {
@@ -346,24 +293,4 @@ export class PodWorker {
     const target = node.statusTarget(pod);
     if (target) node.writer.set(uid, target, this.#status);
   }
-}
-
-const isTerminal = (phase: string | undefined): boolean => phase === "Succeeded" || phase === "Failed";
-
-/** When the pod must be over, in ms since the epoch. */
-function deadlineOf(pod: Pod, status: PodStatus): number | undefined {
-  const seconds = pod.spec?.activeDeadlineSeconds;
-  if (seconds === undefined || !status.startTime) return undefined;
-  return Date.parse(status.startTime) + seconds * 1000;
-}
-
-/** Removes every container and sandbox of a pod that no longer runs. */
-export async function removePodFromRuntime(node: NodeServices, uid: string): Promise<void> {
-  const observed = node.cache.get(uid);
-  if (!observed) return;
-  await Promise.all(observed.containers.map((container) => removeContainer(node, container.id)));
-  await Promise.all(observed.sandboxes.map(async (sandbox) => {
-    await node.runtime.pods.removeSandbox(sandbox.id);
-    node.cache.forget(sandbox.id);
-  }));
 }
