@@ -10,6 +10,12 @@ export const CALL_LIMIT = 1_000_000;
 const MAX_REQUEST_BYTES = 3 * 1024 * 1024;
 const MACROS = new Set(["all", "exists", "exists_one", "map", "filter", "existsOne", "transformList", "transformMap"]);
 const FIELD_COST = 1;
+// What JSON takes beside names and values, in bytes.
+const BRACKETS = 2;
+const COMMA = 1;
+const QUOTED_KEY = 4;
+const KEY_AROUND = 6;
+const MIN_TEXT_BYTES: Readonly<Record<string, number>> = { duration: 3, date: 12, "date-time": 21 };
 
 /** Tells the size of a list or map from where it stands: by schema when a rule is written, by value when it runs. */
 interface Sized {
@@ -18,16 +24,27 @@ interface Sized {
   item(): Sized;
 }
 
-/** The most elements a list or map of this schema can have. */
+/** The most elements a list or map of this schema can have: as many of the smallest as one request holds. */
 export function maxSize(schema: CelSchema | undefined): number {
-  if (schema?.type === "array") return schema.maxItems ?? Math.floor(MAX_REQUEST_BYTES / (minBytes(schema.items) + 1));
-  if (schema?.type === "object") return schema.maxProperties ?? Math.floor(MAX_REQUEST_BYTES / 8);
-  return Math.floor(MAX_REQUEST_BYTES / 3);
+  if (schema?.type === "array") return schema.maxItems ?? mostIn(minBytes(schema.items) + COMMA);
+  if (schema?.type === "object") return schema.maxProperties ?? mostIn(minBytes(typeof schema.additionalProperties === "object" ? schema.additionalProperties : undefined) + KEY_AROUND);
+  return MAX_REQUEST_BYTES - BRACKETS;
 }
 
+function mostIn(bytesEach: number): number {
+  return Math.floor((MAX_REQUEST_BYTES - BRACKETS) / bytesEach);
+}
+
+/** The fewest bytes of JSON a value of this schema takes: an object has at least what it must have and nobody fills in. */
 function minBytes(schema: CelSchema | undefined): number {
-  if (schema?.type === "boolean") return 4;
-  return schema?.type === "string" || schema?.type === "array" || schema?.type === "object" ? 2 : 1;
+  if (schema === undefined) return 1;
+  if (schema.type === "string") return MIN_TEXT_BYTES[schema.format ?? ""] ?? BRACKETS;
+  if (schema.type === "array") return BRACKETS;
+  if (schema.type !== "object") return schema.type === "boolean" ? 4 : 1;
+  return (schema.required ?? []).reduce((sum, name) => {
+    const property = schema.properties?.[name];
+    return property === undefined || property.default !== undefined ? sum : sum + name.length + QUOTED_KEY + minBytes(property);
+  }, BRACKETS);
 }
 
 /** The cost of an expression on anything a schema allows. */

@@ -7,6 +7,8 @@ export interface CelSchema {
   readonly format?: string;
   readonly maxItems?: number;
   readonly maxProperties?: number;
+  readonly required?: readonly string[];
+  readonly default?: unknown;
   readonly properties?: Readonly<Record<string, CelSchema>>;
   readonly additionalProperties?: CelSchema | boolean;
   readonly items?: CelSchema;

@@ -32,15 +32,38 @@ function scalarType({ type, format }: CelSchema): string {
   return format === "byte" ? "bytes" : "string";
 }
 
+/** What the values of one object schema are made of: the engine tells the type of a value by its class. */
+type ObjectClass = new () => Record<string, unknown>;
+
+const classes = new WeakMap<CelSchema, ObjectClass>();
+const declared = new WeakMap<Environment, Map<CelSchema, string>>();
+
+function classOf(schema: CelSchema): ObjectClass {
+  const known = classes.get(schema);
+  if (known) return known;
+  const made: ObjectClass = class {
+    [field: string]: unknown;
+  };
+  classes.set(schema, made);
+  return made;
+}
+
+/** A schema that stands in several places is one type, called as where it was found first. */
 function declareObject(env: Environment, schema: CelSchema, name: string): string {
+  const types = declared.get(env) ?? new Map<CelSchema, string>();
+  declared.set(env, types);
+  const known = types.get(schema);
+  if (known !== undefined) return known;
+  const type = name.replace(/[^A-Za-z0-9_.]/g, "_");
+  types.set(schema, type);
   const fields: Record<string, string> = {};
   const properties = { ...(schema["x-kubernetes-embedded-resource"] && EMBEDDED), ...schema.properties };
   for (const [property, inner] of Object.entries(properties)) {
     const escaped = escapeName(property);
     if (escaped !== undefined) fields[escaped] = declareType(env, inner, `${name}.${escaped}`);
   }
-  const type = name.replace(/[^A-Za-z0-9_.]/g, "_");
-  env.registerType(type, { fields });
+  env.registerType(type, { ctor: classOf(schema), fields });
+  env.registerOperator(`${type} == ${type}`, equalCel);
   return type;
 }
 
@@ -71,8 +94,8 @@ function textToCel(value: string, schema: CelSchema | undefined): unknown {
 function objectToCel(value: Readonly<Record<string, unknown>>, schema: CelSchema | undefined): unknown {
   const additional = typeof schema?.additionalProperties === "object" ? schema.additionalProperties : undefined;
   if (additional) return new Map(Object.entries(value).map(([key, inner]) => [key, toCel(inner, additional)]));
-  const known = schema?.type === "object" && (schema.properties || !schema["x-kubernetes-preserve-unknown-fields"]);
-  const result: Record<string, unknown> = {};
+  const known = schema?.type === "object" && (schema.properties || !schema["x-kubernetes-preserve-unknown-fields"]) ? schema : undefined;
+  const result = known ? new (classOf(known))() : {};
   for (const [key, inner] of Object.entries(value)) {
     const property = schema?.properties?.[key];
     const name = known ? escapeName(key) : key;
@@ -92,6 +115,7 @@ export function equalCel(a: unknown, b: unknown): boolean {
   return left.size === right.size && [...left].every(([key, value]) => equalCel(value, right.get(key)));
 }
 
+/** What is there: a value of a declared type tells all fields of its type, undefined where they are not set. */
 function entriesOf(value: object): Map<unknown, unknown> {
-  return value instanceof Map ? value : new Map(Object.entries(value));
+  return new Map([...(value instanceof Map ? value : Object.entries(value))].filter(([, inner]) => inner !== undefined));
 }

@@ -54,6 +54,24 @@ describe("a rule", () => {
     expect(messages(specOf({ by: { type: "object", additionalProperties: item } }), { by: { a: { n: 0 } } })).toEqual(['spec.by[a]: Invalid value: "object": failed rule: self.n > 0']);
   });
 
+  describe("compares objects", () => {
+    const named: JsonSchema = { type: "object", properties: { name: { type: "string" }, port: { type: "integer" } } };
+    const holder = (rule: string): JsonSchema => specOf({ first: named, list: { type: "array", items: named }, map: { type: "object", additionalProperties: named } }, rule);
+    const [a, b] = [{ name: "a" }, { name: "a", port: 1 }];
+
+    test("by what is in them, with before and with each other", () => {
+      expect(messages(holder("self == oldSelf"), { first: a }, { first: b })).toHaveLength(1);
+      expect(messages(holder("self.list == oldSelf.list"), { list: [a], first: a }, { list: [a] })).toEqual([]);
+      expect(messages(holder("self.list.all(x, self.list.exists_one(y, x == y))"), { list: [a, b] })).toEqual([]);
+      expect(messages(holder("self.list.all(x, self.list.exists_one(y, x == y))"), { list: [b, { ...b }] })).toHaveLength(1);
+    });
+
+    test("also those taken out of lists and maps", () => {
+      expect(messages(holder("self.list[0].name == 'a' && self.map['k'].port == 1"), { list: [a], map: { k: b } })).toEqual([]);
+      expect(messages(holder("self.list[0] in self.list && self.list[1] == self.list[1]"), { list: [a, b] })).toEqual([]);
+    });
+  });
+
   test("names properties that are words of the language by their escaped names", () => {
     expect(messages(specOf({ namespace: { type: "string" }, "a-b": { type: "string" } }, "self.__namespace__ == self.a__dash__b"), { namespace: "x", "a-b": "x" })).toEqual([]);
   });
@@ -83,6 +101,14 @@ describe("a definition's rule", () => {
 
   test("that is not a condition is refused", () => {
     expect(problem(specOf({ x: { type: "integer" } }, "self.x"))).toContain("must evaluate to bool");
+  });
+
+  test("over a list of objects that must have some size is not too expensive", () => {
+    const condition: JsonSchema = { type: "object", required: ["type", "lastTransitionTime"], properties: { type: { type: "string" }, lastTransitionTime: { type: "string", format: "date-time" } } };
+    const rule = "self.list.exists(c, c.type == 'A' && c.type != 'B') || self.list.all(c, c.type != 'C' && c.type != 'D')";
+    const errors = (item: JsonSchema): unknown[] => ruleErrors(specOf({ list: { type: "array", items: item } }, rule), "schema");
+    expect(errors(condition)).toEqual([]);
+    expect(errors({ ...condition, required: [] })).toHaveLength(1);
   });
 
   test("over unbounded lists of unbounded lists is too expensive", () => {

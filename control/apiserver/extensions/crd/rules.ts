@@ -1,5 +1,6 @@
 // The rules of a schema (`x-kubernetes-validations`): compiled once per definition, told on every write.
 // Order and wording: apiextensions-apiserver/pkg/apiserver/schema/cel/validation.go.
+import type { Environment } from "@marcbachmann/cel-js";
 import { field, type FieldError } from "../../../../api/errors.ts";
 import type { AnyObject } from "../../../../api/types.ts";
 import { compile, CompileError, mentions, type Program } from "../../../../api/cel/compile.ts";
@@ -59,9 +60,21 @@ function hasRules(schema: JsonSchema): boolean {
   return (schema["x-kubernetes-validations"] ?? []).length > 0;
 }
 
+const declarations = new WeakMap<JsonSchema, { types: Environment; type: string }>();
+
+/** The types of a schema, declared once for all of its rules. */
+function declaredTypes(schema: JsonSchema): { types: Environment; type: string } {
+  const known = declarations.get(schema);
+  if (known) return known;
+  const types = newEnvironment();
+  const made = { types, type: declareType(types, schema, "Self") };
+  declarations.set(schema, made);
+  return made;
+}
+
 function compileRule(schema: JsonSchema, rule: ValidationRule): CompiledRule {
-  const env = newEnvironment();
-  const type = declareType(env, schema, "Self");
+  const { types, type } = declaredTypes(schema);
+  const env = types.clone();
   env.registerVariable("self", type);
   env.registerVariable("oldSelf", rule.optionalOldSelf ? `optional<${type}>` : type);
   const program = compile(env, rule.rule, "bool");
