@@ -92,11 +92,31 @@ describe("documents of version 3", () => {
 });
 
 describe("the protobuf form", () => {
+  // protobufjs comes with the gRPC client.
+  const require = createRequire(createRequire(import.meta.url).resolve("@grpc/proto-loader"));
+  const Document = require("protobufjs").parse(GNOSTIC).root.lookupType("openapi.v2.Document");
+
+  test("has all that definitions and servers of others say of their values, and nothing no message has a place for", () => {
+    const widget = {
+      type: "object", title: "A widget", required: ["size"], example: { size: 1 },
+      properties: {
+        size: { type: "integer", minimum: 0.5, maximum: 5_000_000_000, exclusiveMinimum: true, default: 0 }, name: { type: "string", maxLength: 5_000_000_000, pattern: "^a$", enum: ["a", "b"], oneOf: [{}] },
+        list: { type: "array", maxItems: 3, items: { type: "string" } }, map: { type: "object", additionalProperties: true }, all: { allOf: [{ $ref: "#/definitions/widget" }] },
+      },
+    };
+    const parameters = [{ name: "mode", in: "query", type: "string", default: "x", enum: ["x"] }];
+    const read = Document.toObject(Document.decode(encodeDocument({ swagger: "2.0", definitions: { widget }, paths: { "/w": { patch: { parameters } } } })), { longs: Number });
+    const [{ value }] = read.definitions.entry;
+    const property = (name: string): any => value.properties.entry.find((entry: any) => entry.name === name).value;
+    expect(value).toMatchObject({ title: "A widget", required: ["size"], example: { yaml: '{"size":1}\n' } });
+    expect(property("size")).toEqual({ type: { value: ["integer"] }, minimum: 0.5, maximum: 5_000_000_000, exclusiveMinimum: true, default: { yaml: "0\n" } });
+    expect(property("name")).toEqual({ type: { value: ["string"] }, maxLength: 5_000_000_000, pattern: "^a$", enum: [{ yaml: '"a"\n' }, { yaml: '"b"\n' }] });
+    expect(property("list")).toMatchObject({ maxItems: 3, items: { schema: [{ type: { value: ["string"] } }] } });
+    expect([property("map").additionalProperties, property("all").allOf]).toEqual([{ boolean: true }, [{ ref: "#/definitions/widget" }]]);
+    expect(read.paths.path[0].value.patch.parameters[0].parameter.nonBody.query).toEqual({ name: "mode", type: "string", default: { yaml: '"x"\n' }, enum: [{ yaml: '"x"\n' }] });
+  });
+
   test("reads back as the same document", () => {
-    // protobufjs comes with the gRPC client.
-    const require = createRequire(createRequire(import.meta.url).resolve("@grpc/proto-loader"));
-    const protobuf = require("protobufjs");
-    const Document = protobuf.parse(GNOSTIC).root.lookupType("openapi.v2.Document");
     const document: any = documentV2({ ...sources, kinds: KINDS.filter(({ kind }) => kind === "Pod" || kind === "ConfigMap") });
     const read = Document.toObject(Document.decode(encodeDocument(document)));
     expect(read.definitions.entry.map(({ name }: any) => name)).toEqual(Object.keys(document.definitions));
@@ -132,7 +152,13 @@ message NamedAny { string name = 1; Any value = 2; }
 message Definitions { repeated NamedSchema entry = 1; }
 message NamedSchema { string name = 1; Schema value = 2; }
 message TypeItem { repeated string value = 1; }
-message Schema { string ref = 1; string description = 4; TypeItem type = 22; Definitions properties = 25; repeated NamedAny extension = 31; }
+message Items { repeated Schema schema = 1; }
+message Additional { Schema schema = 1; bool boolean = 2; }
+message Schema {
+  string ref = 1; string description = 4; TypeItem type = 22; Items items = 23; repeated Schema allOf = 24; Definitions properties = 25; repeated NamedAny extension = 31;
+  string title = 3; Any default = 5; double maximum = 7; double minimum = 9; bool exclusiveMinimum = 10; int64 maxLength = 11; string pattern = 13; int64 maxItems = 14; repeated string required = 19;
+  repeated Any enum = 20; Additional additionalProperties = 21; Any example = 30;
+}
 message Paths { repeated NamedPath path = 2; }
 message NamedPath { string name = 1; PathItem value = 2; }
 message PathItem { Operation patch = 8; }
@@ -141,5 +167,5 @@ message ParametersItem { Parameter parameter = 1; Reference reference = 2; }
 message Reference { string ref = 1; }
 message Parameter { NonBody nonBody = 2; }
 message NonBody { Query query = 3; }
-message Query { string description = 3; string name = 4; }
+message Query { string description = 3; string name = 4; string type = 6; Any default = 10; repeated Any enum = 21; }
 `;
