@@ -7,7 +7,7 @@ const MI = 1 << 20;
 
 /** What holds of resizing on every runtime. */
 export function describeResize(runtime: string, kubectl: Kubectl): void {
-  const resize = (name: string, spec: object, type: "merge" | "strategic" = "strategic"): Promise<string> => kubectl.run("patch", "pod", name, "--subresource", "resize", "--type", type, "-p", JSON.stringify({ spec }));
+  const resize = (name: string, spec: object, type: "merge" | "strategic-merge" = "strategic-merge"): Promise<void> => kubectl.patch(`/api/v1/namespaces/default/pods/${name}/resize`, { spec }, type);
   const condition = (name: string, type: string): Promise<string> => kubectl.value(`{.status.conditions[?(@.type=="${type}")].reason} {.status.conditions[?(@.type=="${type}")].message}`, "pod", name);
   const settled = (name: string, generation: string): Promise<unknown> => eventually(`the resize of ${name} is done`, async () => {
     const [seen, ...types] = (await kubectl.value("{.status.observedGeneration} {.status.conditions[*].type}", "pod", name)).split(" ");

@@ -14,6 +14,8 @@ export async function must(command: readonly string[], options: { timeoutMs?: nu
   return result.stdout;
 }
 
+const pem = (data: string | undefined): string => Buffer.from(data ?? "", "base64").toString();
+
 /** kubectl against one cluster. */
 export class Kubectl {
   constructor(private readonly kubeconfig: string, private readonly program = "kubectl") {}
@@ -36,6 +38,15 @@ export class Kubectl {
   /** The reply to an object posted to a path of the API. */
   post(path: string, body: object): Promise<string> {
     return must([...this.command, "create", "--raw", path, "-f", "-"], { stdin: JSON.stringify(body) });
+  }
+
+  /** A patch that old kubectls have no command for, as of subresources; throws what the server said when it refuses. */
+  async patch(path: string, body: object, type: "merge" | "strategic-merge" = "strategic-merge"): Promise<void> {
+    const config = JSON.parse(await this.run("config", "view", "--raw", "--minify", "-o", "json")) as { clusters: [{ cluster: Record<string, string> }]; users: [{ user: Record<string, string> }] };
+    const [{ cluster }, { user }] = [config.clusters[0], config.users[0]];
+    const tls = { ca: pem(cluster["certificate-authority-data"]), cert: pem(user["client-certificate-data"]), key: pem(user["client-key-data"]) };
+    const response = await fetch(`${cluster["server"]}${path}`, { method: "PATCH", body: JSON.stringify(body), headers: { "content-type": `application/${type}-patch+json` }, tls });
+    if (!response.ok) throw new Error(`PATCH ${path}: ${response.status} ${await response.text()}`);
   }
 
   /** The outcome of a call that may fail. */
