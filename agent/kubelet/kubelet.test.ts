@@ -61,6 +61,17 @@ test("a pod whose object vanishes without notice is stopped all the same", async
   expect(await rig.runtime.pods.listContainers()).toEqual([]);
 });
 
+test("a pod made again under the name of one that is still being stopped is the one that is looked into", async () => {
+  rig = await new Rig().start();
+  await rig.create(aPod({ spec: { containers: [aContainer({ lifecycle: { preStop: { sleep: { seconds: 1 } } } })] } }));
+  await rig.until((p) => conditionOf(p, "Ready") === "True");
+  await rig.delete("p", 0);
+  const { metadata } = await rig.create(aPod({ uid: "uid-2" }));
+  while (rig.kubelet.nodePods.get(metadata.namespace ?? "", "p")?.metadata.uid !== metadata.uid) await Bun.sleep(2);
+  expect(rig.kubelet.pods.all()).toHaveLength(2);
+  while (rig.kubelet.pods.all().length > 1) await Bun.sleep(5);
+});
+
 test("a restarted agent adopts what runs and restarts nothing", async () => {
   rig = await new Rig().start();
   await rig.create(aPod());

@@ -25,10 +25,9 @@ export class Pods {
     return this.#workers.get(uid);
   }
 
-  /** The pod of this name that is not on its way out, or else any of this name. */
+  /** The pod of this name: the newest, because one that was deleted by force may still be on its way out. */
   find(namespace: string, name: string): PodWorker | undefined {
-    const all = this.all().filter(({ pod }) => pod.metadata.name === name && pod.metadata.namespace === namespace);
-    return all.find((worker) => !worker.pod.metadata.deletionTimestamp) ?? all[0];
+    return this.all().findLast(({ pod }) => pod.metadata.name === name && pod.metadata.namespace === namespace);
   }
 
   all(): PodWorker[] {
