@@ -1,7 +1,7 @@
 // Pods from a directory of manifests: read at start, when the directory changes, and every twenty seconds.
 // They are given what the API server would have given them; `mirrors.ts` shows them in the API.
 import { createHash } from "node:crypto";
-import { watch } from "node:fs";
+import { type FSWatcher, watch } from "node:fs";
 import { mkdir, readdir, readFile, stat } from "node:fs/promises";
 import { join } from "node:path";
 import { parse } from "yaml";
@@ -60,8 +60,7 @@ export class StaticPods {
     const { directory, clock } = this.options;
     await mkdir(directory, { recursive: true });
     let wake: (() => void) | undefined;
-    const watcher = watch(directory, { persistent: false }, () => wake?.());
-    watcher.on("error", (error) => log.warn({ err: error }, "watching the manifest directory failed"));
+    const watcher = watched(directory, () => wake?.());
     while (!signal.aborted) {
       await this.scan().catch((error: unknown) => log.warn({ err: error }, "reading the manifest directory failed"));
       const timer = new AbortController();
@@ -74,7 +73,7 @@ export class StaticPods {
       signal.removeEventListener("abort", stop);
       timer.abort();
     }
-    watcher.close();
+    watcher?.close();
   }
 
   async #read(name: string): Promise<Pod | undefined> {
@@ -87,6 +86,17 @@ export class StaticPods {
       log.warn({ err: error, path }, "a manifest cannot be used");
       return undefined;
     }
+  }
+}
+
+/** Without a watcher, as when the machine has no more of them to give, the directory is still read now and then. */
+function watched(directory: string, onChange: () => void): FSWatcher | undefined {
+  const warn = (error: unknown): void => log.warn({ err: error, directory }, "the manifest directory cannot be watched; it is read now and then");
+  try {
+    return watch(directory, { persistent: false }, onChange).on("error", warn);
+  } catch (error) {
+    warn(error);
+    return undefined;
   }
 }
 
