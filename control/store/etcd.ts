@@ -3,12 +3,13 @@
 import { systemClock, type Clock } from "../../lib/clock.ts";
 import { logger } from "../../lib/log.ts";
 import { EtcdConnection, type EtcdTls } from "./etcd/connection.ts";
-import { Feed, hand, type Watcher } from "./etcd/feed.ts";
+import { Feed } from "./etcd/feed.ts";
 import { follow } from "./etcd/follow.ts";
 import { SeenRevisions } from "./etcd/history.ts";
 import { Leases } from "./etcd/leases.ts";
 import { COMPACT, COMPARE_MOD, prefixRange, RANGE, TXN, type KeyRange, type KeyValue, type RangeResponse, type TxnResponse } from "./etcd/messages.ts";
 import { Compacted, Fenced, WriteConflict, type Change, type Entry, type HistoryWindow, type Store, type Write } from "./store.ts";
+import { hand, type Watcher } from "./watchers.ts";
 
 export interface EtcdStoreOptions {
   readonly tls?: EtcdTls | undefined;

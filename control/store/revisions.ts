@@ -48,6 +48,7 @@ export class RevisionStore implements Store {
   #revision = 0;
   #compactRevision = 0;
   #compacting: Promise<void> | undefined;
+  #repairing: Promise<void> | undefined;
   #compactTimer: ReturnType<typeof setInterval> | undefined;
   #broken = false;
   #closed = false;
@@ -210,9 +211,14 @@ export class RevisionStore implements Store {
     for (const pending of failed) pending.reject(error);
   }
 
-  async #repair(): Promise<void> {
+  /** Whoever writes next repairs; all that write meanwhile wait for the same repair. */
+  #repair(): Promise<void> {
+    this.#repairing ??= this.#repairNow().finally(() => (this.#repairing = undefined));
+    return this.#repairing;
+  }
+
+  async #repairNow(): Promise<void> {
     await this.#committing;
-    if (!this.#broken) return;
     await this.#log.recover(this.#revision);
     this.#broken = false;
   }

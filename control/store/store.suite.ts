@@ -121,6 +121,19 @@ export function describeStore(name: string, engine: StoreUnderTest): void {
       await store.close();
     });
 
+    test("a watcher that fails costs no write and no other watcher anything", async () => {
+      const store = await engine.open();
+      const failing = new AbortController();
+      store.watch({ prefix: "", after: store.revision, signal: failing.signal, onChanges: () => { throw new Error("cannot take this"); } });
+      const seen = watchAll(store, "/w/", store.revision);
+      const revision = await store.write({ key: "/w/a", value: bytes("1") });
+      expect(await store.write({ key: "/w/a", value: bytes("2"), expect: revision })).toBeGreaterThan(revision);
+      await until(() => seen.changes.length === 2);
+      failing.abort();
+      seen.stop();
+      await store.close();
+    });
+
     test("the changes of a write are delivered before the write resolves", async () => {
       const store = await engine.open();
       const seen = watchAll(store, "", store.revision);

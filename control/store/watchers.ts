@@ -4,6 +4,7 @@ import { logger } from "../../lib/log.ts";
 
 export interface Watcher {
   readonly prefix: string;
+  /** Changes up to this revision are not for it. */
   readonly after: number;
   readonly signal: AbortSignal;
   readonly onChanges: (changes: readonly Change[]) => void;
@@ -67,8 +68,15 @@ export class Watchers {
   }
 }
 
-function hand(watcher: Watcher, changes: readonly Change[]): void {
+/** Hands a watcher what concerns it; one that throws stops neither the others nor what is committed. */
+export function hand(watcher: Watcher, changes: readonly Change[]): void {
   if (watcher.signal.aborted) return;
-  const matching = watcher.prefix === "" ? changes : changes.filter((change) => change.key.startsWith(watcher.prefix) && change.revision > watcher.after);
-  if (matching.length > 0) watcher.onChanges(matching);
+  const isWanted = (change: Change): boolean => change.revision > watcher.after && change.key.startsWith(watcher.prefix);
+  const matching = watcher.prefix === "" && (changes[0]?.revision ?? 0) > watcher.after ? changes : changes.filter(isWanted);
+  if (matching.length === 0) return;
+  try {
+    watcher.onChanges(matching);
+  } catch (error) {
+    log.error({ err: error, prefix: watcher.prefix }, "a watcher could not take changes");
+  }
 }

@@ -1,7 +1,10 @@
 // Who watches one resource, filed by the narrowest condition of each watcher,
 // so that an event finds the few it concerns without asking the rest.
+import { logger } from "../../../lib/log.ts";
 import type { CacheEvent, Delivery } from "./event.ts";
 import { isSelected, type FieldReader, type Selection } from "./selection.ts";
+
+const log = logger("apiserver");
 
 /** Receives deliveries of one batch, in order; must not throw. */
 export interface Sink {
@@ -60,7 +63,7 @@ export class Watchers {
       if (this.#byName.size > 0) this.#offerByName(event, batches);
       for (const file of this.#byField.values()) offerByField(file, event, batches);
     }
-    for (const [watcher, deliveries] of batches) watcher.sink.deliver(deliveries);
+    for (const [watcher, deliveries] of batches) hand(watcher, deliveries);
   }
 
   /** To those who watch the name in every namespace, and those who watch it in one. */
@@ -83,6 +86,15 @@ export class Watchers {
       return { set, drop: () => { drop(); if (file.byValue.size === 0) this.#byField.delete(key); } };
     }
     return namespace === undefined ? { set: this.#everything, drop: () => {} } : setIn(this.#byNamespace, namespace);
+  }
+}
+
+/** One that throws must not keep the others from being told. */
+function hand({ sink }: Watcher, deliveries: readonly Delivery[]): void {
+  try {
+    sink.deliver(deliveries);
+  } catch (error) {
+    log.error({ err: error }, "a watcher failed on events it was told of");
   }
 }
 

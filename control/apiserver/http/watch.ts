@@ -1,7 +1,7 @@
 // WATCH over HTTP: one JSON frame a line for as long as the client listens.
 // A frame is made once and shared by everyone who is sent the same event.
 import type { ServerResponse } from "node:http";
-import { ApiError, badRequest } from "../../../api/errors.ts";
+import { ApiError, badRequest, internalError, notAcceptable } from "../../../api/errors.ts";
 import { apiVersionOf } from "../../../api/kinds.ts";
 import { onAbort } from "../../../lib/aborts.ts";
 import type { Delivery } from "../cache/event.ts";
@@ -18,6 +18,7 @@ const LONGEST_SECONDS = 2 ** 31 / 1000 - 1;
 
 /** Serves one watch until the client leaves, the timeout passes or the server stops. */
 export function serveWatch(engine: Engine, exchange: Exchange, { request, query, view, stopping, seconds }: { request: ResourceRequest; query: Query; view: View; stopping: AbortSignal; seconds: number }): void {
+  if (isListForm(view)) throw notAcceptable(`you requested ${view.output.as}, but the requested object is not a list type (${request.kind.kind})`);
   const ending = new AbortController();
   const { response, audit } = exchange;
   const sink = new StreamSink(exchange, view, ending);
@@ -44,6 +45,11 @@ export function serveWatch(engine: Engine, exchange: Exchange, { request, query,
   sink.open();
   audit?.responded(200);
   if (stopping.aborted) stop();
+}
+
+/** Events hold single objects. */
+function isListForm({ output }: View): boolean {
+  return output.as === "PartialObjectMetadataList";
 }
 
 function watchOptions(query: Query): Omit<Parameters<typeof watch>[2], "signal" | "endsInMs"> {
@@ -109,7 +115,13 @@ class StreamSink implements WatchSink {
 
   events(deliveries: readonly Delivery[]): void {
     const { output } = this.view;
-    this.#write(deliveries.map((delivery) => (output.as === undefined ? frameOf(delivery) : this.#viewed(delivery))));
+    if (output.as === undefined) return this.#write(deliveries.map(frameOf));
+    try {
+      this.#write(deliveries.map((delivery) => this.#viewed(delivery)));
+    } catch (error) {
+      // What cannot be shown in this form ends this watch, and nothing else.
+      this.fail(error instanceof ApiError ? error : internalError(error));
+    }
   }
 
   bookmark(revision: number, initial: boolean): void {

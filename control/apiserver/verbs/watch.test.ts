@@ -140,6 +140,11 @@ describe("over HTTP", () => {
     }
   });
 
+  test("events have no form of lists, and asking for one is refused before anything is sent", async () => {
+    expect(await watchOver("", { accept: "application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1" }).status).toBe(406);
+    expect((await create("a")).metadata.name).toBe("a");
+  });
+
   test("Tables: columns come with the first event only", async () => {
     await create("a");
     const watch = watchOver("", { accept: "application/json;as=Table;g=meta.k8s.io;v=v1" });

@@ -1,17 +1,7 @@
 // The changes of the whole store as they come from etcd, handed to every watcher of this process in one turn.
 // Also tells when a revision has been handed out, which is what a writer waits for.
-import { logger } from "../../../lib/log.ts";
 import type { Change } from "../store.ts";
-
-export interface Watcher {
-  readonly prefix: string;
-  /** Changes up to this revision are not for it. */
-  readonly after: number;
-  readonly signal: AbortSignal;
-  readonly onChanges: (changes: readonly Change[]) => void;
-}
-
-const log = logger("etcd");
+import { hand, type Watcher } from "../watchers.ts";
 
 /** Fan-out of one stream of changes. */
 export class Feed {
@@ -48,18 +38,5 @@ export class Feed {
   reached(revision: number): Promise<void> {
     if (revision <= this.#revision) return Promise.resolve();
     return new Promise((resolve) => this.#waiting.push({ revision, resolve }));
-  }
-}
-
-/** Hands a watcher what concerns it; one that throws is not allowed to stop the others. */
-export function hand(watcher: Watcher, changes: readonly Change[]): void {
-  if (watcher.signal.aborted) return;
-  const isWanted = (change: Change): boolean => change.revision > watcher.after && change.key.startsWith(watcher.prefix);
-  const matching = watcher.prefix === "" && (changes[0]?.revision ?? 0) > watcher.after ? changes : changes.filter(isWanted);
-  if (matching.length === 0) return;
-  try {
-    watcher.onChanges(matching);
-  } catch (error) {
-    log.error({ err: error, prefix: watcher.prefix }, "a watcher could not take changes");
   }
 }

@@ -5,7 +5,7 @@ import type { LimitRange, ResourceQuota } from "../../../../api/types.ts";
 import { define } from "../define.ts";
 import { ageColumn, nameColumn, printer, text } from "../print/columns.ts";
 import { qualifiedName } from "../validation/names.ts";
-import { checkAmount, checkContainerResourceName, checkQuotaResourceName, checkResourceList, checkResourceName, isOvercommitAllowed } from "./resources.ts";
+import { amountOf, checkAmount, checkContainerResourceName, checkQuotaResourceName, checkResourceList, checkResourceName, isOvercommitAllowed } from "./resources.ts";
 import { checkScopes } from "./scopes.ts";
 
 type Limit = NonNullable<LimitRange["spec"]>["limits"][number];
@@ -70,7 +70,7 @@ const ORDER: readonly (readonly [typeof SIDES[number], typeof SIDES[number], typ
 function checkOrder(errors: FieldError[], path: string, limit: Limit, name: string): void {
   const amounts = new Map<string, Quantity>();
   for (const side of SIDES) {
-    const written = limit[side]?.[name];
+    const written = amountOf(limit[side], name);
     if (written !== undefined && !(limit.type === "Pod" && side.startsWith("default"))) amounts.set(side, parseQuantity(written));
   }
   for (const [at, small, large, smallWords, largeWords] of ORDER) {

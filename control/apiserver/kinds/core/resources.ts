@@ -75,6 +75,11 @@ export function quantityOrError(errors: FieldError[], path: string, text: string
   }
 }
 
+/** One amount of a list; a resource may be called as what every object has, `constructor` say. */
+export function amountOf(list: Readonly<Record<string, string>> | undefined, name: string): string | undefined {
+  return list && Object.hasOwn(list, name) ? list[name] : undefined;
+}
+
 /** Names and amounts of a whole list. */
 export function checkResourceList(errors: FieldError[], path: string, list: Readonly<Record<string, string>> | undefined, checkName: NameCheck): void {
   for (const name in list) {

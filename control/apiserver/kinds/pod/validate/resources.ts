@@ -2,7 +2,7 @@
 import { field, type FieldError } from "../../../../../api/errors.ts";
 import { compareQuantities, parseQuantity } from "../../../../../api/quantity.ts";
 import type { Container, PodSpec, ResourceRequirements } from "../../../../../api/types.ts";
-import { checkAmount, checkContainerResourceName, checkPodResourceName, isHugePages, isOvercommitAllowed } from "../../core/resources.ts";
+import { amountOf, checkAmount, checkContainerResourceName, checkPodResourceName, isHugePages, isOvercommitAllowed } from "../../core/resources.ts";
 import { aggregateResources } from "../../../../../api/podresources.ts";
 import type { PodContext } from "./context.ts";
 
@@ -31,12 +31,12 @@ export function checkPodResources(errors: FieldError[], path: string, spec: PodS
   if (resources.claims) errors.push(field.forbidden(`${at}.claims`, "claims may not be set for Resources at pod-level"));
   checkRequirements(errors, at, resources, checkPodResourceName);
   for (const [name, amount] of Object.entries(aggregateResources(spec, "requests"))) {
-    const own = resources.requests?.[name];
+    const own = amountOf(resources.requests, name);
     if (own !== undefined && isMore(amount, own)) errors.push(field.invalid(`${at}.requests[${name}]`, own, `must be greater than or equal to aggregate container requests of ${amount}`));
   }
   for (const [index, container] of spec.containers.entries()) {
     for (const [name, limit] of Object.entries(container.resources?.limits ?? {})) {
-      const own = resources.limits?.[name];
+      const own = amountOf(resources.limits, name);
       if (own !== undefined && isMore(limit, own)) errors.push(field.invalid(`${at}.containers[${index}][${name}].limits`, limit, `must be less than or equal to pod limits of ${own}`));
     }
   }
@@ -61,7 +61,7 @@ function checkRequirements(errors: FieldError[], path: string, { limits, request
   for (const name in requests) {
     const amount = requests[name] as string;
     checkOne(errors, `${path}.requests[${name}]`, { name, amount, checkName });
-    const limit = limits?.[name];
+    const limit = amountOf(limits, name);
     if (limit === undefined) {
       if (!isOvercommitAllowed(name)) errors.push(field.required(`${path}.limits`, "Limit must be set for non overcommitable resources"));
     } else if (limit !== amount) compare(errors, `${path}.requests`, { name, amount, limit });
