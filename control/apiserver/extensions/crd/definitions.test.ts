@@ -232,6 +232,15 @@ describe("a definition", () => {
     expect(body["message"]).toContain("spec.versions[0].schema.openAPIV3Schema.properties[spec].type: Required value: must not be empty for specified object fields");
   });
 
+  test("that a patch leaves without its spec, names or versions is refused for what is missing", async () => {
+    const crd = aCrd("halves");
+    await define(crd);
+    for (const spec of [{ $patch: "delete" }, { names: null }, { versions: null }, { names: null, versions: [] }]) {
+      const { status, body } = await call(server, "PATCH", `${CRDS}/${crd.metadata.name}`, { body: { spec }, headers: { "content-type": "application/strategic-merge-patch+json" } });
+      expect([status, body["reason"]]).toEqual([422, "Invalid"]);
+    }
+  });
+
   test("is called as its resources are", async () => {
     const crd = aCrd("misnamed");
     crd.metadata.name = "other.example.com";

@@ -37,13 +37,14 @@ export const crdStrategy = define<Crd>({
     if (!finalizers.includes(CLEANUP_FINALIZER)) crd.metadata.finalizers = [...finalizers, CLEANUP_FINALIZER];
   },
   prepareForUpdate(crd) {
+    if (!isWhole(crd)) return;
     const stored = crd.status?.storedVersions ?? [];
     const storage = crd.spec.versions.find((version) => version.storage)?.name;
     if (storage !== undefined && !stored.includes(storage)) crd.status = { ...crd.status, storedVersions: [...stored, storage] };
   },
   validate: (crd) => specErrors(crd),
   validateCreate: ({ metadata, spec }) => (metadata.name === `${spec?.names?.plural}.${spec?.group}` ? [] : [field.invalid("metadata.name", metadata.name, 'must be spec.names.plural+"."+spec.group')]),
-  validateUpdate: (crd, old) => [...immutableErrors(crd, old), ...storedVersionErrors(crd)],
+  validateUpdate: (crd, old) => (isWhole(crd) ? [...immutableErrors(crd, old), ...storedVersionErrors(crd)] : []),
   subresources: {
     status: {
       validateUpdate: (crd) => storedVersionErrors(crd),
@@ -51,6 +52,12 @@ export const crdStrategy = define<Crd>({
   },
   printer: printer(nameColumn(), text("Created At", ({ metadata }) => metadata.creationTimestamp ?? "")),
 });
+
+/** A patch may take away what every definition has; `specErrors` tells what is missing. */
+function isWhole({ spec }: Crd): boolean {
+  const { names, versions } = (spec ?? {}) as Partial<Crd["spec"]>;
+  return names !== undefined && (versions ?? []).length > 0;
+}
 
 function specErrors(crd: Crd): FieldError[] {
   const { spec } = crd;
