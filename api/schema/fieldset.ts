@@ -14,6 +14,22 @@ export function isEmptySet(set: FieldSet | undefined): boolean {
   return true;
 }
 
+/** Whether a value from outside has the form of a set: nothing but objects, all the way down. */
+export function isFieldSet(value: unknown): value is FieldSet {
+  if (typeof value !== "object" || value === null) return false;
+  if (checked.has(value)) return true;
+  const isSet = isTrie(value);
+  if (isSet) checked.add(value);
+  return isSet;
+}
+
+/** Whole sets that were looked through: those of objects come by again and again. */
+const checked = new WeakSet<object>();
+
+function isTrie(value: unknown): boolean {
+  return typeof value === "object" && value !== null && !Array.isArray(value) && Object.values(value).every(isTrie);
+}
+
 /** Whether the node itself, not only something below it, is in the set. */
 export function isMember(node: FieldSet | undefined): boolean {
   return node !== undefined && ("." in node || isEmptySet(node));

@@ -1,7 +1,7 @@
 // `metadata.managedFields` as data: who manages which fields, read from and written to an object.
 // How writes change it is the business of `track.ts` and `apply.ts`.
 import type { ManagedFieldsEntry } from "../types.ts";
-import { difference, isEmptySet, recursiveDifference, setOf, union, type FieldSet } from "./fieldset.ts";
+import { difference, isEmptySet, isFieldSet, recursiveDifference, setOf, union, type FieldSet } from "./fieldset.ts";
 import { sharedSet } from "./sharedsets.ts";
 
 /** One manager's fields; `time` is a timestamp in seconds, absent when the entry never had one. */
@@ -36,9 +36,11 @@ export function readManagers(entries: readonly ManagedFieldsEntry[] | undefined)
   const managers: Managers = new Map();
   for (const entry of entries ?? []) {
     if ((entry.operation !== "Apply" && entry.operation !== "Update") || !entry.apiVersion || entry.fieldsType !== "FieldsV1") return undefined;
+    const fields = entry.fieldsV1 ?? {};
+    if (!isFieldSet(fields)) return undefined;
     const manager: Manager = {
       manager: entry.manager ?? "", operation: entry.operation, apiVersion: entry.apiVersion, subresource: entry.subresource ?? "",
-      time: entry.time, fields: (entry.fieldsV1 ?? {}) as FieldSet,
+      time: entry.time, fields,
     };
     managers.set(identityOf(manager), manager);
   }
