@@ -94,9 +94,8 @@ export class CgroupFs implements Cgroups {
   async ensure(pod: Pod): Promise<void> {
     const name = cgroupName(pod);
     for (let depth = 1; depth < name.length; depth++) await this.#make(name.slice(0, depth));
-    await this.#make(name, this.#podFiles(pod));
-    for (const { controller, file, value } of this.#podFiles(pod)) await this.#write(controller, name, { file, value });
-    await this.#tellSystemd(name, this.#podFiles(pod));
+    const files = this.#podFiles(pod);
+    if (!(await this.#make(name, files))) await this.#limit(name, files);
     if (name[1] === "burstable" && this.#burstable.get(pod.metadata.uid ?? "") === undefined) {
       this.#burstable.set(pod.metadata.uid ?? "", podRequest(pod, "cpu"));
       await this.#shareOut();
@@ -165,18 +164,24 @@ export class CgroupFs implements Cgroups {
     this.#made.clear();
   }
 
-  async #make(name: CgroupName, files = this.#sharedFiles(name)): Promise<void> {
+  /** Makes the cgroup with its limits; false when it was there already. */
+  async #make(name: CgroupName, files = this.#sharedFiles(name)): Promise<boolean> {
     const path = cgroupPath(name, this.options.driver, this.options.root ?? "");
-    if (this.#made.has(path)) return;
+    if (this.#made.has(path)) return false;
     for (const controller of [...NEEDED, "hugetlb"]) {
       const mount = this.options.mounts.mounts.get(controller);
       if (mount !== undefined) await mkdir(join(mount, path), { recursive: true });
     }
     // A pod's own cgroup passes controllers on too: containers stand below it.
     if (this.options.mounts.version === 2) await this.#delegate(path);
+    await this.#limit(name, files);
+    this.#made.add(path);
+    return true;
+  }
+
+  async #limit(name: CgroupName, files: ReturnType<typeof limitFiles>): Promise<void> {
     for (const { controller, file, value } of files) await this.#write(controller, name, { file, value });
     await this.#tellSystemd(name, files);
-    this.#made.add(path);
   }
 
   /** All pods together against the rest of the machine, and those without a promise against the others. */
