@@ -3,6 +3,7 @@
 import { zeroOf } from "./decode.ts";
 import { LEAF, isEmptySet, sortedSet, union, type FieldSet } from "./fieldset.ts";
 import type { SchemaNode } from "./node.ts";
+import { isPlain, type Plain } from "./plain.ts";
 
 /** No field is in more than one set. */
 export interface Comparison {
@@ -11,7 +12,6 @@ export interface Comparison {
   readonly removed: FieldSet;
 }
 
-type Plain = Record<string, unknown>;
 type Building = Record<string, FieldSet>;
 
 /** Compares whole objects; an empty `before` stands for the Go zero of the kind, whose plain structs exist. */
@@ -199,10 +199,6 @@ function given(object: Plain, name: string): unknown {
 /** Null and empty lists and objects, which come to the same. */
 export function isBlank(value: unknown): boolean {
   return value === null || (Array.isArray(value) ? value.length === 0 : isPlain(value) && Object.keys(value).length === 0);
-}
-
-function isPlain(value: unknown): value is Plain {
-  return typeof value === "object" && value !== null && !Array.isArray(value);
 }
 
 /** Everything a comparison says is now different and present. */

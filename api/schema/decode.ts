@@ -4,6 +4,7 @@ import { badRequest } from "../errors.ts";
 import { countKeys, countKeysInText, duplicatePaths } from "./duplicates.ts";
 import type { SchemaNode } from "./node.ts";
 import { ScalarError, fitsInteger, readBytes, readMicroTime, readQuantity, readTime } from "./scalars.ts";
+import { isPlain, type Plain } from "./plain.ts";
 
 /** What happens to fields that are unknown or spelled twice, as `?fieldValidation=` says. */
 export type FieldValidation = "Strict" | "Warn" | "Ignore";
@@ -23,7 +24,6 @@ export class DecodeError extends Error {
 
 /** Upstream stops counting there. */
 const MAX_STRICT_ERRORS = 100;
-type Plain = Record<string, unknown>;
 
 /** Decodes; throws DecodeError for a wrong type. `problems` are the strict errors, in upstream's words. */
 export function decodeValue(node: SchemaNode, raw: unknown, options: DecodeOptions): { value: unknown; problems: string[] } {
@@ -196,10 +196,6 @@ class Decoder {
 function put(target: Plain, key: string, value: unknown): void {
   if (key === "__proto__") Object.defineProperty(target, key, { value, enumerable: true, configurable: true, writable: true });
   else target[key] = value;
-}
-
-function isPlain(value: unknown): value is Plain {
-  return typeof value === "object" && value !== null && !Array.isArray(value);
 }
 
 /** Go's zero where it is written as something other than null. */

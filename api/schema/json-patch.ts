@@ -2,8 +2,7 @@
 // The result still has to be decoded and defaulted.
 import { ApiError, badRequest, requestTooLarge } from "../errors.ts";
 import { type Place, PlaceError, placeOf } from "./json-place.ts";
-
-type Plain = Record<string, unknown>;
+import { isPlain, type Plain } from "./plain.ts";
 
 /** What the operations of one patch work on. */
 interface Patched {
@@ -148,8 +147,4 @@ function valueOf(operation: Plain): unknown {
 
 function missing(problem: string): never {
   throw new PlaceError(`${problem}: ${MISSING}`);
-}
-
-function isPlain(value: unknown): value is Plain {
-  return typeof value === "object" && value !== null && !Array.isArray(value);
 }

@@ -2,8 +2,7 @@
 // Follows k8s.io/apimachinery/pkg/util/strategicpatch; the result still has to be decoded and defaulted.
 import { ApiError, badRequest } from "../errors.ts";
 import type { SchemaNode } from "./node.ts";
-
-type Plain = Record<string, unknown>;
+import { isPlain, type Plain } from "./plain.ts";
 
 const PATCH = "$patch";
 const RETAIN_KEYS = "$retainKeys";
@@ -186,8 +185,4 @@ function unknownDirective(patch: Plain): ApiError {
 
 function strategies(node: SchemaNode | undefined): string {
   return node?.strategy ?? "";
-}
-
-function isPlain(value: unknown): value is Plain {
-  return typeof value === "object" && value !== null && !Array.isArray(value);
 }

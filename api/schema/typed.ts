@@ -3,8 +3,8 @@
 import { elementOf, isGranularList, isGranularObject, itemsByElement } from "./compare.ts";
 import { LEAF, formatElement, formatPath, isEmptySet, isMember, nodeOf, sortedSet, type FieldSet } from "./fieldset.ts";
 import type { SchemaNode } from "./node.ts";
+import { isPlain, type Plain } from "./plain.ts";
 
-type Plain = Record<string, unknown>;
 type Building = Record<string, FieldSet>;
 
 /** The fields a configuration names: leaves, list items and map entries, but not the structs that only hold others. */
@@ -178,8 +178,4 @@ function wrongType(path: readonly string[], wanted: string, value: unknown): str
   const shown = isPlain(value) || Array.isArray(value) ? JSON.stringify(value) : String(value);
   const where = formatPath(path);
   return `${where === "" ? "" : `${where}: `}expected ${wanted}, got ${shown}`;
-}
-
-function isPlain(value: unknown): value is Plain {
-  return typeof value === "object" && value !== null && !Array.isArray(value);
 }
