@@ -37,6 +37,7 @@ import type { Client } from "../api/client/client.ts";
 import type { ServiceAccount, Stored } from "../api/types.ts";
 import { ensureDnsService } from "../net/dns/service.ts";
 import { ensureBootstrap } from "../control/apiserver/bootstrap.ts";
+import { publishClusterInfo } from "./clusterinfo.ts";
 import { apiServiceIp, clusterConfigOf, publishClusterConfig } from "./clusterconfig.ts";
 import { publishPolicyAccess } from "./networkpolicy.ts";
 import type { Pki } from "../control/pki/pki.ts";
@@ -181,6 +182,7 @@ async function bootstrapObjects({ values, client, pki, signal, advertise, hooks,
   const authentication = publishAuthentication(client, { clientCa: pki.roots.authority.certPem, frontProxyCa: pki.roots.frontProxyAuthority.certPem });
   await Promise.all([
     hooks.run(ensureRbac(client), hook("rbac/bootstrap-roles")), hooks.run(publishTracking(client, systemClock), hook("start-legacy-token-tracking-controller")), hooks.run(authentication, hook("start-cluster-authentication-info-controller")),
+    publishClusterInfo(client, { server: `https://${advertise}:${values["port"]}`, authorityPem: pki.roots.authority.certPem, isOneOfSeveral: isShared(values) }),
     publishClusterConfig(client, cluster), publishPolicyAccess(client), ensureDnsService(client, cluster.dnsIp),
   ]);
 }

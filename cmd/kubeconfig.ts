@@ -37,6 +37,12 @@ export function kubeconfigText(options: { server: string; authorityPem: string; 
   return toYaml(config);
 }
 
+/** A kubeconfig that says where the cluster is and whose word to take, and is nobody's. */
+export function discoveryText({ server, authorityPem }: { server: string; authorityPem: string }): string {
+  const config: Kubeconfig = { apiVersion: "v1", kind: "Config", clusters: [{ name: "", cluster: { server, "certificate-authority-data": base64(authorityPem) } }], users: [], contexts: [], "current-context": "" };
+  return toYaml(config);
+}
+
 /** Writes the admin kubeconfig beside the data and, for the machine's ordinary cluster, where users look for it; readable by root only. */
 export function writeAdminKubeconfig(dataDir: string, text: string): void {
   writeFileAtomic(join(dataDir, "admin.conf"), text, 0o600);

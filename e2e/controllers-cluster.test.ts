@@ -7,6 +7,7 @@ import { join } from "node:path";
 // oxlint-disable-next-line no-unassigned-import
 import "reflect-metadata";
 import * as x509 from "@peculiar/x509";
+import { parse } from "yaml";
 import { hostExec } from "../lib/exec.ts";
 import { HollowCluster, type Wire } from "./hollow.suite.ts";
 import { BINARY, eventually } from "./support.ts";
@@ -60,9 +61,12 @@ test("a role that aggregates has the rules of all it selects, and loses those of
 
 test("a bootstrap token signs what joining nodes read, and is cleared away when its time is up", async () => {
   const secret = (id: string, expiration: Date): string => `apiVersion: v1\nkind: Secret\nmetadata: { name: bootstrap-token-${id}, namespace: kube-system }\ntype: bootstrap.kubernetes.io/token\nstringData: { token-id: ${id}, token-secret: 0123456789abcdef, usage-bootstrap-signing: 'true', expiration: '${expiration.toISOString()}' }\n`;
-  const info = (): Promise<Wire> => cluster.get("/api/v1/namespaces/kube-public/configmaps/cluster-info");
-  // As kubeadm makes it: an API server does not by itself.
-  await kubectl.apply("apiVersion: v1\nkind: ConfigMap\nmetadata: { name: cluster-info, namespace: kube-public }\ndata: { kubeconfig: where and whom to trust }\n");
+  const server = await kubectl.run("config", "view", "-o", "jsonpath={.clusters[0].cluster.server}");
+  // Who joins has no rights yet, and trusts nobody.
+  const info = async (): Promise<Wire> => (await fetch(`${server}/api/v1/namespaces/kube-public/configmaps/cluster-info`, { tls: { rejectUnauthorized: false } })).json();
+  const [discovered] = parse((await info()).data.kubeconfig).clusters as Wire[];
+  expect(discovered.cluster.server).toBe(server);
+  expect(Buffer.from(discovered.cluster["certificate-authority-data"], "base64").toString()).toStartWith("-----BEGIN CERTIFICATE-----");
   await kubectl.apply(secret("longer", new Date(Date.now() + 3_600_000)));
   const signed = await eventually("it signs", async () => (await info()).data["jws-kubeconfig-longer"] as string);
   const [header, , signature] = signed.split(".");
