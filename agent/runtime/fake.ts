@@ -6,6 +6,7 @@ import { Duplex, PassThrough } from "node:stream";
 import { type Clock, systemClock } from "../../lib/clock.ts";
 import { Broadcast } from "./broadcast.ts";
 import { formatLogEntry, nanoTimestamp } from "./cri-log.ts";
+import { FakeImages, type FakeImagesOptions } from "./fake-images.ts";
 import { type FakeProgram, interpret } from "./fake-program.ts";
 import { type ContainerConfig, type ContainerRecord, type ContainerStats, type ImageRecord, type ImageService, type LinuxResources, type PodRuntime, type Runtime, type RuntimeEvent, RuntimeError, type Sandbox, type SandboxConfig, type StreamOptions, type Streaming } from "./runtime.ts";
 
@@ -20,8 +21,7 @@ export interface FakeRuntimeOptions {
   readonly program?: (config: ContainerConfig) => FakeProgram;
   /** The exit code and output of an exec; by default its command is interpreted. */
   readonly exec?: (container: ContainerRecord, command: readonly string[]) => { exitCode: number; output: string };
-  /** References whose pull fails, with the reason. Every other reference can be pulled. */
-  readonly unpullable?: Readonly<Record<string, ConstructorParameters<typeof RuntimeError>[0]>>;
+  readonly unpullable?: FakeImagesOptions["unpullable"];
   /** Prefix of pod addresses, as in `10.88`. */
   readonly ipPrefix?: string;
   /** Write what programs print to the CRI log files, as a real runtime does. */
@@ -51,8 +51,8 @@ export class FakeRuntime implements Runtime {
   readonly #clock: Clock;
   readonly #options: FakeRuntimeOptions;
   readonly #sandboxes = new Map<string, FakeSandbox>();
+  readonly #images: FakeImages;
   readonly #containers = new Map<string, FakeContainer>();
-  readonly #images = new Map<string, ImageRecord>();
   readonly #failures = new Map<FakeOperation, RuntimeError[]>();
   readonly #events = new Broadcast<RuntimeEvent>();
   #counter = 0;
@@ -61,7 +61,8 @@ export class FakeRuntime implements Runtime {
     this.#options = options;
     this.#clock = options.clock ?? systemClock;
     this.pods = this.#podRuntime();
-    this.images = this.#imageService();
+    this.#images = new FakeImages({ unpullable: options.unpullable, beforePull: () => this.#step("pull") });
+    this.images = this.#images.service();
     this.streaming = this.#streaming();
   }
 
@@ -102,10 +103,7 @@ export class FakeRuntime implements Runtime {
 
   /** Makes an image present without a pull. */
   addImage(reference: string, overrides: Partial<ImageRecord> = {}): ImageRecord {
-    const id = overrides.id ?? `sha256:${new Bun.CryptoHasher("sha256").update(reference).digest("hex")}`;
-    const image = { id, repoTags: [reference], repoDigests: [`${reference.split(":")[0]}@${id}`], sizeBytes: 1 << 20, user: "", pinned: false, ...overrides };
-    this.#images.set(id, image);
-    return image;
+    return this.#images.add(reference, overrides);
   }
 
   #podRuntime(): PodRuntime {
@@ -146,27 +144,6 @@ export class FakeRuntime implements Runtime {
     };
   }
 
-  #imageService(): ImageService {
-    return {
-      pull: async (reference) => {
-        await this.#step("pull");
-        const reason = this.#options.unpullable?.[reference];
-        if (reason) throw new RuntimeError(reason, `failed to pull image "${reference}"`);
-        return (this.#findImage(reference) ?? this.addImage(reference)).id;
-      },
-      status: (reference) => Promise.resolve(this.#findImage(reference)),
-      list: () => Promise.resolve([...this.#images.values()]),
-      remove: async (id) => {
-        const image = this.#findImage(id);
-        if (image) this.#images.delete(image.id);
-      },
-      load: async (tarPath) => void this.addImage(tarPath.split("/").at(-1)?.replace(/\.tar$/, "") ?? tarPath),
-      files: () => Promise.resolve(undefined),
-      releaseFiles: () => Promise.resolve(),
-      usage: () => Promise.resolve({ usedBytes: [...this.#images.values()].reduce((sum, image) => sum + image.sizeBytes, 0), inodesUsed: this.#images.size, path: "/" }),
-    };
-  }
-
   #streaming(): Streaming {
     return {
       exec: (id, command, streams) => this.#exec(id, command, streams),
@@ -201,7 +178,7 @@ export class FakeRuntime implements Runtime {
     await this.#step("createContainer");
     const sandbox = this.#sandboxes.get(sandboxId);
     if (!sandbox || sandbox.record.state !== "ready") throw new RuntimeError("CreateContainerError", `sandbox "${sandboxId}" is not ready`);
-    const image = this.#findImage(config.image);
+    const image = this.#images.find(config.image);
     if (!image) throw new RuntimeError("ImageNotFound", `image "${config.image}" not found`);
     const id = this.#id();
     const { name, attempt, labels, annotations } = config;
@@ -283,10 +260,6 @@ export class FakeRuntime implements Runtime {
     const container = this.#container(id);
     if (!isRunning(container)) throw new RuntimeError("NotFound", `container "${id}" is not running`);
     return container;
-  }
-
-  #findImage(reference: string): ImageRecord | undefined {
-    return this.#images.get(reference) ?? [...this.#images.values()].find((image) => image.repoTags.includes(reference) || image.repoDigests.includes(reference));
   }
 
   #stats(container: FakeContainer): ContainerStats {

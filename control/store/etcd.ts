@@ -8,6 +8,7 @@ import { follow } from "./etcd/follow.ts";
 import { SeenRevisions } from "./etcd/history.ts";
 import { Leases } from "./etcd/leases.ts";
 import { COMPACT, COMPARE_MOD, prefixRange, RANGE, TXN, type KeyRange, type KeyValue, type RangeResponse, type TxnResponse } from "./etcd/messages.ts";
+import { Underway } from "./etcd/underway.ts";
 import { Compacted, Fenced, WriteConflict, type Change, type Entry, type HistoryWindow, type Store, type Write } from "./store.ts";
 import { hand, type Watcher } from "./watchers.ts";
 
@@ -78,8 +79,7 @@ class EtcdStore implements Store {
   readonly #seen: SeenRevisions;
   readonly #closing = new AbortController();
   readonly #compactTimer: ReturnType<typeof setInterval>;
-  /** Bytes on their way by key: what comes back is handed on as the very same array, which the writer may know the meaning of. */
-  readonly #underway = new Map<string, Uint8Array[]>();
+  readonly #underway = new Underway();
   readonly #writes = new Set<Promise<unknown>>();
   #latest: Promise<unknown> = Promise.resolve();
   #nextLatest: Promise<number> | undefined;
@@ -185,12 +185,7 @@ class EtcdStore implements Store {
     const last = changes.at(-1) as Change;
     this.#revision = Math.max(this.#revision, last.revision);
     this.#seen.add(last.revision, this.#clock.now());
-    this.#feed.deliver(this.#underway.size === 0 ? changes : changes.map((change) => this.#asWritten(change)));
-  }
-
-  #asWritten(change: Change): Change {
-    const value = change.type === "put" && this.#underway.get(change.key)?.find((bytes) => Buffer.compare(bytes, change.value) === 0);
-    return value ? { ...change, value } : change;
+    this.#feed.deliver(this.#underway.recognise(changes));
   }
 
   #follow(options: { after: number; signal: AbortSignal; onChanges: (changes: readonly Change[]) => void }): Promise<void> {
@@ -215,7 +210,7 @@ class EtcdStore implements Store {
 
   async #write(write: Write): Promise<number> {
     const { key, value } = write;
-    const forget = value && this.#remember(key, value);
+    const forget = value && this.#underway.add(key, value);
     try {
       const lease = write.ttlSeconds ? await this.#leases.for(write.ttlSeconds) : 0;
       const request = this.#transaction(write, lease);
@@ -226,16 +221,6 @@ class EtcdStore implements Store {
     } finally {
       forget?.();
     }
-  }
-
-  #remember(key: string, value: Uint8Array): () => void {
-    const values = this.#underway.get(key) ?? [];
-    this.#underway.set(key, values);
-    values.push(value);
-    return () => {
-      values.splice(values.indexOf(value), 1);
-      if (values.length === 0 && this.#underway.get(key) === values) this.#underway.delete(key);
-    };
   }
 
   async #askLatest(before: Promise<unknown>): Promise<number> {
