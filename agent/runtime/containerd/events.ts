@@ -1,8 +1,10 @@
 // Prompt news of sandboxes and containers: containerd's own event service, CRI's event stream elsewhere.
 // An event is a hint; after a gap everything is hinted at, so that nothing waits for the slow relist.
+import { type BackoffOptions, delayOf } from "../../../lib/backoff.ts";
 import type { Clock } from "../../../lib/clock.ts";
 import { logger } from "../../../lib/log.ts";
 import { Broadcast } from "../broadcast.ts";
+import { untilDone } from "../retry.ts";
 import type { RuntimeEvent } from "../runtime.ts";
 import type { CriClient } from "./cri.ts";
 import { grpcCode, GrpcStatus, MessageTypes, type Method } from "./grpc.ts";
@@ -17,8 +19,11 @@ const CRI_TYPES = { CONTAINER_CREATED_EVENT: "created", CONTAINER_STARTED_EVENT:
 
 const RECONNECT_MS = 500;
 const POLL_MS = 5_000;
-/** CRI learns of an exit from the same event, at the same time; how long its status is given to say so. */
-const SETTLE_DELAYS_MS = [2, 5, 10, 20, 40, 80, 160, 320, 640, 1000];
+/** CRI learns of an exit from the same event and then has the shim clean up, which takes seconds on a busy machine. */
+const SETTLE: BackoffOptions = { baseMs: 2, maxMs: 1000 };
+/** Some two minutes; who is slower than that is left to the relist. */
+const SETTLE_ATTEMPTS = 130;
+const UNANSWERED = "";
 
 interface Envelope {
   readonly topic: string;
@@ -50,19 +55,28 @@ export class CriEvents {
 
   async run(signal: AbortSignal): Promise<void> {
     for (let first = true; !signal.aborted; first = false) {
-      if (!first) await this.#hintAtEverything().catch(() => undefined);
+      const ended = new AbortController();
+      if (!first) void this.#catchUp(AbortSignal.any([signal, ended.signal]));
       try {
         await (this.#deps.isContainerd ? this.#followContainerd(signal) : this.#followCri(signal));
       } catch (error) {
         if (grpcCode(error) === GrpcStatus.UNIMPLEMENTED) await this.#deps.clock.sleep(POLL_MS, signal);
         else this.#log.debug({ err: error }, "the runtime's event stream ended; subscribing again");
+      } finally {
+        ended.abort();
       }
       await this.#deps.clock.sleep(RECONNECT_MS, signal);
     }
   }
 
+  /** Only after subscribing: between a list and a later subscription an exit would be lost. The stream does not say when it is open. */
+  async #catchUp(signal: AbortSignal): Promise<void> {
+    await this.#deps.clock.sleep(RECONNECT_MS, signal);
+    await untilDone(() => this.#hintAtEverything(), { clock: this.#deps.clock, everyMs: RECONNECT_MS, signal });
+  }
+
   #followContainerd(signal: AbortSignal): Promise<void> {
-    const onMessage = (message: Envelope): void => void this.#onContainerd(message).catch((error: unknown) => this.#log.debug({ err: error }, "could not look up a container event"));
+    const onMessage = (message: Envelope): void => void this.#onContainerd(message, signal).catch((error: unknown) => this.#log.warn({ err: error }, "could not read a container event"));
     return this.#deps.cri.connection.stream<Envelope>(this.#types, SUBSCRIBE, { filters: [FILTER] }, { onMessage, signal });
   }
 
@@ -72,25 +86,25 @@ export class CriEvents {
     return this.#deps.cri.connection.stream<WireContainerEvent>(this.#deps.cri.types, CRI_EVENTS, {}, { onMessage, signal });
   }
 
-  async #onContainerd({ topic, event }: Envelope): Promise<void> {
+  async #onContainerd({ topic, event }: Envelope, signal: AbortSignal): Promise<void> {
     if (!event) return;
     switch (topic) {
-      case "/containers/create": return this.#publish("created", this.#types.decode<{ id: string }>("ContainerEvent", event.value).id);
+      case "/containers/create": return this.#publish("created", this.#types.decode<{ id: string }>("ContainerEvent", event.value).id, signal);
       case "/containers/delete": return this.#publishKnown("deleted", this.#types.decode<{ id: string }>("ContainerEvent", event.value).id);
-      case "/tasks/start": return this.#publish("started", this.#types.decode<{ containerId: string }>("TaskEvent", event.value).containerId);
+      case "/tasks/start": return this.#publish("started", this.#types.decode<{ containerId: string }>("TaskEvent", event.value).containerId, signal);
       case "/tasks/exit": {
         const { containerId, id } = this.#types.decode<{ containerId: string; id: string }>("TaskExit", event.value);
         // Exits of exec'd processes carry another id than the container's.
-        if (id === containerId || id === "") await this.#publish("stopped", containerId);
+        if (id === containerId || id === "") await this.#publish("stopped", containerId, signal);
       }
     }
   }
 
-  async #publish(type: RuntimeEvent["type"], id: string): Promise<void> {
-    const owner = await this.#deps.ownership.find(id);
+  async #publish(type: RuntimeEvent["type"], id: string, signal: AbortSignal): Promise<void> {
+    const owner = await untilDone(() => this.#deps.ownership.find(id), { clock: this.#deps.clock, everyMs: RECONNECT_MS, signal });
     if (!owner) return;
-    if (type === "stopped") await this.#settled(id, owner.kind, (state) => state !== "CONTAINER_RUNNING" && state !== "SANDBOX_READY");
-    if (type === "started") await this.#settled(id, owner.kind, (state) => state !== "CONTAINER_CREATED");
+    if (type === "stopped") await this.#settled(() => this.#state(id, owner.kind), (state) => state !== "CONTAINER_RUNNING" && state !== "SANDBOX_READY", signal);
+    if (type === "started") await this.#settled(() => this.#state(id, owner.kind), (state) => state !== "CONTAINER_CREATED", signal);
     this.#broadcast.publish({ type, id, sandboxId: owner.sandboxId, podUid: owner.podUid });
   }
 
@@ -99,11 +113,11 @@ export class CriEvents {
     if (owner) this.#broadcast.publish({ type, id, sandboxId: owner.sandboxId, podUid: owner.podUid });
   }
 
-  async #settled(id: string, kind: "sandbox" | "container", isSettled: (state: string) => boolean): Promise<void> {
-    for (const delayMs of SETTLE_DELAYS_MS) {
-      const state = await this.#state(id, kind);
-      if (state === undefined || isSettled(state)) return;
-      await this.#deps.clock.sleep(delayMs);
+  async #settled(read: () => Promise<string | undefined>, isSettled: (state: string) => boolean, signal: AbortSignal): Promise<void> {
+    for (let attempt = 0; attempt < SETTLE_ATTEMPTS && !signal.aborted; attempt++) {
+      const state = await read().catch(() => UNANSWERED);
+      if (state === undefined || (state !== UNANSWERED && isSettled(state))) return;
+      await this.#deps.clock.sleep(delayOf(SETTLE, attempt), signal);
     }
   }
 

@@ -6,8 +6,8 @@ import type { WireContainer, WireSandbox } from "./messages.ts";
 /** A cache in front of CRI's lists. */
 export class Ownership {
   readonly #cri: CriClient;
-  #sandboxOf = new Map<string, string>();
-  #podUidOf = new Map<string, string>();
+  readonly #sandboxOf = new Map<string, string>();
+  readonly #podUidOf = new Map<string, string>();
 
   constructor(cri: CriClient) {
     this.#cri = cri;
@@ -22,14 +22,16 @@ export class Ownership {
   }
 
   async listSandboxes(): Promise<readonly WireSandbox[]> {
+    const before = [...this.#podUidOf.keys()];
     const { items } = await this.#cri.call<{ items: WireSandbox[] }>("listPodSandbox");
-    this.#podUidOf = new Map(items.map(({ id, metadata }) => [id, metadata?.uid ?? ""]));
+    replace(this.#podUidOf, before, items.map(({ id, metadata }) => [id, metadata?.uid ?? ""]));
     return items;
   }
 
   async listContainers(): Promise<readonly WireContainer[]> {
+    const before = [...this.#sandboxOf.keys()];
     const { containers } = await this.#cri.call<{ containers: WireContainer[] }>("listContainers");
-    this.#sandboxOf = new Map(containers.map(({ id, podSandboxId }) => [id, podSandboxId]));
+    replace(this.#sandboxOf, before, containers.map(({ id, podSandboxId }) => [id, podSandboxId]));
     return containers;
   }
 
@@ -59,4 +61,11 @@ export class Ownership {
     await Promise.all([this.listSandboxes(), this.listContainers()]);
     return this.known(id);
   }
+}
+
+/** What a list lacks is forgotten only if it was known before the list was asked for: newer things are too new for it. */
+function replace(map: Map<string, string>, before: readonly string[], entries: readonly (readonly [string, string])[]): void {
+  const listed = new Map(entries);
+  for (const id of before) if (!listed.has(id)) map.delete(id);
+  for (const [id, owner] of listed) map.set(id, owner);
 }

@@ -4,6 +4,7 @@ import type Docker from "dockerode";
 import type { Clock } from "../../../lib/clock.ts";
 import { logger } from "../../../lib/log.ts";
 import { Broadcast } from "../broadcast.ts";
+import { untilDone } from "../retry.ts";
 import type { RuntimeEvent } from "../runtime.ts";
 import { decodeLabels, RECORD_LABEL, TYPE_LABEL } from "./record.ts";
 
@@ -34,9 +35,10 @@ export class DockerEvents {
   }
 
   async run(signal: AbortSignal): Promise<void> {
-    for (let first = true; !signal.aborted; first = false) {
-      if (!first) await this.#hintAtEverything().catch(() => undefined);
-      await this.#follow(signal).catch((error: unknown) => this.#log.debug({ err: error }, "Docker's event stream ended; subscribing again"));
+    while (!signal.aborted) {
+      const ended = new AbortController();
+      await this.#follow(AbortSignal.any([signal, ended.signal])).catch((error: unknown) => this.#log.debug({ err: error }, "Docker's event stream ended; subscribing again"));
+      ended.abort();
       await this.#clock.sleep(RECONNECT_MS, signal);
     }
   }
@@ -46,6 +48,8 @@ export class DockerEvents {
     const stop = (): void => void (stream as unknown as { destroy: () => void }).destroy();
     signal.addEventListener("abort", stop, { once: true });
     if (signal.aborted) stop();
+    // Only now that the stream is open: between a list and a later stream an exit would be lost.
+    void untilDone(() => this.#hintAtEverything(), { clock: this.#clock, everyMs: RECONNECT_MS, signal });
     let pending = "";
     try {
       for await (const chunk of stream) {
