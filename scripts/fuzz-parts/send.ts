@@ -95,7 +95,9 @@ export class Sender {
     const { hostname, port } = this.server.url;
     return new Promise((resolve, reject) => {
       const { "content-length": _, expect: __, ...headers } = this.#headers(shot);
-      const request = httpsRequest({ hostname, port, method: shot.method, path: shot.path, headers, agent: this.#agent, ...this.#tls() });
+      // A DELETE's body is sent without a length unless one is named: the server would take it for another request.
+      const length = shot.body && { "content-length": shot.body.length };
+      const request = httpsRequest({ hostname, port, method: shot.method, path: shot.path, headers: { ...headers, ...length }, agent: this.#agent, ...this.#tls() });
       request.on("error", reject);
       request.on("response", (response) => {
         const reading = collect(isWatch(shot), (body) => {
