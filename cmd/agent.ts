@@ -16,7 +16,7 @@ import type { Settings } from "../agent/kubelet/settings.ts";
 import { createNode } from "../agent/kubelet/node.ts";
 import { createRuntime } from "../agent/runtime/create.ts";
 import type { Runtime } from "../agent/runtime/runtime.ts";
-import { installPlugins, writeCniConfig } from "../cni/config.ts";
+import { installPlugins, podNetwork, writeCniConfig, type PodNetworkOptions } from "../cni/config.ts";
 import { defaultAddress, machineName } from "../lib/addresses.ts";
 import { systemClock } from "../lib/clock.ts";
 import { startAll, type Component } from "../lib/component.ts";
@@ -97,11 +97,11 @@ async function start(values: Values, signal: AbortSignal): Promise<() => Promise
   const dns = createDns({ informers, clusterDomain: cluster.clusterDomain, dnsIp: cluster.dnsIp, exec: hostExec, clock });
   const routes = createPodRoutes({ informers, nodeName, nodeIp, exec: hostExec, clock });
   const policy = createNodePolicy({ identity, nodeName, clusterCidr: cluster.clusterCidr, variant });
-  const podNetwork: Component = {
+  const network: Component = {
     name: "pod network",
     start: async () => {
       const podCidr = await node.podCidr(signal);
-      if (podCidr) await writeCniConfig({ dir: cniPaths(dataDir).cniConfDir, podCidrs: [podCidr], dataDir: ipamDir(dataDir), mtu, variant });
+      if (podCidr) await writePodNetwork(dataDir, { podCidrs: [podCidr], dataDir: ipamDir(dataDir), mtu, variant });
       node.refresh();
       informers.start(signal);
     },
@@ -115,7 +115,7 @@ async function start(values: Values, signal: AbortSignal): Promise<() => Promise
   void announceShutdown(kubelet, settings, signal).catch((error: unknown) => log.error({ err: error }, "shutdowns of this machine are not heard of"));
   const warn = (message: string): void => recorder("kubelet").event({ kind: "Node", name: nodeName, uid: nodeName, apiVersion: "v1" }, "Warning", "CertificateExpiring", message);
   void keepIdentity(identity, { client, warn }, signal).catch((error: unknown) => log.error({ err: error }, "certificates are no longer renewed"));
-  const stop = await startAll([node, podNetwork, kubelet, server, health, proxy, dns, routes, policy], (name, ms) => log.info({ name, ms: Math.round(ms) }, "started"));
+  const stop = await startAll([node, network, kubelet, server, health, proxy, dns, routes, policy], (name, ms) => log.info({ name, ms: Math.round(ms) }, "started"));
   return async () => {
     if (values["drain-on-stop"]) await kubelet.shutdown.begin();
     await stop();
@@ -139,6 +139,12 @@ function dnsServers({ configuration }: Settings, clusterDns: string): readonly s
 async function announceShutdown({ shutdown }: Kubelet, settings: Settings, signal: AbortSignal): Promise<void> {
   const totalMs = settings.shutdown.reduce((sum, { seconds }) => sum + seconds * 1000, 0);
   if (totalMs > 0) await followLogind({ exec: hostExec, start: startProgram, clock, shutdown, totalMs }, signal);
+}
+
+async function writePodNetwork(dataDir: string, options: PodNetworkOptions): Promise<void> {
+  const { cniBinDir, cniConfDir } = cniPaths(dataDir);
+  await installPlugins({ binDir: cniBinDir, program: pluginProgram(), network: podNetwork(options) });
+  await writeCniConfig({ dir: cniConfDir, ...options });
 }
 
 function ipamDir(dataDir: string): string {

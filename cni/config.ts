@@ -3,6 +3,7 @@
 import { mkdir, readFile, readlink, rename, rm, symlink, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { parseCidr } from "../lib/cidr.ts";
+import { bridgeScript } from "./bridge-script.ts";
 import { loopbackScript } from "./loopback-script.ts";
 import type { NetConf } from "./types.ts";
 
@@ -66,12 +67,14 @@ export interface PluginProgram {
   readonly script?: string;
 }
 
-/** Makes the executable answer under every plugin's name in `binDir`. Safe to repeat, also after the executable moved. */
-export async function installPlugins({ binDir, program }: { readonly binDir: string; readonly program: PluginProgram }): Promise<void> {
+/** Makes the executable answer under every plugin's name in `binDir`, and scripts for what is asked every day. Safe to repeat, also after the executable moved. */
+export async function installPlugins({ binDir, program, network }: { readonly binDir: string; readonly program: PluginProgram; /** Once known. */ readonly network?: ConfigList }): Promise<void> {
   await mkdir(binDir, { recursive: true });
+  const bridge = network && bridgeScript(network, wholeProgram(program));
   for (const name of PLUGIN_NAMES) {
     const path = join(binDir, name);
-    if (name === "loopback") await replaceWith(path, (temporary) => writeFile(temporary, loopbackScript(wholeProgram(program)), { mode: 0o755 }));
+    const script = name === "loopback" ? loopbackScript(wholeProgram(program)) : name === "bridge" ? bridge : undefined;
+    if (script !== undefined) await replaceWith(path, (temporary) => writeFile(temporary, script, { mode: 0o755 }));
     else if (program.script !== undefined) await installWrapper(path, name, program as Required<PluginProgram>);
     else if ((await readlink(path).catch(() => undefined)) !== program.executable) await replaceWith(path, (temporary) => symlink(program.executable, temporary));
   }
