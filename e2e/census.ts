@@ -32,16 +32,18 @@ export async function census({ dataDir, netns, runtime }: CensusTarget): Promise
   };
 }
 
-/** What there is more of, as `kind: before -> after: what is new` lines; empty when nothing was left behind. */
+/** What is new, as `kind: before -> after: names` lines; empty when nothing was left behind. */
 export function growth(before: Census, after: Census): string[] {
   return Object.keys(after).flatMap((kind) => {
     const [old, now] = [before[kind] ?? [], after[kind] ?? []];
-    if (now.length <= old.length) return [];
-    return [`${kind}: ${old.length} -> ${now.length}:${without(now, old).map((name) => `\n    ${name}`).join("")}`];
+    const isNew = without(now, old);
+    // What was killed and started again is another process.
+    if (isNew.length === 0 || (kind === "processes" && now.length <= old.length)) return [];
+    return [`${kind}: ${old.length} -> ${now.length}:${isNew.map((name) => `\n    ${name}`).join("")}`];
   });
 }
 
-/** Throws what there is more of. */
+/** Throws what is new. */
 export function nothingLeft(before: Census, after: Census): true {
   const left = growth(before, after);
   if (left.length > 0) throw new Error(left.join("\n  "));
@@ -67,7 +69,7 @@ async function onContainerd(dataDir: string): Promise<Census> {
 }
 
 async function onDocker(dataDir: string): Promise<Census> {
-  const containers = await must(["docker", "--host", `unix://${join(dataDir, "engine", "docker.sock")}`, "ps", "--all", "--no-trunc", "--format", "{{.ID}} {{.Names}} {{.Status}}"]);
+  const containers = await must(["docker", "--host", `unix://${join(dataDir, "engine", "docker.sock")}`, "ps", "--all", "--no-trunc", "--format", "{{.ID}} {{.Names}}"]);
   return { containers: lines(containers), attachments: filesIn(join(dataDir, "docker", "networks")) };
 }
 

@@ -42,7 +42,7 @@ export async function createRuntime(options: CreateRuntimeOptions): Promise<Runt
   const endpoint = options.endpoint?.replace(/^unix:\/\//, "");
   if (endpoint !== undefined && !existsSync(endpoint)) throw new RuntimeError("Unavailable", `--runtime-endpoint ${endpoint} does not exist; start the runtime that serves it, or leave the flag out`);
   const kind = options.kind === "auto" && endpoint === undefined ? await installedRuntime(exec) : options.kind;
-  if (kind === "docker") return connectDocker({ socketPath: endpoint ?? DOCKER_SOCKET, dataDir: options.dataDir, network: options.network ?? NO_NETWORK, adopt: options.adopt ?? true, clock });
+  if (kind === "docker") return connectDocker({ socketPath: endpoint ?? DOCKER_SOCKET, dataDir: options.dataDir, network: options.network ?? NO_NETWORK, adopt: options.adopt ?? true, exec, clock });
   if (endpoint !== undefined) return CriRuntime.connect({ socketPath: endpoint, exec, clock });
   return startPrivate({ ...options, exec, clock });
 }

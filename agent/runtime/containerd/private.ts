@@ -45,6 +45,8 @@ const FIRST_BACKOFF_MS = 200;
 const MAX_BACKOFF_MS = 10_000;
 /** A run this long counts as healthy, and the next back-off starts small again. */
 const HEALTHY_MS = 60_000;
+/** What the agent before this one had asked for is done by then, or given up: a sandbox it was making is in the lists. */
+const FORMER_WORK_MS = 20_000;
 
 /** Paths below `dataDir`; the socket moves below /run when its path would be too long for the kernel. */
 export function containerdPaths(dataDir: string): ContainerdPaths {
@@ -84,6 +86,7 @@ export class PrivateContainerd implements Component {
     if (running[0] !== undefined && running.length === 1 && (unchanged || this.#options.adopt === false)) {
       this.#pid = running[0];
       this.#log.info({ pid: this.#pid }, "adopted the running containerd");
+      if (this.#options.adopt !== false) void this.#tidyLater();
     } else {
       for (const pid of running) await this.#terminate(pid);
       writeFileSync(this.paths.config, config, { mode: 0o600 });
@@ -121,13 +124,23 @@ export class PrivateContainerd implements Component {
     const remnants = findRemnants(this.paths, this.#options.clock.now());
     this.#spawn();
     await this.#ready();
-    void this.#tidy(remnants).catch((error: unknown) => this.#log.warn({ err: error }, "could not look for what the former containerd left behind"));
+    void this.#tidy(remnants);
+  }
+
+  /** The agent that started it may have ended before it had tidied up. */
+  async #tidyLater(): Promise<void> {
+    // The socket is made once everything of the former containerd has been taken over.
+    const remnants = findRemnants(this.paths, statSync(this.paths.socket, { throwIfNoEntry: false })?.ctimeMs ?? 0);
+    await this.#options.clock.sleep(FORMER_WORK_MS, this.#stop.signal);
+    if (!this.#stop.signal.aborted) await this.#tidy(remnants);
   }
 
   async #tidy(remnants: Remnants): Promise<void> {
     const cri = new CriClient(this.paths.socket);
     try {
       await removeRemnants(this.paths, remnants, { cri, exec: this.#options.exec, kill: killProcess });
+    } catch (error) {
+      this.#log.warn({ err: error }, "could not look for what the former containerd left behind");
     } finally {
       cri.close();
     }

@@ -1,11 +1,11 @@
 // What a containerd that was killed in the midst of its work leaves behind: shims, network namespaces and leases it knows nothing of.
-// Looked for before it is started again, because whatever is there by then cannot be of work under way.
+// Looked for before this agent asks for anything, because whatever is there by then cannot be of its own work under way.
 import { existsSync, readdirSync, readFileSync, rmSync, rmdirSync } from "node:fs";
 import { join } from "node:path";
 import type { Exec } from "../../../lib/exec.ts";
 import { logger } from "../../../lib/log.ts";
 import type { CriClient } from "./cri.ts";
-import { descendantsOf, findProcesses } from "./machine.ts";
+import { descendantsOf, findProcesses, isAlive } from "./machine.ts";
 import type { ContainerdPaths } from "./private.ts";
 
 const log = logger("containerd");
@@ -13,25 +13,23 @@ const NAMESPACE = "k8s.io";
 const CTR_TIMEOUT_MS = 30_000;
 /** ctr tells times in whole seconds, rounded down: a lease taken just now must not look older than it is. */
 const CTR_STEP_MS = 1_000;
+/** A shim's start and the shim, and once more for what was forked while they were looked for. */
+const MAX_ROUNDS = 3;
 
 /** Candidates: most of them belong to pods that go on. */
 export interface Remnants {
-  /** Process ids by the id of the sandbox or container they serve. */
-  readonly shims: ReadonlyMap<string, number>;
+  /** Sandboxes and containers that have a shim, or had one being started. */
+  readonly ids: readonly string[];
   readonly networks: readonly string[];
-  /** Milliseconds since the epoch. */
-  readonly seenAt: number;
+  /** Leases from before then were of a containerd that is dead; in milliseconds since the epoch. */
+  readonly diedBefore: number;
 }
 
-/** What there is while containerd does not run. */
-export function findRemnants(paths: ContainerdPaths, now: number): Remnants {
-  const shims = new Map<string, number>();
-  for (const pid of findProcesses(["-address", paths.socket])) {
-    const id = argumentAfter("-id", pid);
-    if (id !== undefined) shims.set(id, pid);
-  }
+/** What there is, of a containerd that was dead at `diedBefore`. */
+export function findRemnants(paths: ContainerdPaths, diedBefore: number): Remnants {
+  const shims = findProcesses(["-address", paths.socket]).map((pid) => argumentAfter("-id", pid));
   const directory = networkDirectory(paths);
-  return { shims, networks: existsSync(directory) ? readdirSync(directory).map((name) => join(directory, name)) : [], seenAt: now };
+  return { ids: [...new Set(shims.filter((id) => id !== undefined))], networks: existsSync(directory) ? readdirSync(directory).map((name) => join(directory, name)) : [], diedBefore };
 }
 
 /** Removes those that the containerd started since does not know. Rejects without having removed anything when it cannot be asked. */
@@ -40,10 +38,9 @@ export async function removeRemnants(paths: ContainerdPaths, remnants: Remnants,
   const [{ items }, { containers }] = await Promise.all([cri.call<{ items: { id: string }[] }>("listPodSandbox"), cri.call<{ containers: { id: string }[] }>("listContainers")]);
   const known = new Set([...items, ...containers].map(({ id }) => id));
   const used = new Set(await Promise.all(items.map(({ id }) => networkOf(cri, id))));
-  const shims = [...remnants.shims].filter(([id]) => !known.has(id));
-  for (const [id, pid] of shims) {
-    for (const child of descendantsOf(pid)) deps.kill(child);
-    deps.kill(pid);
+  const ids = remnants.ids.filter((id) => !known.has(id));
+  for (const id of ids) {
+    endShims(paths, id, deps.kill);
     await removeBundle(paths, id, exec);
   }
   const networks = remnants.networks.filter((path) => !used.has(path));
@@ -51,8 +48,17 @@ export async function removeRemnants(paths: ContainerdPaths, remnants: Remnants,
     await exec(["umount", "--lazy", path]);
     rmSync(path, { force: true });
   }
-  const leases = await removeLeases(paths, remnants.seenAt, exec);
-  if (shims.length + networks.length + leases > 0) log.info({ shims: shims.length, networks: networks.length, leases }, "removed what the former containerd left behind");
+  const leases = await removeLeases(paths, remnants.diedBefore, exec);
+  if (ids.length + networks.length + leases > 0) log.info({ shims: ids.length, networks: networks.length, leases }, "removed what the former containerd left behind");
+}
+
+/** Not the processes seen before: what starts a shim outlives containerd, and the shim comes after it, under a process id of its own. */
+function endShims({ socket }: ContainerdPaths, id: string, kill: (pid: number) => void): void {
+  for (let round = 0; round < MAX_ROUNDS; round++) {
+    const shims = findProcesses(["-address", socket]).filter((pid) => isAlive(pid) && argumentAfter("-id", pid) === id);
+    if (shims.length === 0) return;
+    for (const pid of shims) for (const each of [...descendantsOf(pid), pid]) kill(each);
+  }
 }
 
 const networkDirectory = ({ state }: ContainerdPaths): string => join(state, "io.containerd.grpc.v1.cri", "netns");

@@ -5,6 +5,7 @@ import type Docker from "dockerode";
 import type { ContainerInfo } from "dockerode";
 import { type ContainerConfig, type ContainerRecord, type ContainerStats, type LayerUsage, type LinuxResources, type PodRuntime, RuntimeError, type RuntimeEvent, type Sandbox, type SandboxConfig } from "../runtime.ts";
 import { containerOptions, type ConvertFacts, resourceConfig, sandboxOptions, toContainer, toContainerStatus, toSandbox } from "./convert.ts";
+import type { Creations } from "./creations.ts";
 import { ask, askIfPresent, statusCode } from "./engine.ts";
 import type { DockerLogs } from "./logs.ts";
 import type { DockerNetworks } from "./networks.ts";
@@ -15,6 +16,7 @@ export interface DockerPodsDeps {
   readonly docker: Docker;
   readonly logs: DockerLogs;
   readonly networks: DockerNetworks;
+  readonly creations: Creations;
   readonly sandboxImage: string;
   /** The engine's own directory. */
   readonly rootDir: string;
@@ -35,8 +37,9 @@ export class DockerPods implements PodRuntime {
     this.#facts = { minOomScoreAdj: deps.minOomScoreAdj, readFile: (path) => readFileSync(path, "utf8") };
   }
 
-  /** Follows the logs of containers that were there before, and detaches the networks of those that went. */
+  /** Follows the logs of containers that were there before, and takes back what those that went or never came have left. */
   async adopt(): Promise<void> {
+    void this.#deps.creations.tidy();
     const [sandboxes, containers] = await Promise.all([this.#list("sandbox"), this.#list("container")]);
     this.#deps.logs.retain(new Set(containers.map(({ Id }) => Id)));
     await this.#deps.networks.retain(new Set(sandboxes.map(({ Id }) => Id)));
@@ -149,7 +152,7 @@ export class DockerPods implements PodRuntime {
   }
 
   async #create(reason: "CreatePodSandboxError" | "CreateContainerError", options: Docker.ContainerCreateOptions): Promise<string> {
-    const create = async (): Promise<string> => (await this.#docker.createContainer(options)).id;
+    const create = async (): Promise<string> => (await this.#deps.creations.during(options.Image ?? "", () => this.#docker.createContainer(options))).id;
     try {
       return await create();
     } catch (error) {

@@ -27,7 +27,7 @@ export async function removeDockerPods({ dataDir, network }: { readonly dataDir:
   }
   await new DockerNetworks(join(dataDir, "docker", "networks"), network).retain(new Set());
   // By name: whoever keeps an engine's own files beside them keeps those.
-  for (const own of ["networks", "logs", "endpoint"]) rmSync(join(dataDir, "docker", own), { recursive: true, force: true });
+  for (const own of ["networks", "logs", "creations", "endpoint"]) rmSync(join(dataDir, "docker", own), { recursive: true, force: true });
 }
 
 /** An engine that hangs on one container holds nothing else up. */

@@ -5,9 +5,11 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import type Docker from "dockerode";
 import { type Clock, systemClock } from "../../../lib/clock.ts";
+import { type Exec, hostExec } from "../../../lib/exec.ts";
 import { canLowerOomScore } from "../containerd/machine.ts";
 import { pauseImage, pauseImageName } from "../pause/image.ts";
 import { type Runtime, RuntimeError } from "../runtime.ts";
+import { Creations } from "./creations.ts";
 import { ask, connectDocker, messageOf } from "./engine.ts";
 import { DockerEvents } from "./events.ts";
 import { DockerImages } from "./images.ts";
@@ -23,6 +25,7 @@ export interface DockerRuntimeOptions {
   readonly dataDir: string;
   readonly network: SandboxNetwork;
   readonly clock?: Clock;
+  readonly exec?: Exec;
   /** False for a process beside the agent: it looks after no logs and no networks. */
   readonly adopt?: boolean;
 }
@@ -61,7 +64,7 @@ export class DockerRuntime implements Runtime {
     return runtime;
   }
 
-  private constructor(docker: Docker, info: EngineInfo, { dataDir, network, clock = systemClock }: DockerRuntimeOptions) {
+  private constructor(docker: Docker, info: EngineInfo, { dataDir, network, clock = systemClock, exec = hostExec }: DockerRuntimeOptions) {
     this.#docker = docker;
     this.#network = network;
     this.#logs = new DockerLogs(join(dataDir, "docker", "logs"));
@@ -69,6 +72,7 @@ export class DockerRuntime implements Runtime {
     this.pods = new DockerPods({
       docker, logs: this.#logs,
       networks: new DockerNetworks(join(dataDir, "docker", "networks"), network),
+      creations: new Creations({ directory: join(dataDir, "docker", "creations"), docker, rootDir: info.DockerRootDir, exec, clock, signal: this.#stop.signal }),
       sandboxImage: pauseImageName(), rootDir: info.DockerRootDir,
       minOomScoreAdj: canLowerOomScore() ? MIN_OOM_SCORE : Number(readFileSync("/proc/self/oom_score_adj", "utf8")),
       events: (signal) => events.subscribe(signal),
