@@ -12,7 +12,7 @@ import { RuntimeError } from "../runtime.ts";
 import { containerdConfig } from "./config.ts";
 import { CriClient } from "./cri.ts";
 import { canLowerOomScore, chooseSnapshotter, containerdMajorVersion, findProcesses, hasApparmor, isAlive } from "./machine.ts";
-import { findRemnants, removeRemnants, type Remnants } from "./remnants.ts";
+import { findRemnants, removeRemnants, unneeded, type Remnants } from "./remnants.ts";
 
 export interface PrivateContainerdOptions {
   readonly dataDir: string;
@@ -45,8 +45,8 @@ const FIRST_BACKOFF_MS = 200;
 const MAX_BACKOFF_MS = 10_000;
 /** A run this long counts as healthy, and the next back-off starts small again. */
 const HEALTHY_MS = 60_000;
-/** What the agent before this one had asked for is done by then, or given up: a sandbox it was making is in the lists. */
-const FORMER_WORK_MS = 20_000;
+/** What the agent before this one had asked for is in the lists by then, or given up. */
+const SETTLE_MS = 20_000;
 
 /** Paths below `dataDir`; the socket moves below /run when its path would be too long for the kernel. */
 export function containerdPaths(dataDir: string): ContainerdPaths {
@@ -83,16 +83,18 @@ export class PrivateContainerd implements Component {
     const config = await this.#wantedConfig();
     const running = findProcesses(["--config", this.paths.config]);
     const unchanged = readOrEmpty(this.paths.config) === config;
-    if (running[0] !== undefined && running.length === 1 && (unchanged || this.#options.adopt === false)) {
+    const isAdopted = running.length === 1 && (unchanged || this.#options.adopt === false);
+    if (isAdopted && running[0] !== undefined) {
       this.#pid = running[0];
       this.#log.info({ pid: this.#pid }, "adopted the running containerd");
-      if (this.#options.adopt !== false) void this.#tidyLater();
     } else {
       for (const pid of running) await this.#terminate(pid);
       writeFileSync(this.paths.config, config, { mode: 0o600 });
       await this.#begin();
     }
     await this.#ready();
+    // The agent that started it may have ended before it had tidied up. The socket is as old as containerd.
+    if (isAdopted && this.#options.adopt !== false) void this.#tidy(findRemnants(this.paths, statSync(this.paths.socket).ctimeMs));
     void this.#watch();
   }
 
@@ -127,18 +129,14 @@ export class PrivateContainerd implements Component {
     void this.#tidy(remnants);
   }
 
-  /** The agent that started it may have ended before it had tidied up. */
-  async #tidyLater(): Promise<void> {
-    // The socket is made once everything of the former containerd has been taken over.
-    const remnants = findRemnants(this.paths, statSync(this.paths.socket, { throwIfNoEntry: false })?.ctimeMs ?? 0);
-    await this.#options.clock.sleep(FORMER_WORK_MS, this.#stop.signal);
-    if (!this.#stop.signal.aborted) await this.#tidy(remnants);
-  }
-
+  /** Only what is unneeded twice is removed: a call may be under way, and a containerd that comes back late finds its shims yet. */
   async #tidy(remnants: Remnants): Promise<void> {
     const cri = new CriClient(this.paths.socket);
+    const { clock, exec } = this.#options;
     try {
-      await removeRemnants(this.paths, remnants, { cri, exec: this.#options.exec, kill: killProcess });
+      const suspects = await unneeded(remnants, cri);
+      await clock.sleep(SETTLE_MS, this.#stop.signal);
+      if (!this.#stop.signal.aborted) await removeRemnants(this.paths, await unneeded(suspects, cri), { exec, kill: killProcess });
     } catch (error) {
       this.#log.warn({ err: error }, "could not look for what the former containerd left behind");
     } finally {

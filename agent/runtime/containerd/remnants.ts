@@ -6,6 +6,7 @@ import type { Exec } from "../../../lib/exec.ts";
 import { logger } from "../../../lib/log.ts";
 import type { CriClient } from "./cri.ts";
 import { descendantsOf, findProcesses, isAlive } from "./machine.ts";
+import type { WireContainer, WireSandbox } from "./messages.ts";
 import type { ContainerdPaths } from "./private.ts";
 
 const log = logger("containerd");
@@ -18,7 +19,7 @@ const MAX_ROUNDS = 3;
 
 /** Candidates: most of them belong to pods that go on. */
 export interface Remnants {
-  /** Sandboxes and containers that have a shim, or had one being started. */
+  /** Sandboxes and containers that have a shim, or have one being started. */
   readonly ids: readonly string[];
   readonly networks: readonly string[];
   /** Leases from before then were of a containerd that is dead; in milliseconds since the epoch. */
@@ -32,33 +33,35 @@ export function findRemnants(paths: ContainerdPaths, diedBefore: number): Remnan
   return { ids: [...new Set(shims.filter((id) => id !== undefined))], networks: existsSync(directory) ? readdirSync(directory).map((name) => join(directory, name)) : [], diedBefore };
 }
 
-/** Removes those that the containerd started since does not know. Rejects without having removed anything when it cannot be asked. */
-export async function removeRemnants(paths: ContainerdPaths, remnants: Remnants, deps: { readonly cri: CriClient; readonly exec: Exec; readonly kill: (pid: number) => void }): Promise<void> {
-  const { cri, exec } = deps;
-  const [{ items }, { containers }] = await Promise.all([cri.call<{ items: { id: string }[] }>("listPodSandbox"), cri.call<{ containers: { id: string }[] }>("listContainers")]);
-  const known = new Set([...items, ...containers].map(({ id }) => id));
+/** Those that no living sandbox needs: of one that is unknown, or that containerd has given up, also when its shim goes on. */
+export async function unneeded(remnants: Remnants, cri: CriClient): Promise<Remnants> {
+  const [{ items }, { containers }] = await Promise.all([cri.call<{ items: WireSandbox[] }>("listPodSandbox"), cri.call<{ containers: WireContainer[] }>("listContainers")]);
+  const needed = new Set([...items.filter(({ state }) => state === "SANDBOX_READY"), ...containers].map(({ id }) => id));
   const used = new Set(await Promise.all(items.map(({ id }) => networkOf(cri, id))));
-  const ids = remnants.ids.filter((id) => !known.has(id));
-  for (const id of ids) {
-    endShims(paths, id, deps.kill);
-    await removeBundle(paths, id, exec);
-  }
-  const networks = remnants.networks.filter((path) => !used.has(path));
-  for (const path of networks) {
+  return { ...remnants, ids: remnants.ids.filter((id) => !needed.has(id)), networks: remnants.networks.filter((path) => !used.has(path)) };
+}
+
+/** Ends what serves them and takes them away. */
+export async function removeRemnants(paths: ContainerdPaths, { ids, networks, diedBefore }: Remnants, { exec, kill }: { readonly exec: Exec; readonly kill: (pid: number) => void }): Promise<void> {
+  const left = ids.filter((id) => endShims(paths, id, kill));
+  for (const id of left) await removeBundle(paths, id, exec);
+  const networksLeft = networks.filter((path) => existsSync(path));
+  for (const path of networksLeft) {
     await exec(["umount", "--lazy", path]);
     rmSync(path, { force: true });
   }
-  const leases = await removeLeases(paths, remnants.diedBefore, exec);
-  if (ids.length + networks.length + leases > 0) log.info({ shims: ids.length, networks: networks.length, leases }, "removed what the former containerd left behind");
+  const leases = await removeLeases(paths, diedBefore, exec);
+  if (left.length + networksLeft.length + leases > 0) log.info({ shims: left.length, networks: networksLeft.length, leases }, "removed what the former containerd left behind");
 }
 
-/** Not the processes seen before: what starts a shim outlives containerd, and the shim comes after it, under a process id of its own. */
-function endShims({ socket }: ContainerdPaths, id: string, kill: (pid: number) => void): void {
+/** Whether there was any. Not by a process seen before: what starts a shim outlives containerd, and the shim comes after it. */
+function endShims({ socket }: ContainerdPaths, id: string, kill: (pid: number) => void): boolean {
   for (let round = 0; round < MAX_ROUNDS; round++) {
     const shims = findProcesses(["-address", socket]).filter((pid) => isAlive(pid) && argumentAfter("-id", pid) === id);
-    if (shims.length === 0) return;
+    if (shims.length === 0) return round > 0;
     for (const pid of shims) for (const each of [...descendantsOf(pid), pid]) kill(each);
   }
+  return true;
 }
 
 const networkDirectory = ({ state }: ContainerdPaths): string => join(state, "io.containerd.grpc.v1.cri", "netns");

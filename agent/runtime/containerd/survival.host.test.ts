@@ -1,7 +1,7 @@
 import { afterAll, beforeAll, expect, setDefaultTimeout, test } from "bun:test";
 import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { systemClock } from "../../../lib/clock.ts";
+import { systemClock, type Clock } from "../../../lib/clock.ts";
 import { hostExec } from "../../../lib/exec.ts";
 import { busyboxImage } from "../busybox-image.ts";
 import { createRuntime } from "../create.ts";
@@ -17,7 +17,10 @@ let dataDir: string;
 let runtime: Runtime;
 let containerId: string;
 
-const open = (): Promise<Runtime> => createRuntime({ kind: "containerd", dataDir, cniBinDir: join(dataDir, "cni/bin"), cniConfDir: join(dataDir, "cni/conf") });
+/** What the agent gives containerd time for is over soon. */
+const clock: Clock = { ...systemClock, sleep: (ms, signal) => systemClock.sleep(ms / 10, signal) };
+const open = (): Promise<Runtime> => createRuntime({ kind: "containerd", clock, dataDir, cniBinDir: join(dataDir, "cni/bin"), cniConfDir: join(dataDir, "cni/conf") });
+const shims = (id: string): number[] => findProcesses(["-id", id, "-address", containerdPaths(dataDir).socket]).filter(isAlive);
 const daemon = (): number | undefined => findProcesses(["--config", containerdPaths(dataDir).config])[0];
 
 beforeAll(async () => {
@@ -62,6 +65,27 @@ test("a containerd that was killed comes back, its containers untouched, and tel
   await runtime.pods.stopContainer(containerId, 0);
   expect(await stopped).toBe("stopped");
   stop.abort();
+});
+
+test("a shim that the former containerd had started for nobody is ended also by an agent that finds containerd running", async () => {
+  const shim = Bun.spawn(["sh", "-c", "sleep 1000; :", "-namespace", "k8s.io", "-id", "deadbeef", "-address", containerdPaths(dataDir).socket]);
+  await runtime.close();
+  runtime = await open();
+  await shim.exited;
+  expect(shims((await runtime.pods.listSandboxes())[0]?.id ?? "")).toHaveLength(1);
+});
+
+test("a shim that containerd gave up, because it was slow when containerd came back, is ended with all it runs", async () => {
+  const config = aSandbox({ uid: "slow", logDirectory: join(dataDir, "logs") });
+  const sandbox = await runtime.pods.runSandbox(config);
+  const [shim] = shims(sandbox) as [number];
+  process.kill(shim, "SIGSTOP");
+  process.kill(daemon() as number, "SIGKILL");
+  while ((await runtime.pods.sandboxStatus(sandbox).catch(() => undefined))?.state !== "notready") await Bun.sleep(100);
+  process.kill(shim, "SIGCONT");
+  while (shims(sandbox).length > 0) await Bun.sleep(100);
+  await runtime.pods.removeSandbox(sandbox);
+  expect(await runtime.pods.sandboxStatus(sandbox)).toBeUndefined();
 });
 
 test("taking it down ends containers also when containerd itself is dead", async () => {
