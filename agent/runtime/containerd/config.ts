@@ -22,6 +22,8 @@ export interface ContainerdFacts {
 const MAX_LOG_LINE_BYTES = 16 * 1024;
 /** Plugins that only cost start-up time, or that make directories on the host. */
 const DISABLED = ["io.containerd.snapshotter.v1.aufs", "io.containerd.snapshotter.v1.btrfs", "io.containerd.snapshotter.v1.devmapper", "io.containerd.snapshotter.v1.zfs", "io.containerd.snapshotter.v1.blockfile", "io.containerd.snapshotter.v1.erofs", "io.containerd.internal.v1.opt", "io.containerd.internal.v1.tracing", "io.containerd.tracing.processor.v1.otlp", "io.containerd.nri.v1.nri"];
+/** containerd's own are 2 to 5 s. On a machine that is busier than that it takes healthy shims for dead when it comes back, kills their pods and forgets them. */
+const TIMEOUTS = { '"io.containerd.timeout.shim.load"': "20s", '"io.containerd.timeout.shim.cleanup"': "30s", '"io.containerd.timeout.shim.shutdown"': "15s", '"io.containerd.timeout.task.state"': "15s" };
 
 /** config.toml: version 2 for containerd 1.x, version 3 for 2.x. */
 export function containerdConfig(facts: ContainerdFacts): string {
@@ -35,6 +37,7 @@ export function containerdConfig(facts: ContainerdFacts): string {
     `disabled_plugins = [${DISABLED.map(quote).join(", ")}]`,
     ...table("grpc", { address: socketPath, max_recv_message_size: 64 << 20, max_send_message_size: 64 << 20 }),
     ...table("debug", { level: "warn" }),
+    ...table("timeouts", TIMEOUTS),
   ];
   return `${[...head, ...(majorVersion >= 2 ? version3(facts) : version2(facts))].join("\n")}\n`;
 }

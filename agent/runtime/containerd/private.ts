@@ -39,7 +39,8 @@ export interface ContainerdPaths {
 /** The kernel's limit on a unix socket's path, its end included. */
 const MAX_SOCKET_PATH_BYTES = 107;
 const MAX_LOG_BYTES = 8 << 20;
-const START_TIMEOUT_MS = 30_000;
+/** Several shims that do not answer hold it up one after the other. */
+const START_TIMEOUT_MS = 120_000;
 const WATCH_MS = 1_000;
 const FIRST_BACKOFF_MS = 200;
 const MAX_BACKOFF_MS = 10_000;
