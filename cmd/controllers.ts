@@ -8,6 +8,7 @@ import { workQueueFigures } from "../api/client/workers.ts";
 import { BackgroundEventRecorder } from "../api/client/recorder.ts";
 import { controllersProblem, createControllers, runControllers } from "../control/controllers/index.ts";
 import { aborted, type ControllerDeps } from "../control/controllers/controller.ts";
+import { ControllerFigures } from "../control/controllers/figures.ts";
 import { servedMetrics } from "../control/controllers/hpa/custommetrics.ts";
 import type { UserInfo } from "../control/apiserver/request.ts";
 import { signRequest, type Usage } from "../control/pki/certificates.ts";
@@ -39,10 +40,13 @@ export async function startControllers(options: ControllersOptions): Promise<voi
 }
 
 async function runAllControllers(options: ControllersOptions, informers: Informers, signal: AbortSignal): Promise<void> {
-  const deps = controllerDeps(options, informers);
-  options.api.figures.add(workQueueFigures);
+  const figures = new ControllerFigures();
+  const deps = controllerDeps(options, informers, figures);
+  const text = (): string => figures.text();
+  options.api.figures.add(workQueueFigures).add(text);
   await runControllers(deps, createControllers(deps, (options.values["controllers"] as string).split(",")), signal);
   options.api.figures.delete(workQueueFigures);
+  options.api.figures.delete(text);
 }
 
 async function runScheduler({ api, values }: ControllersOptions, informers: Informers, signal: AbortSignal): Promise<void> {
@@ -88,11 +92,12 @@ function controllerAccount(name: string): UserInfo {
   return { name: `system:serviceaccount:kube-system:${name}`, groups: ["system:serviceaccounts", "system:serviceaccounts:kube-system", "system:authenticated"] };
 }
 
-function controllerDeps({ values, api, pki }: ControllersOptions, informers: Informers): ControllerDeps {
+function controllerDeps({ values, api, pki }: ControllersOptions, informers: Informers, figures: ControllerFigures): ControllerDeps {
   const autoscaler = controllerAccount("horizontal-pod-autoscaler");
   const elsewhere = { availableVersion: (group: string, versions: readonly string[]) => api.aggregator.availableVersion(group, versions), read: (path: string) => api.aggregator.read(path, autoscaler) };
   return {
     informers,
+    figures,
     // It reads and writes every Secret, which upstream lets no ServiceAccount do.
     clientFor: (name) => api.server.localClient(name === "serviceaccount-token-controller" ? controlUser("system:kube-controller-manager") : controllerAccount(name)),
     recorderFor: (component) => recorderFor(api, component),

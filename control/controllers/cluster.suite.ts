@@ -8,6 +8,7 @@ import { KindRegistry } from "../../api/registry.ts";
 import type { Event, KubeObject, ObjectReference, Pod, Stored } from "../../api/types.ts";
 import { systemClock, timestamp, type Clock } from "../../lib/clock.ts";
 import type { Controller, ControllerDeps, ControllerSettings } from "./controller.ts";
+import { ControllerFigures } from "./figures.ts";
 import { NAMESPACE, POD } from "./kinds.ts";
 import type { KindInfo } from "../../api/kinds.ts";
 
@@ -24,6 +25,7 @@ export class TestCluster {
   readonly kinds: KindRegistry;
   /** `reason: message` of every event recorded, in order. */
   readonly events: string[] = [];
+  readonly figures = new ControllerFigures();
   informers: Informers;
   readonly #settings: ControllerSettings;
   #running = new AbortController();
@@ -39,7 +41,7 @@ export class TestCluster {
 
   get deps(): ControllerDeps {
     const event = (_: KubeObject | ObjectReference, _type: string, reason: string, message: string): void => void this.events.push(`${reason}: ${message}`);
-    return { informers: this.informers, clientFor: () => this.client, recorderFor: () => ({ event }), clock: this.clock, kinds: this.kinds, settings: this.#settings };
+    return { informers: this.informers, clientFor: () => this.client, recorderFor: () => ({ event }), clock: this.clock, kinds: this.kinds, settings: this.#settings, figures: this.figures };
   }
 
   /** Starts controllers and waits until their caches are filled. */

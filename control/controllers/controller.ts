@@ -12,6 +12,7 @@ import type { KubeObject, ServiceAccount, Stored } from "../../api/types.ts";
 import type { BackoffOptions } from "../../lib/backoff.ts";
 import type { Clock } from "../../lib/clock.ts";
 import type { CustomMetrics } from "./hpa/evaluate.ts";
+import type { ControllerFigures } from "./figures.ts";
 import { QUEUE_NAMES } from "./queuenames.ts";
 import { controllerRefOf, indexByController, resolveController } from "./owners.ts";
 
@@ -34,6 +35,7 @@ export interface ControllerDeps {
   /** The kinds being served, custom ones included. */
   readonly kinds: KindRegistry;
   readonly settings: ControllerSettings;
+  readonly figures: ControllerFigures;
 }
 
 /** Who made a CertificateSigningRequest, as the API server wrote it down. */
@@ -130,6 +132,7 @@ export abstract class KindController<T extends KubeObject> implements Controller
   protected readonly client: Client;
   protected readonly recorder: EventRecorder;
   protected readonly clock: Clock;
+  protected readonly figures: ControllerFigures;
   protected readonly objects: Informer<T>;
   protected readonly queue: WorkQueue;
   readonly #informers: Informers;
@@ -140,6 +143,7 @@ export abstract class KindController<T extends KubeObject> implements Controller
     this.client = deps.clientFor(options.client ?? options.name);
     this.recorder = deps.recorderFor(options.recorder ?? options.name);
     this.clock = deps.clock;
+    this.figures = deps.figures;
     this.#informers = deps.informers;
     this.#workers = options.workers;
     this.queue = new WorkQueue({ clock: deps.clock, ...(options.backoff && { backoff: options.backoff }) });

@@ -61,6 +61,8 @@ class DeviceTaintEviction extends KindController<Pod> {
     if (due > now) return this.queue.addAfter(key, due - now);
     this.recorder.event(pod, "Normal", "DeviceTaintManagerEviction", "Marking for deletion");
     await this.#evict(pod, now);
+    this.figures.count("device_taint_eviction_controller_pod_deletions_total");
+    this.figures.observe("device_taint_eviction_controller_pod_deletion_duration_seconds", Math.max(0, this.clock.now() - due) / 1000);
     this.#scheduled.delete(key);
   }
 

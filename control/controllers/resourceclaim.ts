@@ -32,6 +32,7 @@ export function resourceClaimController(deps: ControllerDeps): Controller {
 
 class ResourceClaims {
   readonly controller: Controller;
+  readonly #figures: ControllerDeps["figures"];
   readonly #client: ReturnType<ControllerDeps["clientFor"]>;
   readonly #recorder: ReturnType<ControllerDeps["recorderFor"]>;
   readonly #pods: Informer<Pod>;
@@ -40,7 +41,8 @@ class ResourceClaims {
   /** Claims made for a pod, by its key. */
   readonly #pending: PendingWrites;
 
-  constructor({ clientFor, recorderFor, informers, clock }: ControllerDeps) {
+  constructor({ clientFor, recorderFor, informers, clock, figures }: ControllerDeps) {
+    this.#figures = figures;
     this.#client = clientFor("resource-claim-controller");
     this.#recorder = recorderFor("resource_claim");
     this.#pods = informers.for<Pod>(POD);
@@ -100,9 +102,21 @@ class ResourceClaims {
     if (orphan) return orphan.metadata.name;
     const template = this.#templates.lister.get(`${pod.metadata.namespace}/${resourceClaimTemplateName}`);
     if (!template) throw new Error(`resource claim template ${JSON.stringify(resourceClaimTemplateName)}: resourceclaimtemplate.resource.k8s.io ${JSON.stringify(resourceClaimTemplateName)} not found`);
-    const claim = await this.#client.create<ResourceClaim>(RESOURCE_CLAIM, claimFor(pod, podClaim, template));
+    const claim = await this.#create(claimFor(pod, podClaim, template));
     this.#pending.wrote(keyOf(pod), claim);
     return claim.metadata.name;
+  }
+
+  async #create(claim: ResourceClaim): Promise<Stored<ResourceClaim>> {
+    const isAdmin = String(claim.spec?.devices?.requests?.some(({ exactly }) => exactly?.adminAccess) ?? false);
+    try {
+      const created = await this.#client.create<ResourceClaim>(RESOURCE_CLAIM, claim);
+      this.#figures.count("resourceclaim_controller_creates_total", isAdmin, "success");
+      return created;
+    } catch (error) {
+      this.#figures.count("resourceclaim_controller_creates_total", isAdmin, "failure");
+      throw error;
+    }
   }
 
   async #tell(pod: Stored<Pod>, made: ReadonlyMap<string, string>): Promise<void> {

@@ -24,6 +24,7 @@ export function ttlAfterFinishedController(deps: ControllerDeps): Controller {
     const fresh = await orAbsent(client.get<Job>(JOB, { namespace, name }));
     if (!fresh || (remaining(fresh) ?? 1) > 0) return;
     await orAbsent(client.delete(JOB, { namespace, name }, { propagationPolicy: "Foreground", preconditions: { uid: fresh.metadata.uid } }));
+    deps.figures.observe("ttl_after_finished_controller_job_deletion_duration_seconds", -(remaining(fresh) ?? 0) / 1000);
   };
   const remaining = (job: Stored<Job>): number | undefined => {
     const expiry = expiryOf(job);

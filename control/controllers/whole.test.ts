@@ -14,6 +14,7 @@ import { startKindServer } from "../apiserver/kinds/testing.ts";
 import type { TestServer } from "../apiserver/testing.ts";
 import { becomes, eventually, pretendKubelet } from "./cluster.suite.ts";
 import type { ControllerDeps } from "./controller.ts";
+import { ControllerFigures } from "./figures.ts";
 import { createControllers, runControllers } from "./index.ts";
 import { CONFIG_MAP, DAEMON_SET, DEPLOYMENT, ENDPOINT_SLICE, ENDPOINTS, JOB, NAMESPACE, NODE, POD, REPLICA_SET, RESOURCE_QUOTA, SERVICE, SERVICE_ACCOUNT, STATEFUL_SET } from "./kinds.ts";
 
@@ -27,7 +28,7 @@ beforeAll(async () => {
   server = await startKindServer({ kinds, codec: new SchemaCodec(new SchemaEngine()), admission: [nothingNewInTerminating] });
   client = server.client;
   const deps: ControllerDeps = {
-    informers: createInformers(client), clientFor: () => client, clock: systemClock, kinds,
+    informers: createInformers(client), clientFor: () => client, clock: systemClock, kinds, figures: new ControllerFigures(),
     recorderFor: (component) => new BackgroundEventRecorder({ client, component }),
     settings: { clusterCaPem: "CA", clusterCidrs: ["10.244.0.0/16"] },
   };

@@ -1,59 +1,7 @@
 // The scheduler's numbers under upstream's names: attempts and their parts, what waits and why, what was preempted, devices.
 // Counted in plain numbers on the way; turned into text only when asked. Names, helps and buckets: pkg/scheduler/metrics.
-import { Histogram } from "../../api/client/queuefigures.ts";
+import { Families, powers, type FamilyOptions, type Reading } from "../../api/client/families.ts";
 import type { DeviceCounts } from "./dra/reserve.ts";
-
-const powers = (start: number, factor: number, count: number): number[] => Array.from({ length: count }, (_unused, i) => start * factor ** i);
-
-/** One number, or one distribution, of a family. */
-interface Series {
-  value: number;
-  readonly histogram: Histogram | undefined;
-}
-
-interface FamilyOptions {
-  readonly help: string;
-  /** In the order of the alphabet, as Prometheus writes them. */
-  readonly labels?: readonly string[];
-  /** A histogram's. */
-  readonly bounds?: readonly number[];
-  readonly type?: "counter" | "gauge";
-}
-
-/** All series of one name. */
-class Family {
-  readonly #series = new Map<string, Series>();
-
-  constructor(private readonly name: string, private readonly options: FamilyOptions) {
-    // What has no labels is there from the start, as upstream's is.
-    if (!options.labels) this.add([], 0);
-  }
-
-  add(values: readonly string[], by = 1): void {
-    this.#of(values).value += by;
-  }
-
-  observe(values: readonly string[], value: number): void {
-    this.#of(values).histogram?.observe(value);
-  }
-
-  lines(): string[] {
-    const { help, bounds, type = "counter" } = this.options;
-    const name = `scheduler_${this.name}`;
-    const series = [...this.#series].map(([values, one]) => [labelled(this.options.labels, values), one] as const);
-    return [
-      `# HELP ${name} ${help}`, `# TYPE ${name} ${bounds ? "histogram" : type}`,
-      ...series.flatMap(([labels, { value, histogram }]) => histogram?.lines(name, labels) ?? [`${name}${labels === "" ? "" : `{${labels}}`} ${value}`]),
-    ];
-  }
-
-  #of(values: readonly string[]): Series {
-    const key = values.length === 1 ? (values[0] as string) : values.join("\0");
-    let series = this.#series.get(key);
-    if (!series) this.#series.set(key, (series = { value: 0, histogram: this.options.bounds && new Histogram(this.options.bounds) }));
-    return series;
-  }
-}
 
 /** What is counted about devices. */
 export function deviceCounts(metrics: SchedulerMetrics): DeviceCounts {
@@ -66,12 +14,6 @@ export function deviceCounts(metrics: SchedulerMetrics): DeviceCounts {
       }
     },
   };
-}
-
-function labelled(names: readonly string[] = [], values: string): string {
-  if (names.length === 0) return "";
-  const parts = values.split("\0");
-  return names.map((name, i) => `${name}="${parts[i]}"`).join();
 }
 
 const ATTEMPT = powers(0.001, 2, 15);
@@ -106,20 +48,19 @@ const STATE = {
 
 type Counted = keyof typeof COUNTED;
 export type StateName = keyof typeof STATE;
-/** Label values and the number that goes with them. */
-export type Reading = readonly [values: readonly string[], value: number];
+export type { Reading };
 
 /** What one scheduler has done so far. */
 export class SchedulerMetrics {
-  readonly #families = new Map(Object.entries(COUNTED).map(([name, options]) => [name, new Family(name, options)]));
+  readonly #counted = new Families<Counted>("scheduler_", COUNTED);
 
   /** Counts one more; label values in the order of the family's labels. */
   count(name: Counted, ...values: string[]): void {
-    this.#families.get(name)?.add(values);
+    this.#counted.add(name, values);
   }
 
   observe(name: Counted, value: number, ...values: string[]): void {
-    this.#families.get(name)?.observe(values, value);
+    this.#counted.observe(name, values, value);
   }
 
   attempted(profile: string, result: "scheduled" | "unschedulable" | "error", seconds: number): void {
@@ -135,11 +76,8 @@ export class SchedulerMetrics {
 
   /** Everything as Prometheus reads it. */
   text(state: Readonly<Record<StateName, readonly Reading[]>>): string {
-    const read = Object.entries(STATE).map(([name, options]) => {
-      const family = new Family(name, options);
-      for (const [values, value] of state[name as StateName]) family.add(values, value);
-      return family;
-    });
-    return [...[...this.#families.values(), ...read].flatMap((family) => family.lines()), ""].join("\n");
+    const read = new Families<StateName>("scheduler_", STATE);
+    for (const [name, readings] of Object.entries(state)) for (const [values, value] of readings) read.add(name as StateName, values, value);
+    return [...this.#counted.lines(), ...read.lines(), ""].join("\n");
   }
 }

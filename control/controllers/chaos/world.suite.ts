@@ -15,6 +15,7 @@ import { defaultStorageClass, storageObjectInUseProtection } from "../../apiserv
 import { startKindServer } from "../../apiserver/kinds/testing.ts";
 import type { TestServer } from "../../apiserver/testing.ts";
 import type { ControllerDeps, ControllerSettings } from "../controller.ts";
+import { ControllerFigures } from "../figures.ts";
 import { createControllers, runControllers } from "../index.ts";
 import { NAMESPACE } from "../kinds.ts";
 import { inBadWeather, pick, seeded, type Random, type Traffic, type Weather } from "./weather.suite.ts";
@@ -74,7 +75,7 @@ export class World {
       this.events.push(`${kind}/${name} ${reason}: ${message}`);
     };
     const deps: ControllerDeps = {
-      informers: createInformers(client, this.clock), clientFor: () => client, recorderFor: () => ({ event }), clock: this.clock, kinds: this.kinds,
+      informers: createInformers(client, this.clock), clientFor: () => client, recorderFor: () => ({ event }), clock: this.clock, kinds: this.kinds, figures: new ControllerFigures(),
       settings: { clusterCaPem: "CA", clusterCidrs: ["10.244.0.0/16"], ...this.options.settings },
     };
     this.#controllers = runControllers(deps, createControllers(deps, this.options.controllers), signal);

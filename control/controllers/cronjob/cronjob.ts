@@ -133,7 +133,7 @@ class CronJobController extends KindController<CronJob> {
     }
     if (cronJob.spec?.concurrencyPolicy === "Replace") for (const reference of draft.active) await this.#deleteJob(cronJob, reference.name ?? "", draft);
     if (!(await this.#isStillDue(cronJob, due))) return;
-    const job = await this.#create(cronJob, jobFor(cronJob, due));
+    const job = await this.#create(cronJob, jobFor(cronJob, due), due);
     if (!job) return;
     draft.active = [...draft.active, referenceTo(job)];
     draft.lastScheduleTime = timestamp(due);
@@ -146,10 +146,11 @@ class CronJobController extends KindController<CronJob> {
   }
 
   /** The Job of that time, made now or by an earlier pass that could not say so; undefined when another owns the name. */
-  async #create(cronJob: Stored<CronJob>, wanted: Job): Promise<Stored<Job> | undefined> {
+  async #create(cronJob: Stored<CronJob>, wanted: Job, due: number): Promise<Stored<Job> | undefined> {
     try {
       const job = await this.client.create<Job>(JOB, wanted);
       this.recorder.event(cronJob, "Normal", "SuccessfulCreate", `Created job ${job.metadata.name}`);
+      this.figures.observe("cronjob_controller_job_creation_skew_duration_seconds", Math.max(0, this.clock.now() - due) / 1000);
       return job;
     } catch (error) {
       if (isAlreadyExists(error)) {

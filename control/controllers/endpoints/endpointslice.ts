@@ -4,13 +4,14 @@ import type { Client } from "../../../api/client/client.ts";
 import { keyOf, type Informer, type Key } from "../../../api/client/informer.ts";
 import type { EventRecorder } from "../../../api/client/recorder.ts";
 import { WorkQueue } from "../../../api/client/workqueue.ts";
-import { isNamespaceTerminating, orAbsent } from "../../../api/errors.ts";
+import { isConflict, isNamespaceTerminating, orAbsent } from "../../../api/errors.ts";
 import type { EndpointSlice, Node, Service, Stored } from "../../../api/types.ts";
 import { controllerOf, telling, type Controller, type ControllerDeps } from "../controller.ts";
 import { ENDPOINT_SLICE, NODE } from "../kinds.ts";
 import { isSame } from "../template.ts";
 import { PendingWrites } from "../writes.ts";
 import { Pace } from "../pace.ts";
+import { countPlan, tellSlices } from "./figures.ts";
 import { TriggerTimes, withTriggerTime } from "./triggertimes.ts";
 import { canBeEndpoint, hasManagedEndpoints, podsOf, watchServicePods, type ServicePods } from "./servicepods.ts";
 import { wantsTopologyHints, zoneShares, type ZoneShares } from "./topologyhints.ts";
@@ -28,6 +29,7 @@ export function endpointSliceController(deps: ControllerDeps): Controller {
 
 class EndpointSliceController {
   readonly controller: Controller;
+  readonly #figures: ControllerDeps["figures"];
   readonly #client: Client;
   readonly #recorder: EventRecorder;
   readonly #queue: WorkQueue;
@@ -44,11 +46,13 @@ class EndpointSliceController {
   #zones: { readonly shares: ZoneShares | undefined } | undefined;
 
   constructor(deps: ControllerDeps) {
+    this.#figures = deps.figures;
     this.#client = deps.clientFor(NAME);
     this.#recorder = deps.recorderFor(NAME);
     this.#queue = new WorkQueue({ clock: deps.clock, backoff: { baseMs: 100, maxMs: 100_000 } });
     this.#caches = watchServicePods(deps, (key) => this.#queue.add(key));
     this.#slices = deps.informers.for<EndpointSlice>(ENDPOINT_SLICE, { labelSelector: `${MANAGED_BY}=${SLICE_CONTROLLER}` });
+    tellSlices(deps.figures, this.#slices, this.#caches.services);
     this.#nodes = deps.informers.for<Node>(NODE);
     this.#pending = new PendingWrites(deps.clock, this.#slices.lister);
     this.#pace = new Pace(this.#queue, deps.clock);
@@ -84,12 +88,16 @@ class EndpointSliceController {
     if (this.#pace.mustWait(key)) return;
     try {
       const backends = this.#backendsOf(service);
-      const plan = planSlices(service, backends, { existing: this.#slices.lister.byIndex(SERVICE_INDEX, key), zones: this.#zonesFor(key, service) });
+      const existing = this.#slices.lister.byIndex(SERVICE_INDEX, key);
+      const plan = planSlices(service, backends, { existing, zones: this.#zonesFor(key, service) });
       this.#tellRouting(key, service, plan);
       await this.#apply(key, stamped(plan, this.#triggers.of(key, service, backends.map(({ pod }) => pod))));
+      countPlan(this.#figures, plan, existing);
+      this.#figures.count("endpoint_slice_controller_syncs", "success");
       this.#pace.wrote(key, Math.min(backends.length * MS_PER_ENDPOINT, MAX_PAUSE_MS));
     } catch (error) {
       if (isNamespaceTerminating(error)) return;
+      this.#figures.count("endpoint_slice_controller_syncs", isConflict(error) ? "stale" : "error");
       this.#recorder.event(service, "Warning", "FailedToUpdateEndpointSlices", `Error updating Endpoint Slices for Service ${key}: ${(error as Error).message}`);
       throw error;
     }

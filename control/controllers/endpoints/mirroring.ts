@@ -28,6 +28,7 @@ export function endpointSliceMirroringController(deps: ControllerDeps): Controll
 
 class Mirroring {
   readonly controller: Controller;
+  readonly #figures: ControllerDeps["figures"];
   readonly #client: Client;
   readonly #recorder: EventRecorder;
   readonly #services: Informer<Service>;
@@ -37,11 +38,13 @@ class Mirroring {
   readonly #pending: PendingWrites;
 
   constructor(deps: ControllerDeps) {
+    this.#figures = deps.figures;
     this.#client = deps.clientFor(NAME);
     this.#recorder = deps.recorderFor(NAME);
     this.#services = deps.informers.for<Service>(SERVICE);
     this.#endpoints = deps.informers.for<Endpoints>(ENDPOINTS);
     this.#slices = deps.informers.for<EndpointSlice>(ENDPOINT_SLICE, { labelSelector: `${MANAGED_BY}=${MIRROR}` });
+    deps.figures.reads("endpoint_slice_mirroring_controller_num_endpoint_slices", () => [[[], this.#slices.lister.list().length]]);
     this.#queue = new WorkQueue({ clock: deps.clock });
     this.#pending = new PendingWrites(deps.clock, this.#slices.lister);
     this.#slices.addIndex(SERVICE_INDEX, (slice) => [serviceKeyOf(slice)]);
@@ -71,17 +74,20 @@ class Mirroring {
   async #apply(key: Key, slice: Stored<EndpointSlice>, mirror: EndpointSlice | undefined): Promise<void> {
     if (!mirror) {
       await this.#pending.deleting(key, slice, () => orAbsent(this.#client.delete(ENDPOINT_SLICE, slice.metadata)));
+      this.#figures.count("endpoint_slice_mirroring_controller_changes", "delete");
       return;
     }
     const { labels, annotations, ownerReferences } = mirror.metadata;
     const metadata = { ...slice.metadata, labels, annotations, ownerReferences };
     if (isSame([labels, annotations ?? {}, ownerReferences, mirror.endpoints], [slice.metadata.labels, slice.metadata.annotations ?? {}, slice.metadata.ownerReferences, slice.endpoints])) return;
     this.#pending.wrote(key, await this.#client.update<EndpointSlice>(ENDPOINT_SLICE, { ...slice, metadata, endpoints: mirror.endpoints }));
+    this.#figures.count("endpoint_slice_mirroring_controller_changes", "update");
   }
 
   async #create(key: Key, slice: EndpointSlice): Promise<void> {
     try {
       this.#pending.wrote(key, await this.#client.create<EndpointSlice>(ENDPOINT_SLICE, slice));
+      this.#figures.count("endpoint_slice_mirroring_controller_changes", "create");
     } catch (error) {
       if (!isNamespaceTerminating(error)) throw error;
     }

@@ -13,7 +13,7 @@ export const MANAGED_BY = "endpointslice.kubernetes.io/managed-by";
 export const SLICE_CONTROLLER = "endpointslice-controller.k8s.io";
 
 const HEADLESS = "service.kubernetes.io/headless";
-const MAX_ENDPOINTS = 100;
+export const MAX_ENDPOINTS = 100;
 const MAX_GENERATED_PREFIX = 253 - 5;
 const RESERVED = new Set([SERVICE_NAME, MANAGED_BY, HEADLESS]);
 const CLOSE = new Set(["PreferClose", "PreferSameZone", "PreferSameNode"]);

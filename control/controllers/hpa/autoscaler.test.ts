@@ -10,6 +10,7 @@ import type { TestServer } from "../../apiserver/testing.ts";
 import { becomes } from "../cluster.suite.ts";
 import type { ControllerDeps } from "../controller.ts";
 import { DEPLOYMENT, HORIZONTAL_POD_AUTOSCALER as HPA, POD } from "../kinds.ts";
+import { ControllerFigures } from "../figures.ts";
 import { horizontalPodAutoscalerController } from "./autoscaler.ts";
 import type { CustomMetrics } from "./evaluate.ts";
 
@@ -42,7 +43,7 @@ beforeEach(async () => {
   server = await startKindServer();
   const informers = createInformers(server.client, clock);
   const deps: ControllerDeps = {
-    informers, clientFor: () => server.client, clock, kinds: new KindRegistry(),
+    informers, clientFor: () => server.client, clock, kinds: new KindRegistry(), figures: new ControllerFigures(),
     recorderFor: () => ({ event: (_regarding, _type, reason, message) => void events.push(`${reason}: ${message}`) }),
     settings: { clusterCaPem: "CA", clusterCidrs: [], metrics, customMetrics: { pods: (q) => custom?.pods(q) ?? Promise.reject(new Error("none")), object: (q) => custom?.object(q) ?? Promise.reject(new Error("none")), external: (q) => custom?.external(q) ?? Promise.reject(new Error("none")) } },
   };

@@ -14,6 +14,7 @@ import { controllerOf, type Controller, type ControllerDeps } from "../controlle
 import { HORIZONTAL_POD_AUTOSCALER, POD } from "../kinds.ts";
 import { isSame } from "../template.ts";
 import { History } from "./behavior.ts";
+import { Rounds } from "./figures.ts";
 import { evaluate, MetricError, type Evaluation, type MetricStatus } from "./evaluate.ts";
 
 type Hpa = Stored<HorizontalPodAutoscaler>;
@@ -58,14 +59,18 @@ class Autoscaler {
   readonly #hpas: Informer<HorizontalPodAutoscaler>;
   readonly #pods: Informer<Pod>;
   readonly #histories = new Map<string, History>();
+  readonly #rounds: Rounds;
   readonly #matchers = new Map<string, LabelMatcher>();
 
   constructor(deps: ControllerDeps) {
     this.#deps = deps;
+    this.#rounds = new Rounds(deps.figures);
     this.#client = deps.clientFor("horizontal-pod-autoscaler");
     this.#recorder = deps.recorderFor("horizontal-pod-autoscaler");
     this.#hpas = deps.informers.for<HorizontalPodAutoscaler>(HORIZONTAL_POD_AUTOSCALER);
     this.#pods = deps.informers.for<Pod>(POD);
+    deps.figures.reads("horizontal_pod_autoscaler_controller_num_horizontal_pod_autoscalers", () => [[[], this.#hpas.lister.list().length]]);
+    deps.figures.reads("horizontal_pod_autoscaler_controller_desired_replicas", () => this.#hpas.lister.list().map(({ metadata, status }) => [[metadata.name, metadata.namespace ?? ""], status?.desiredReplicas ?? 0]));
     const queue = new WorkQueue({ clock: deps.clock });
     this.#hpas.addHandler({
       add: (hpa) => queue.add(keyOf(hpa)),
@@ -75,7 +80,7 @@ class Autoscaler {
     const reconcile = async (key: string): Promise<void> => {
       if (!this.#hpas.lister.get(key)) return this.#forget(key);
       // Each round ends with the next one planned, however it went: what fails now is tried again in time.
-      await this.#reconcile(key).catch((error: unknown) => log.debug({ err: error, key }, "an autoscaler could not do its work"));
+      await this.#rounds.run(key, () => this.#reconcile(key)).catch((error: unknown) => log.debug({ err: error, key }, "an autoscaler could not do its work"));
       if (this.#hpas.lister.get(key)) queue.addAfter(key, PERIOD_MS);
     };
     this.controller = controllerOf({ name: NAME, queue, informers: deps.informers, reconcile });
@@ -142,7 +147,7 @@ class Autoscaler {
     const failures: MetricError[] = [];
     for (const spec of specs) {
       try {
-        good.push(await evaluate(spec, situation));
+        good.push(await this.#rounds.evaluated(spec.type, specReplicas, () => evaluate(spec, situation)));
       } catch (error) {
         if (!(error instanceof MetricError)) throw error;
         this.#warn(hpa, error.reason, error.detail);
@@ -213,6 +218,7 @@ class Autoscaler {
       conditions.set("AbleToScale", false, "FailedUpdateScale", `the HPA controller was unable to update the target scale: ${(error as Error).message}`);
       return this.#write(hpa, { ...status, desiredReplicas: statusOf(hpa).desiredReplicas, conditions: conditions.list });
     }
+    this.#rounds.scaled(keyOf(hpa), from, to);
     conditions.set("AbleToScale", true, "SucceededRescale", `the HPA controller was able to update the target scale to ${to}`);
     this.#recorder.event(hpa, "Normal", "SuccessfulRescale", `New size: ${to}; reason: ${why}`);
     this.#historyOf(hpa).scaled(from, to, nowMs);
@@ -243,6 +249,7 @@ class Autoscaler {
   }
 
   #warn(hpa: Hpa, reason: string, message: string): void {
+    this.#rounds.failed(keyOf(hpa), reason);
     this.#recorder.event(hpa, "Warning", reason, message);
   }
 }

@@ -17,6 +17,7 @@ import { isSame } from "../template.ts";
 import { PendingWrites } from "../writes.ts";
 import { assess, hasTracking, isFinishedJob, newCondition, specOf, TRACKING_FINALIZER, untilDeadline, type Assessment } from "./assess.ts";
 import { NO_FAILURES, type Failures } from "./backoff.ts";
+import { countAccounts, countCreated, countFailures, countFinished, countSync, countTracked } from "./figures.ts";
 import { planJob, type JobPlan } from "./plan.ts";
 import { finish, noteEnded, settle, type PassResult } from "./tracking.ts";
 
@@ -63,16 +64,38 @@ class JobController extends KindController<Job> {
       if (!job || isFinishedJob(job)) this.#orphans.add(keyOf(pod));
     };
     this.#pods.addHandler({ add: changed, update: changed });
+    this.#countHeard();
+  }
+
+  #countHeard(): void {
+    this.objects.addHandler({
+      add: ({ spec }) => ((spec?.managedBy ?? OURS) === OURS ? undefined : this.figures.count("job_controller_jobs_by_external_controller_total", spec?.managedBy ?? "")),
+    });
+    this.#pods.addHandler({
+      add: (pod) => countTracked(this.figures, undefined, pod), update: (pod, old) => countTracked(this.figures, old, pod), delete: (pod) => countTracked(this.figures, pod, undefined),
+    });
   }
 
   protected async reconcile(key: Key): Promise<void> {
     const job = this.objects.lister.get(key);
     // Without a selector no pod would ever count as ours, and there would be no end of making them.
     if (!job?.spec?.selector || isFinishedJob(job) || (job.spec?.managedBy ?? OURS) !== OURS) return;
-    if (this.#pendingPods.isBehind(key) || this.#pendingJobs.isBehind(key)) return this.queue.addAfter(key, 1000);
+    const began = performance.now();
+    const pass: { plan: JobPlan | undefined; isDone: boolean } = { plan: undefined, isDone: false };
+    try {
+      if (this.#pendingPods.isBehind(key) || this.#pendingJobs.isBehind(key)) this.queue.addAfter(key, 1000);
+      else await this.#sync(key, job, (plan) => void (pass.plan = plan));
+      pass.isDone = true;
+    } finally {
+      countSync(this.figures, job, { ...pass, seconds: (performance.now() - began) / 1000 });
+    }
+  }
+
+  async #sync(key: Key, job: Stored<Job>, onPlan: (plan: JobPlan) => void): Promise<void> {
     const pods = await claim({ client: this.client, owner: job, ownerKind: JOB, kind: POD, matcher: matcherOf(job.spec?.selector), candidates: ownedAndOrphans(this.#pods, job), finalizer: TRACKING_FINALIZER });
     const assessment = assess(job, pods, { before: this.#failures.get(job.metadata.uid) ?? NO_FAILURES, now: this.clock.now() });
     const plan = planJob(assessment);
+    onPlan(plan);
     const { result, failure } = await this.#apply(key, assessment, plan);
     await this.#account(key, assessment, result);
     const waits = [plan.waitMs, untilDeadline(job, assessment.now)].filter((ms) => ms !== undefined && ms > 0) as number[];
@@ -88,6 +111,7 @@ class JobController extends KindController<Job> {
     const created = await slowStart(plan.create.length, async (index) => {
       this.#pendingPods.wrote(key, await createPod(by, plan.create[index] as Pod));
     });
+    countCreated(this.figures, assessment, { succeeded: created.succeeded, missed: created.error === undefined ? 0 : 1 });
     const nowActive = active.length - deleted.length + created.succeeded;
     const isComplete = verdict === undefined && this.#isComplete(assessment, nowActive);
     const done = isComplete ? newCondition(assessment.now, { type: "SuccessCriteriaMet", reason: "CompletionsReached", message: "Reached expected number of succeeded pods" }) : undefined;
@@ -118,11 +142,13 @@ class JobController extends KindController<Job> {
     const noted = await this.#writeStatus(key, job, status);
     this.#failures.set(job.metadata.uid, assessment.failures);
     this.#saySuspended(job, status);
+    countFailures(this.figures, job, release);
     const outcomes = await Promise.allSettled(release.map((pod) => this.#release(key, pod)));
     const held = new Set(assessment.pods.filter((pod) => hasTracking(pod) && !release.some((other, index) => other === pod && outcomes[index]?.status === "fulfilled")).map((pod) => pod.metadata.uid));
     const counted = settle(noted.status ?? {}, held);
     const finished = finish(counted, final);
     await this.#writeStatus(key, noted, finished ?? counted);
+    countAccounts(this.figures, job, { before: job.status, after: finished ?? counted });
     if (finished && final) this.#sayFinished(job, finished, final);
     const failed = outcomes.find((outcome) => outcome.status === "rejected");
     if (failed) throw failed.reason;
@@ -188,6 +214,7 @@ class JobController extends KindController<Job> {
   }
 
   #sayFinished(job: Stored<Job>, status: JobStatus, final: { type: string; reason?: string | undefined; message?: string | undefined }): void {
+    countFinished(this.figures, job, final);
     if (final.type !== "Complete") return this.recorder.event(job, "Warning", final.reason ?? "", final.message ?? "");
     const { completions } = specOf(job);
     if (completions !== undefined && (status.succeeded ?? 0) > completions) this.recorder.event(job, "Warning", "TooManySucceededPods", "Too many succeeded pods running after completion count reached");

@@ -18,24 +18,26 @@ export function nodeIpamController(deps: ControllerDeps): Controller {
   const nodes = deps.informers.for<Node>(NODE);
   const { clusterCidrs, nodeCidrMaskSizeIPv4 = MASK_IPV4, nodeCidrMaskSizeIPv6 = MASK_IPV6 } = deps.settings;
   const pools = clusterCidrs.map((text) => new CidrPool(text, text.includes(":") ? nodeCidrMaskSizeIPv6 : nodeCidrMaskSizeIPv4));
+  deps.figures.reads("node_ipam_controller_cirdset_max_cidrs", () => pools.map(({ range, size }) => [[range], size]));
+  deps.figures.reads("node_ipam_controller_cidrset_usage_cidrs", () => pools.map(({ range, size, used }) => [[range], used / size]));
   const each = (node: Node, use: (pool: CidrPool, cidr: string) => void): void => podCidrsOf(node).forEach((cidr) => pools.forEach((pool) => use(pool, cidr)));
   /** What each node was offered: its own for as long as the node may have got it without a word. */
   const offered = new Map<string, readonly string[]>();
   const withdraw = (name: string, kept: readonly string[]): void => {
-    offered.get(name)?.forEach((cidr, index) => (kept.includes(cidr) ? undefined : pools[index]?.release(cidr)));
+    offered.get(name)?.forEach((cidr, index) => void (kept.includes(cidr) || pools[index]?.release(cidr)));
     offered.delete(name);
   };
   const seen = (node: Stored<Node>): void => {
     const ranges = podCidrsOf(node);
     if (ranges.length === 0) return queue.add(node.metadata.name);
     withdraw(node.metadata.name, ranges);
-    each(node, (pool, cidr) => pool.occupy(cidr));
+    each(node, (pool, cidr) => (pool.occupy(cidr) ? deps.figures.count("node_ipam_controller_cidrset_cidrs_allocations_total", pool.range) : undefined));
   };
   nodes.addHandler({
     add: seen, update: seen,
     delete: (node) => {
       withdraw(node.metadata.name, []);
-      each(node, (pool, cidr) => pool.release(cidr));
+      each(node, (pool, cidr) => (pool.release(cidr) ? deps.figures.count("node_ipam_controller_cidrset_cidrs_releases_total", pool.range) : undefined));
       // Somebody may have been waiting for a range to become free.
       for (const other of nodes.lister.list()) if (podCidrsOf(other).length === 0) queue.add(other.metadata.name);
     },
@@ -52,8 +54,11 @@ export function nodeIpamController(deps: ControllerDeps): Controller {
   /** One range from every pool, or none. */
   function allocate(node: Stored<Node>): string[] {
     const taken = pools.map((pool) => pool.allocate());
-    if (taken.every((cidr) => cidr !== undefined)) return taken;
-    taken.forEach((cidr, index) => (cidr === undefined ? undefined : pools[index]?.release(cidr)));
+    if (taken.every((cidr) => cidr !== undefined)) {
+      for (const { range } of pools) deps.figures.count("node_ipam_controller_cidrset_cidrs_allocations_total", range);
+      return taken;
+    }
+    taken.forEach((cidr, index) => void (cidr !== undefined && pools[index]?.release(cidr)));
     recorder.event(reference(node), "Normal", "CIDRNotAvailable", `Node ${node.metadata.name} status is now: CIDRNotAvailable`);
     throw new Error("CIDR allocation failed; there are no remaining CIDRs left to allocate in the accepted range");
   }
@@ -69,12 +74,20 @@ export class CidrPool {
   readonly #used = new Set<bigint>();
   #next = 0n;
 
-  constructor(range: string, private readonly prefix: number) {
+  constructor(readonly range: string, private readonly prefix: number) {
     const parsed = parseCidr(range);
     if (!parsed || prefix < parsed.prefix) throw new Error(`cannot cut ranges of /${prefix} out of ${range}`);
     this.#range = parsed;
     this.#size = 1n << BigInt((parsed.address.family === 4 ? 32 : 128) - prefix);
     this.#count = 1n << BigInt(prefix - parsed.prefix);
+  }
+
+  get size(): number {
+    return Number(this.#count);
+  }
+
+  get used(): number {
+    return this.#used.size;
   }
 
   /** The next free range, going round; undefined when all are taken. */
@@ -87,15 +100,18 @@ export class CidrPool {
     return formatCidr({ address: addressAfter(networkAddress(this.#range), index * this.#size), prefix: this.prefix });
   }
 
-  /** Marks a range as taken; one outside this pool is ignored. */
-  occupy(cidr: string): void {
+  /** Marks a range as taken; false when it was, or is outside this pool. */
+  occupy(cidr: string): boolean {
     const index = this.#indexOf(cidr);
-    if (index !== undefined) this.#used.add(index);
+    if (index === undefined || this.#used.has(index)) return false;
+    this.#used.add(index);
+    return true;
   }
 
-  release(cidr: string): void {
+  /** False when it was not taken. */
+  release(cidr: string): boolean {
     const index = this.#indexOf(cidr);
-    if (index !== undefined) this.#used.delete(index);
+    return index !== undefined && this.#used.delete(index);
   }
 
   #indexOf(text: string): bigint | undefined {

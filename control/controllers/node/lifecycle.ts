@@ -8,11 +8,12 @@ import { isNotFound } from "../../../api/errors.ts";
 import type { Lease, Node, NodeCondition, Pod, Stored } from "../../../api/types.ts";
 import { timestamp, type Clock } from "../../../lib/clock.ts";
 import { controllerOf, telling, type Controller, type ControllerDeps } from "../controller.ts";
+import type { ControllerFigures } from "../figures.ts";
 import { LEASE, NODE, POD } from "../kinds.ts";
 import { isReady } from "../pods.ts";
 import { indexByNode, podsOnNode } from "./podsonnode.ts";
-import { evictionTaintOf, hasTaint, readiness, wantedTaints } from "./taints.ts";
-import { Zones } from "./zones.ts";
+import { evictionTaintOf, hasTaint, NOT_READY, readiness, UNREACHABLE, wantedTaints } from "./taints.ts";
+import { Zones, zoneKey } from "./zones.ts";
 
 const NAME = "node-lifecycle-controller";
 const GRACE_MS = 40_000;
@@ -29,6 +30,7 @@ class NodeLifecycle {
   readonly #client: Client;
   readonly #recorder: EventRecorder;
   readonly #clock: Clock;
+  readonly #figures: ControllerFigures;
   readonly #graceMs: number;
   readonly #nodes: Informer<Node>;
   readonly #pods: Informer<Pod>;
@@ -41,6 +43,8 @@ class NodeLifecycle {
     this.#client = deps.clientFor("node-controller");
     this.#recorder = deps.recorderFor("node-controller");
     this.#clock = deps.clock;
+    this.#figures = deps.figures;
+    this.#tellZones();
     this.#graceMs = deps.settings.nodeMonitorGraceMs ?? GRACE_MS;
     this.#nodes = deps.informers.for<Node>(NODE);
     this.#pods = deps.informers.for<Pod>(POD);
@@ -48,6 +52,13 @@ class NodeLifecycle {
     indexByNode(this.#pods);
     this.#listen(deps.informers.for<Lease>(LEASE, { namespace: "kube-node-lease" }));
     this.controller = controllerOf({ name: NAME, queue: this.#queue, informers: deps.informers, workers: 8, reconcile: (name) => this.#reconcile(name), subject: telling(deps, NAME, this.#nodes) });
+  }
+
+  #tellZones(): void {
+    const zones = this.#zones;
+    this.#figures.reads("node_collector_zone_size", () => zones.sizes().map(({ zone, size }) => [[zone], size]));
+    this.#figures.reads("node_collector_zone_health", () => zones.sizes().map(({ zone, size, healthy }) => [[zone], (100 * healthy) / size]));
+    this.#figures.reads("node_collector_unhealthy_nodes_in_zone", () => zones.sizes().map(({ zone, size, healthy }) => [[zone], size - healthy]));
   }
 
   #listen(leases: Informer<Lease>): void {
@@ -103,10 +114,12 @@ class NodeLifecycle {
     if (!node) return;
     const silentAt = this.#silentAt(node);
     const now = this.#clock.monotonic();
+    const began = performance.now();
     if (now >= silentAt) node = await this.#markUnknown(node);
     else this.#queue.addAfter(name, silentAt - now);
     await this.#updateTaints(node);
     if (evictionTaintOf(node)) await this.#markPodsNotReady(node);
+    this.#figures.observe("node_collector_update_node_health_duration_seconds", (performance.now() - began) / 1000);
   }
 
   #silentAt(node: Stored<Node>): number {
@@ -124,17 +137,18 @@ class NodeLifecycle {
   }
 
   async #updateTaints(node: Stored<Node>): Promise<void> {
-    const taints = wantedTaints(node, this.#evictBy(node), this.#clock.now());
+    const evictBy = this.#evictBy(node);
+    const taints = wantedTaints(node, evictBy, this.#clock.now());
     if (!taints) return;
     await this.#client.update<Node>(NODE, { ...node, spec: { ...node.spec, taints } });
+    if (evictBy !== undefined && !isBeingEvicted(node)) this.#figures.count("node_collector_evictions_total", zoneKey(node));
   }
 
   /** The NoExecute taint the node is to carry now, as far as its zone's pace allows. */
   #evictBy(node: Stored<Node>): string | undefined {
     const taint = evictionTaintOf(node);
     if (!taint || this.#zones.isAllDown) return undefined;
-    const isEvicting = hasTaint(node, "node.kubernetes.io/not-ready", "NoExecute") || hasTaint(node, "node.kubernetes.io/unreachable", "NoExecute");
-    if (isEvicting) return taint;
+    if (isBeingEvicted(node)) return taint;
     const wait = this.#zones.tryEvict(node, this.#clock.monotonic());
     if (wait === 0) return taint;
     if (wait !== undefined) this.#queue.addAfter(node.metadata.name, wait);
@@ -156,6 +170,10 @@ class NodeLifecycle {
       if (!isNotFound(error)) throw error;
     }
   }
+}
+
+function isBeingEvicted(node: Node): boolean {
+  return hasTaint(node, NOT_READY, "NoExecute") || hasTaint(node, UNREACHABLE, "NoExecute");
 }
 
 /** The conditions of a node nobody has heard of; undefined when they say so already. */

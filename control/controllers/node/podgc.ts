@@ -8,6 +8,7 @@ import type { Node, Pod, PodCondition, Stored } from "../../../api/types.ts";
 import { timestamp, type Clock } from "../../../lib/clock.ts";
 import { withoutCondition } from "../conditions.ts";
 import { controllerOf, type Controller, type ControllerDeps } from "../controller.ts";
+import type { ControllerFigures } from "../figures.ts";
 import { NODE, POD } from "../kinds.ts";
 import { isFinished } from "../pods.ts";
 import { OUT_OF_SERVICE, readiness } from "./taints.ts";
@@ -22,7 +23,7 @@ export function podGarbageCollector(deps: ControllerDeps): Controller {
   const queue = new WorkQueue({ clock: deps.clock });
   const nodes = deps.informers.for<Node>(NODE);
   const pods = deps.informers.for<Pod>(POD);
-  const collector = new PodCollector({ client: deps.clientFor("pod-garbage-collector"), clock: deps.clock, nodes, pods, threshold: deps.settings.terminatedPodThreshold ?? THRESHOLD });
+  const collector = new PodCollector({ client: deps.clientFor("pod-garbage-collector"), clock: deps.clock, nodes, pods, figures: deps.figures, threshold: deps.settings.terminatedPodThreshold ?? THRESHOLD });
   const scanSoon = (): void => queue.addAfter(SCAN, SETTLE_MS);
   pods.addHandler({
     add: (pod) => (mayNeedScan(pod, nodes) ? scanSoon() : undefined),
@@ -50,8 +51,12 @@ interface CollectorOptions {
   readonly clock: Clock;
   readonly nodes: Informer<Node>;
   readonly pods: Informer<Pod>;
+  readonly figures: ControllerFigures;
   readonly threshold: number;
 }
+
+/** Why a pod goes, as upstream's metrics say it. */
+type Reason = "orphaned" | "out-of-service" | "terminated" | "unscheduled";
 
 class PodCollector {
   /** When each node that pods name was first found missing. */
@@ -64,7 +69,7 @@ class PodCollector {
     const { pods } = this.options;
     const all = pods.lister.list();
     await this.#collectFinished(all.filter(isFinished));
-    await this.#removeAll(all.filter((pod) => this.#isStuck(pod)));
+    await this.#removeAll(all.filter((pod) => this.#isStuck(pod)), (pod) => (pod.spec?.nodeName ? "out-of-service" : "unscheduled"));
     return this.#collectOrphans(all);
   }
 
@@ -79,7 +84,7 @@ class PodCollector {
   async #collectFinished(finished: readonly Stored<Pod>[]): Promise<void> {
     const excess = finished.length - this.options.threshold;
     if (excess <= 0 || this.options.threshold <= 0) return;
-    await this.#removeAll(finished.toSorted(byEvictionAndAge).slice(0, excess));
+    await this.#removeAll(finished.toSorted(byEvictionAndAge).slice(0, excess), () => "terminated");
   }
 
   async #collectOrphans(all: readonly Stored<Pod>[]): Promise<number | undefined> {
@@ -93,7 +98,7 @@ class PodCollector {
       this.#missingSince.set(name, since);
       const left = since + QUARANTINE_MS - now;
       if (left > 0) wait = Math.min(wait ?? Infinity, left);
-      else if (await this.#isGone(name)) await this.#removeAll(pods, { type: "DisruptionTarget", status: "True", reason: "DeletionByPodGC", message: "PodGC: node no longer exists", lastTransitionTime: timestamp(clock.now()) });
+      else if (await this.#isGone(name)) await this.#removeAll(pods, () => "orphaned", { type: "DisruptionTarget", status: "True", reason: "DeletionByPodGC", message: "PodGC: node no longer exists", lastTransitionTime: timestamp(clock.now()) });
     }
     return wait;
   }
@@ -108,8 +113,12 @@ class PodCollector {
     }
   }
 
-  async #removeAll(pods: readonly Stored<Pod>[], condition?: PodCondition): Promise<void> {
+  async #removeAll(pods: readonly Stored<Pod>[], why: (pod: Stored<Pod>) => Reason, condition?: PodCondition): Promise<void> {
     const results = await Promise.allSettled(pods.map((pod) => this.#remove(pod, condition)));
+    results.forEach(({ status }, index) => {
+      const pod = pods[index] as Stored<Pod>;
+      this.options.figures.count(status === "fulfilled" ? "pod_gc_collector_force_delete_pods_total" : "pod_gc_collector_force_delete_pod_errors_total", pod.metadata.namespace ?? "", why(pod));
+    });
     const failed = results.find((result) => result.status === "rejected");
     if (failed) throw failed.reason;
   }

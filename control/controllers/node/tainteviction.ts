@@ -52,6 +52,8 @@ export function taintEvictionController(deps: ControllerDeps): Controller {
     if (due > now) return queue.addAfter(key, due - now);
     recorder.event(pod, "Normal", "TaintManagerEviction", `Marking for deletion Pod ${key}`);
     await evict(pod, now);
+    deps.figures.count("taint_eviction_controller_pod_deletions_total");
+    deps.figures.observe("taint_eviction_controller_pod_deletion_duration_seconds", Math.max(0, deps.clock.now() - due) / 1000);
     scheduled.delete(key);
   }
 

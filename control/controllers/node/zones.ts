@@ -42,6 +42,11 @@ export class Zones {
     return this.#settle(now) !== before;
   }
 
+  /** Of every zone that has nodes: how many, and how many of them are healthy. */
+  sizes(): { readonly zone: string; readonly size: number; readonly healthy: number }[] {
+    return [...this.#zones].map(([zone, { healthy, unhealthy }]) => ({ zone, size: healthy.size + unhealthy.size, healthy: healthy.size })).filter(({ size }) => size > 0);
+  }
+
   /** True when not one zone has a healthy node left: then nobody is to be evicted. */
   get isAllDown(): boolean {
     const zones = [...this.#zones.values()].filter((zone) => zone.healthy.size + zone.unhealthy.size > 0);
@@ -108,6 +113,7 @@ function stateOf({ healthy, unhealthy }: Zone): ZoneState {
   return "Normal";
 }
 
-function zoneKey({ metadata: { labels } }: Node): string {
+/** `<region>:<zone>`, either empty where the node does not say. */
+export function zoneKey({ metadata: { labels } }: Node): string {
   return `${labels?.["topology.kubernetes.io/region"] ?? ""}:${labels?.["topology.kubernetes.io/zone"] ?? ""}`;
 }

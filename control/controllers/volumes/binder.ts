@@ -1,6 +1,7 @@
 // Binds claims to volumes, both ways, and tells what became of either when the other is gone.
 // Making volumes is a provisioner's business; which volume suits is `match.ts`'s.
 import type { Client } from "../../../api/client/client.ts";
+import type { Reading } from "../../../api/client/families.ts";
 import { keyOf, type Informer, type Key } from "../../../api/client/informer.ts";
 import type { EventRecorder } from "../../../api/client/recorder.ts";
 import { WorkQueue } from "../../../api/client/workqueue.ts";
@@ -8,6 +9,7 @@ import { orAbsent } from "../../../api/errors.ts";
 import type { PersistentVolume, PersistentVolumeClaim, Pod, StorageClass, Stored } from "../../../api/types.ts";
 import { timestamp, type Clock } from "../../../lib/clock.ts";
 import { controllerOf, type Controller, type ControllerDeps } from "../controller.ts";
+import { tally, type ControllerFigures } from "../figures.ts";
 import { PERSISTENT_VOLUME, PERSISTENT_VOLUME_CLAIM, POD, STORAGE_CLASS } from "../kinds.ts";
 import { isSame } from "../template.ts";
 import { bestMatch, BIND_COMPLETED, BOUND_BY_CONTROLLER, classOf, isReservedFor, mismatch, PROVISIONED_BY, SELECTED_NODE } from "./match.ts";
@@ -30,6 +32,7 @@ export function persistentVolumeBinder(deps: ControllerDeps): Controller {
 
 class Binder {
   readonly controller: Controller;
+  readonly #figures: ControllerFigures;
   readonly #client: Client;
   readonly #recorder: EventRecorder;
   readonly #clock: Clock;
@@ -40,6 +43,7 @@ class Binder {
   readonly #queue: WorkQueue;
 
   constructor(deps: ControllerDeps) {
+    this.#figures = deps.figures;
     this.#client = deps.clientFor("persistent-volume-binder");
     this.#recorder = deps.recorderFor("persistentvolume-controller");
     this.#clock = deps.clock;
@@ -49,9 +53,19 @@ class Binder {
     this.#pods = deps.informers.for<Pod>(POD);
     this.#queue = new WorkQueue({ clock: deps.clock });
     indexByClaim(this.#pods);
+    this.#tellBound(deps.figures);
     this.#listen();
     // One worker: two claims are never given one volume.
     this.controller = controllerOf({ name: NAME, queue: this.#queue, informers: deps.informers, workers: 1, reconcile: (id) => this.#reconcile(id) });
+  }
+
+  #tellBound(figures: ControllerFigures): void {
+    const volumes = (isBound: boolean): Reading[] => tally(this.#volumes.lister.list(), ({ spec, status }) => ((status?.phase === "Bound") === isBound ? [spec?.storageClassName ?? ""] : undefined));
+    const claims = (isBound: boolean): Reading[] => tally(this.#claims.lister.list(), (claim) => ((claim.status?.phase === "Bound") === isBound ? [claim.metadata.namespace ?? "", classOf(claim) ?? "", claim.spec?.volumeAttributesClassName ?? ""] : undefined));
+    figures.reads("pv_collector_bound_pv_count", () => volumes(true));
+    figures.reads("pv_collector_unbound_pv_count", () => volumes(false));
+    figures.reads("pv_collector_bound_pvc_count", () => claims(true));
+    figures.reads("pv_collector_unbound_pvc_count", () => claims(false));
   }
 
   #listen(): void {
@@ -208,7 +222,13 @@ class Binder {
     const defaults = this.#classes.lister.list().filter(({ metadata }) => metadata.annotations?.[DEFAULT_CLASS] === "true");
     const newest = defaults.toSorted((a, b) => b.metadata.creationTimestamp.localeCompare(a.metadata.creationTimestamp) || a.metadata.name.localeCompare(b.metadata.name))[0];
     if (!newest) return false;
-    await this.#client.update<PersistentVolumeClaim>(PERSISTENT_VOLUME_CLAIM, { ...claim, spec: { ...claim.spec, storageClassName: newest.metadata.name } });
+    try {
+      await this.#client.update<PersistentVolumeClaim>(PERSISTENT_VOLUME_CLAIM, { ...claim, spec: { ...claim.spec, storageClassName: newest.metadata.name } });
+    } catch (error) {
+      this.#figures.count("retroactive_storageclass_errors_total");
+      throw error;
+    }
+    this.#figures.count("retroactive_storageclass_total");
     return true;
   }
 

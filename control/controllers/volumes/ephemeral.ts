@@ -41,8 +41,18 @@ export function ephemeralVolumeController(deps: ControllerDeps): Controller {
     const wanted = claimFor(pod, volume);
     const { name, namespace } = wanted.metadata;
     const existing = claims.lister.get(`${namespace}/${name}`);
-    if (!existing) await client.create<PersistentVolumeClaim>(PERSISTENT_VOLUME_CLAIM, wanted);
+    if (!existing) await create(wanted);
     else if (!isControlledBy(existing, pod)) throw new Error(`PVC ${namespace}/${name} was not created for pod ${namespace}/${pod.metadata.name} (pod is not owner)`);
+  }
+
+  async function create(claim: PersistentVolumeClaim): Promise<void> {
+    deps.figures.count("ephemeral_volume_controller_create_total");
+    try {
+      await client.create<PersistentVolumeClaim>(PERSISTENT_VOLUME_CLAIM, claim);
+    } catch (error) {
+      deps.figures.count("ephemeral_volume_controller_create_failures_total");
+      throw error;
+    }
   }
   return controllerOf({ name: NAME, queue, informers: deps.informers, reconcile, subject: telling(deps, NAME, pods) });
 }
