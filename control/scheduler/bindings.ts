@@ -21,6 +21,8 @@ export interface BindingDeps {
   readonly cluster: Cluster;
   readonly queue: SchedulingQueue;
   readonly metrics: SchedulerMetrics;
+  /** Who binds this pod instead. */
+  binderOf?(info: PodInfo): { bind(info: PodInfo, nodeName: string): Promise<void> } | undefined;
   /** Says of a pod that it was not bound. */
   report(info: PodInfo, failure: Failure): void;
   /** Called whenever there is room for another one. */
@@ -55,7 +57,8 @@ export class Bindings {
     this.#count++;
     const begin = performance.now();
     try {
-      await bind(this.deps.client, info, node.name);
+      const binder = this.deps.binderOf?.(info);
+      await (binder ? binder.bind(info, node.name) : bind(this.deps.client, info, node.name));
       this.#observe("Bind", "Success", { info, begin });
       this.#succeeded(placement);
     } catch (err) {

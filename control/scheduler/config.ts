@@ -13,6 +13,7 @@ import { nodeAffinity, nodeName, nodePorts, nodeUnschedulable, taintToleration }
 import { balancedAllocation, nodeResourcesFit, type FitArgs } from "./plugins/resources.ts";
 import { DEFAULT_PREEMPTION, type PreemptionArgs } from "./preemption.ts";
 import type { DeviceCounts } from "./dra/reserve.ts";
+import type { ExtenderConfig } from "./extenders/config.ts";
 import type { DeviceObjects } from "./dra/objects.ts";
 import { dynamicResources } from "./plugins/dynamicresources.ts";
 import { podTopologySpread, SYSTEM_DEFAULTS, type DefaultConstraint, type SpreadArgs } from "./plugins/spread.ts";
@@ -36,6 +37,8 @@ export interface SchedulerConfig {
   readonly percentageOfNodesToScore?: number;
   readonly podInitialBackoffMs?: number;
   readonly podMaxBackoffMs?: number;
+  /** Programs outside that are asked, too. */
+  readonly extenders?: readonly ExtenderConfig[];
   /** Left out: one profile named `default-scheduler` with upstream's plugins. */
   readonly profiles?: readonly ((context: PluginContext) => Profile)[];
 }

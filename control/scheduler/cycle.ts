@@ -30,6 +30,12 @@ export interface Nominations {
   on(node: NodeState, pod: PodInfo): readonly PodInfo[];
 }
 
+/** What somebody outside said of a pod: the nodes it may go to, and what is added to their scores. */
+export interface Outside {
+  readonly only: ReadonlySet<string>;
+  readonly scores: ReadonlyMap<string, number>;
+}
+
 export interface CycleOptions {
   readonly cluster: Cluster;
   readonly plugins: readonly EnabledPlugin[];
@@ -73,23 +79,34 @@ export class Cycle {
     return this.#evaluations.all;
   }
 
-  /** Finds the best node for a pod. */
-  decide(pod: PodInfo): Decision {
+  /** Finds the best node for a pod, of those others outside agreed to where they were asked. */
+  decide(pod: PodInfo, outside?: Outside): Decision {
     const timer = new PointTimer(this.options);
     const prepared = this.prepare(pod);
     timer.end("PreFilter", "reject" in prepared ? prepared.reject.code : "Success");
     if ("reject" in prepared) return { failed: rejection(this.#cluster.nodes.length, prepared.reject) };
-    const nominated = this.#nominatedNode(pod, prepared.filters);
+    const nominated = this.#nominatedNode(pod, prepared.filters, outside);
     if (nominated) return { node: nominated, reservations: reserve(nominated, prepared.filters) };
 
-    const { feasible, failed } = this.#filter(pod, prepared);
+    const { feasible, failed } = this.#filter(pod, outside ? { ...prepared, nodeNames: narrow(prepared.nodeNames, outside.only, "") } : prepared);
     timer.end("Filter", feasible.length === 0 ? "Unschedulable" : "Success");
     if (feasible.length === 0) return { failed: diagnose(this.#cluster.nodes.length, failed, prepared) };
-    const node = feasible.length === 1 ? (feasible[0] as NodeState) : this.#best(pod, feasible);
+    const node = feasible.length === 1 ? (feasible[0] as NodeState) : this.#best(pod, feasible, outside?.scores);
     if (feasible.length > 1) timer.end("Score", "Success");
     const reservations = reserve(node, prepared.filters);
     timer.end("Reserve", "Success");
     return { node, reservations };
+  }
+
+  /** The nodes that fit a pod, for others outside to choose among. */
+  candidates(pod: PodInfo): { readonly feasible: readonly NodeState[]; readonly diagnosis: Diagnosis } | { readonly failed: Diagnosis } {
+    const prepared = this.prepare(pod);
+    if ("reject" in prepared) return { failed: rejection(this.#cluster.nodes.length, prepared.reject) };
+    const { feasible, failed } = this.#filter(pod, prepared);
+    const nominated = this.#nominatedNode(pod, prepared.filters);
+    if (nominated && !feasible.includes(nominated)) feasible.push(nominated);
+    const diagnosis = diagnose(this.#cluster.nodes.length, failed, prepared);
+    return feasible.length === 0 ? { failed: diagnosis } : { feasible, diagnosis };
   }
 
   /** Lets the plugins that look across nodes get ready for this pod. */
@@ -112,9 +129,9 @@ export class Cycle {
     return this.judge.judge(pod, node) ?? crossStatus(filters, node);
   }
 
-  #nominatedNode(pod: PodInfo, filters: readonly PreparedFilter[]): NodeState | undefined {
+  #nominatedNode(pod: PodInfo, filters: readonly PreparedFilter[], outside?: Outside): NodeState | undefined {
     const name = pod.pod.status?.nominatedNodeName;
-    const node = name ? this.#cluster.node(name) : undefined;
+    const node = name && (outside?.only.has(name) ?? true) ? this.#cluster.node(name) : undefined;
     return node && !this.#status(pod, node, filters) ? node : undefined;
   }
 
@@ -151,8 +168,9 @@ export class Cycle {
     return this.judge.status(pod, node) ?? crossStatus(filters, node);
   }
 
-  #best(pod: PodInfo, nodes: readonly NodeState[]): NodeState {
+  #best(pod: PodInfo, nodes: readonly NodeState[], extra?: Outside["scores"]): NodeState {
     const totals = this.judge.scores(pod, nodes);
+    if (extra) nodes.forEach(({ name }, i) => (totals[i] = (totals[i] as number) + (extra.get(name) ?? 0)));
     for (const { plugin, weight } of this.#crossScores) {
       const prepared = plugin.prepareScore?.(pod, this.#cluster, nodes);
       this.#evaluations.of("PreScore", plugin.name).count++;

@@ -29,23 +29,38 @@ export interface PreemptionContext {
   random(): number;
 }
 
-/** Room to be made: these pods go from this node. Or why not, and whether an earlier nomination is void. */
-export type PreemptionPlan =
-  | { readonly node: NodeState; readonly victims: readonly PodInfo[] }
-  | { readonly message: string; readonly clearsNomination: boolean };
+/** Why no room is made, and whether an earlier nomination is void. */
+export interface NoPlan {
+  readonly message: string;
+  readonly clearsNomination: boolean;
+}
 
-interface Candidate {
+/** Room to be made: these pods go from this node. */
+export type PreemptionPlan = { readonly node: NodeState; readonly victims: readonly PodInfo[] } | NoPlan;
+
+export interface Candidate {
   readonly node: NodeState;
   /** Most important first. */
   readonly victims: readonly PodInfo[];
   readonly violations: number;
 }
 
-/** Finds the node where making room costs least. */
-export function planPreemption(pod: PodInfo, diagnosis: Diagnosis, context: PreemptionContext): PreemptionPlan {
+/** What trying out gave: where room could be made, and why not elsewhere. */
+export interface Trials {
+  readonly candidates: readonly Candidate[];
+  readonly statuses: ReadonlyMap<NodeState, Status>;
+}
+
+/** Tries out where room could be made; or says why none is to be made at all. */
+export function tryPreemption(pod: PodInfo, diagnosis: Diagnosis, context: PreemptionContext): Trials | NoPlan {
   const ineligible = whyIneligible(pod, diagnosis, context.cluster);
-  if (ineligible) return { message: ineligible, clearsNomination: false };
-  const { candidates, statuses } = tryNodes(pod, diagnosis, context);
+  return ineligible ? { message: ineligible, clearsNomination: false } : tryNodes(pod, diagnosis, context);
+}
+
+/** The candidate where making room costs least. */
+export function choosePlan(tried: Trials | NoPlan, diagnosis: Diagnosis): PreemptionPlan {
+  if ("message" in tried) return tried;
+  const { candidates, statuses } = tried;
   const best = cheapest(candidates);
   if (best) return { node: best.node, victims: best.victims };
   const message = fitErrorMessage({ nodeCount: diagnosis.nodeCount, preFilter: undefined, byNode: statuses, others: NOT_HELPFUL, plugins: new Set(), filters: [] });
@@ -68,7 +83,7 @@ function isBeingPreempted(pod: Pod): boolean {
   return pod.metadata.deletionTimestamp !== undefined && target?.status === "True" && target.reason === "PreemptionByScheduler";
 }
 
-function tryNodes(pod: PodInfo, diagnosis: Diagnosis, context: PreemptionContext): { candidates: Candidate[]; statuses: Map<NodeState, Status> } {
+function tryNodes(pod: PodInfo, diagnosis: Diagnosis, context: PreemptionContext): Trials {
   const statuses = new Map<NodeState, Status>();
   const candidates: Candidate[] = [];
   const nodes = resolvable(diagnosis, context.cluster);

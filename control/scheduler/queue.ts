@@ -24,6 +24,9 @@ export interface QueueOptions {
 /** A pod no event has helped for this long is tried again anyway. */
 const MAX_UNSCHEDULABLE_MS = 5 * 60_000;
 
+/** Events remembered for one pod; later ones wake it as they wake others. */
+const MAX_REMEMBERED = 10_000;
+
 /** The scheduling queue. A pod is in exactly one place, or out (being scheduled, or gone). */
 export class SchedulingQueue {
   readonly #active = new Heap<QueuedPod>((q) => q.info.uid, comesFirst);
@@ -34,6 +37,7 @@ export class SchedulingQueue {
 
   /** Pods no event may bring back for now, and which one would have. */
   readonly #held = new Map<string, string>();
+  #meanwhile: ClusterEvent[] | undefined;
   #turns = 0;
 
   constructor(private readonly options: QueueOptions) {}
@@ -111,6 +115,11 @@ export class SchedulingQueue {
     this.#inFlight.delete(uid);
   }
 
+  /** Trying the pod taken out last takes a while: what happens meanwhile is held against its waiting. */
+  rememberEvents(): void {
+    this.#meanwhile = [];
+  }
+
   /** No node took it: it waits for an event that helps. */
   waitForEvent(queued: QueuedPod, rejectedBy: ReadonlySet<string>): void {
     if (!this.#inFlight.delete(queued.info.uid)) return;
@@ -119,6 +128,14 @@ export class SchedulingQueue {
     queued.rejectedBy = rejectedBy;
     this.#stamp(queued);
     this.#wait(queued, CAUSES.failed);
+    for (const event of this.#meanwhile?.splice(0) ?? []) if (this.#waiting.get(queued.info.uid) === queued) this.#wakeIfHelped(queued, event);
+    this.#meanwhile = undefined;
+  }
+
+  #wakeIfHelped(queued: QueuedPod, event: ClusterEvent): void {
+    const hints = [...queued.rejectedBy].map((name) => (name === "" ? true : this.#hintOf(name, queued.info)));
+    const isHelped = hints.some((hint) => hint === true || (hint?.on.includes(event.type) && hint.helps(event, queued.info, this.options.cluster)));
+    if (isHelped) this.#wakeOne(queued, eventLabel(event));
   }
 
   /** Trying failed for no fault of the pod: it rests, then is tried again. */
@@ -126,12 +143,14 @@ export class SchedulingQueue {
     if (!this.#inFlight.delete(queued.info.uid)) return;
     queued.errorCount++;
     queued.rejectedBy = new Set();
+    this.#meanwhile = undefined;
     this.#rest(queued, CAUSES.failed);
     this.options.onReady();
   }
 
   /** Wakes the waiting pods this event may help. */
   wake(event: ClusterEvent): void {
+    if (this.#meanwhile && this.#meanwhile.length < MAX_REMEMBERED) this.#meanwhile.push(event);
     const helped = new Set<QueuedPod>();
     for (const [name, pods] of this.#waiting.groups()) {
       for (const queued of pods.values()) {

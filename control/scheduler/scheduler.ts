@@ -13,6 +13,7 @@ import { Cluster } from "./cluster.ts";
 import { defaultProfile, type PluginContext, type Profile, type SchedulerConfig } from "./config.ts";
 import { Cycle, type Decision, type Diagnosis } from "./cycle.ts";
 import { makeRoom } from "./evict.ts";
+import { Extenders } from "./extenders/extenders.ts";
 import { DeviceObjects } from "./dra/objects.ts";
 import { fitErrorMessage, NO_NODES, truncateNote } from "./message.ts";
 import type { LastResort, Plugin } from "./framework.ts";
@@ -21,7 +22,7 @@ import type { NodeState } from "./nodestate.ts";
 import { Nominator } from "./nominations.ts";
 import { OwnerSelectors } from "./owners.ts";
 import { PodParser, profileNameOf, type PodInfo } from "./podinfo.ts";
-import { planPreemption } from "./preemption.ts";
+import { choosePlan, tryPreemption, type NoPlan, type PreemptionArgs, type PreemptionContext, type Trials } from "./preemption.ts";
 import { SchedulingQueue } from "./queue.ts";
 import type { QueuedPod } from "./queuedpod.ts";
 import { Volumes } from "./volumes.ts";
@@ -76,10 +77,12 @@ class SchedulerCore {
   readonly #budgets: Informer<PodDisruptionBudget>;
   readonly #metrics = new SchedulerMetrics();
   readonly #bindings: Bindings;
+  readonly #extenders: Extenders;
   #wake: (() => void) | undefined;
 
   constructor(private readonly options: SchedulerOptions) {
     const { informers, clock, config = {} } = options;
+    this.#extenders = new Extenders(config.extenders);
     const owners = new OwnerSelectors(informers);
     this.#budgets = informers.for<PodDisruptionBudget>(builtinKind("policy", "v1", "PodDisruptionBudget"));
     // Caches that are filled already speak up at once, before there is a queue: nothing waits in it then.
@@ -99,6 +102,7 @@ class SchedulerCore {
     });
     this.#bindings = new Bindings({
       client: options.client, recorder: options.recorder, clock, cluster: this.#cluster, queue: this.#queue, metrics: this.#metrics,
+      binderOf: (info) => this.#extenders.binderOf(info),
       report: (info, failure) => this.#report(info, failure), onEnd: () => this.#wake?.(),
     });
     watchCluster(informers, {
@@ -112,7 +116,7 @@ class SchedulerCore {
     await this.options.informers.waitForSync(signal);
     signal.addEventListener("abort", () => this.#wake?.(), { once: true });
     while (!signal.aborted) {
-      this.#slice();
+      await this.#slice();
       if (this.#bindings.count < MAX_BINDINGS && this.#queue.hasNext) await new Promise((resolve) => setImmediate(resolve));
       else await this.#idle(signal);
       this.#queue.flushForgotten();
@@ -147,12 +151,14 @@ class SchedulerCore {
     return this.#profiles.get(pod.spec?.schedulerName ?? "default-scheduler");
   }
 
-  #slice(): void {
+  /** Ends early with a pod others outside are to be asked about: until they answered, no other is tried. */
+  #slice(): Promise<void> | void {
     const end = performance.now() + SLICE_MS;
     while (this.#bindings.count < MAX_BINDINGS && performance.now() < end) {
       const queued = this.#queue.pop();
       if (!queued) return;
-      this.#scheduleOne(queued);
+      const asking = this.#scheduleOne(queued);
+      if (asking) return asking;
     }
   }
 
@@ -168,58 +174,76 @@ class SchedulerCore {
     timer?.abort();
   }
 
-  #scheduleOne(queued: QueuedPod): void {
+  #scheduleOne(queued: QueuedPod): Promise<void> | void {
     const { info } = queued;
     const profile = this.#profileOf(info.pod);
     if (!profile) return this.#queue.done(info.uid);
     if (this.#cluster.nodes.length === 0) return this.#reject(queued, { message: NO_NODES, plugins: new Set() });
+    if (this.#extenders.concern(info)) return this.#askOutside(queued, profile);
     const begin = performance.now();
-    const decision = this.#decide(queued, profile);
-    if (!decision) return;
+    try {
+      const decision = profile.cycle.decide(info);
+      const failed = this.#place({ queued, profile, decision, begin });
+      if (failed) this.#unschedulable(queued, profile, failed);
+    } catch (err) {
+      this.#undecided(queued, err);
+    }
+  }
+
+  async #askOutside(queued: QueuedPod, profile: ActiveProfile): Promise<void> {
+    const { info } = queued;
+    this.#queue.rememberEvents();
+    const begin = performance.now();
+    try {
+      const decision = await this.#extenders.decide(info, profile.cycle);
+      const failed = this.#place({ queued, profile, decision, begin });
+      if (!failed) return;
+      const tried = profile.profile.preemption && tryPreemption(info, failed, this.#preemptionContext(profile, profile.profile.preemption));
+      const agreed = tried && "candidates" in tried ? { ...tried, candidates: await this.#extenders.preempt(info, tried.candidates) } : tried;
+      this.#unschedulable(queued, profile, failed, agreed);
+    } catch (err) {
+      this.#undecided(queued, err);
+    }
+  }
+
+  /** Has the pod bound where it was decided; or says why no node took it. */
+  #place({ queued, profile, decision, begin }: { queued: QueuedPod; profile: ActiveProfile; decision: Decision; begin: number }): Diagnosis | undefined {
+    const { info } = queued;
     const seconds = (performance.now() - begin) / 1000;
     this.#metrics.observe("scheduling_algorithm_duration_seconds", seconds);
-    if ("failed" in decision) {
-      this.#metrics.attempted(profile.profile.schedulerName, "unschedulable", seconds);
-      return this.#unschedulable(queued, profile, decision.failed);
-    }
-    this.#metrics.attempted(profile.profile.schedulerName, "scheduled", seconds);
+    this.#metrics.attempted(profile.profile.schedulerName, "failed" in decision ? "unschedulable" : "scheduled", seconds);
+    if ("failed" in decision) return decision.failed;
     this.#cluster.place(info, decision.node.name, true);
     this.#nominator.remove(info.uid);
     void this.#bindings.bind({ queued, node: decision.node, reservations: decision.reservations });
+    return undefined;
   }
 
-  /** A plugin that cannot decide, for whatever reason, holds up nobody but the pod; then there is no decision. */
-  #decide(queued: QueuedPod, { cycle }: ActiveProfile): Decision | undefined {
+  /** A plugin that cannot decide, for whatever reason, holds up nobody but the pod. */
+  #undecided(queued: QueuedPod, err: unknown): void {
     const { info } = queued;
-    try {
-      return cycle.decide(info);
-    } catch (err) {
-      log.warn({ error: (err as Error).message, pod: info.key }, "a pod could not be judged");
-      this.#metrics.attempted(profileNameOf(info), "error", 0);
-      this.#report(info, { reason: "SchedulerError", message: (err as Error).message });
-      this.#queue.retryLater(queued);
-      return undefined;
-    }
+    log.warn({ error: (err as Error).message, pod: info.key }, "a pod could not be judged");
+    this.#metrics.attempted(profileNameOf(info), "error", 0);
+    this.#report(info, { reason: "SchedulerError", message: (err as Error).message });
+    this.#queue.retryLater(queued);
   }
 
   /** Looks for what could be done about it; either way the pod waits. */
-  #unschedulable(queued: QueuedPod, active: ActiveProfile, diagnosis: Diagnosis): void {
+  #unschedulable(queued: QueuedPod, active: ActiveProfile, diagnosis: Diagnosis, agreed?: Trials | NoPlan): void {
     const resort = diagnosis.filters.map((filter) => filter.lastResort?.()).find((each) => each !== undefined);
-    this.#preempt(queued, active, { diagnosis, resort: resort?.message });
+    this.#preempt(queued, active, { diagnosis, resort: resort?.message, agreed });
     // Only now: what this frees must find the pod waiting.
     if (resort?.act) void this.#resortTo(queued.info, resort);
   }
 
-  #preempt(queued: QueuedPod, { profile, cycle }: ActiveProfile, { diagnosis, resort }: { diagnosis: Diagnosis; resort: string | undefined }): void {
+  #preempt(queued: QueuedPod, active: ActiveProfile, { diagnosis, resort, agreed }: { diagnosis: Diagnosis; resort: string | undefined; agreed: Trials | NoPlan | undefined }): void {
     const { info } = queued;
+    const { profile } = active;
     const { plugins } = diagnosis;
     if (profile.preemption) this.#metrics.count("preemption_attempts_total");
     if (!profile.preemption) return this.#reject(queued, { message: fitErrorMessage(diagnosis, resort), plugins });
     const begin = performance.now();
-    const plan = planPreemption(info, diagnosis, {
-      cluster: this.#cluster, cycle, nominations: this.#nominator, args: profile.preemption, random: this.options.random ?? Math.random,
-      budgets: this.#budgets.lister.list(),
-    });
+    const plan = choosePlan(agreed ?? tryPreemption(info, diagnosis, this.#preemptionContext(active, profile.preemption)), diagnosis);
     this.#metrics.observe("framework_extension_point_duration_seconds", (performance.now() - begin) / 1000, "PostFilter", profile.schedulerName, "message" in plan ? "Unschedulable" : "Success");
     if ("message" in plan) {
       const message = fitErrorMessage(diagnosis, `${resort ?? NO_CLAIMS}, preemption: ${plan.message}`);
@@ -227,6 +251,10 @@ class SchedulerCore {
     }
     this.#reject(queued, { message: fitErrorMessage(diagnosis), plugins, nominatedNodeName: plan.node.name });
     void this.#makeRoom(info, plan.node, plan.victims);
+  }
+
+  #preemptionContext({ cycle }: ActiveProfile, args: PreemptionArgs): PreemptionContext {
+    return { cluster: this.#cluster, cycle, nominations: this.#nominator, args, random: this.options.random ?? Math.random, budgets: this.#budgets.lister.list() };
   }
 
   /** What it frees brings the pod back by itself. */
