@@ -19,6 +19,8 @@ export class RuntimeCache {
   readonly #views = new Map<string, ObservedPod>();
   readonly #byPod = new Map<string, Set<string>>();
   readonly #listeners = new Set<(uid: string) => void>();
+  /** Reads under way, by id. */
+  readonly #reading = new Map<string, Promise<unknown>>();
   #relistedAt = 0;
 
   constructor(readonly runtime: PodRuntime, readonly enrich: Enrich = (record) => Promise.resolve(record)) {}
@@ -74,7 +76,26 @@ export class RuntimeCache {
   }
 
   /** Reads one sandbox anew. */
-  async refreshSandbox(id: string): Promise<Sandbox | undefined> {
+  refreshSandbox(id: string): Promise<Sandbox | undefined> {
+    return this.#under(id, () => this.#readSandbox(id));
+  }
+
+  /** Reads one container anew. */
+  refreshContainer(id: string): Promise<ContainerRecord | undefined> {
+    return this.#under(id, () => this.#readContainer(id));
+  }
+
+  async #under<T>(id: string, read: () => Promise<T>): Promise<T> {
+    const reading = read();
+    this.#reading.set(id, reading);
+    try {
+      return await reading;
+    } finally {
+      if (this.#reading.get(id) === reading) this.#reading.delete(id);
+    }
+  }
+
+  async #readSandbox(id: string): Promise<Sandbox | undefined> {
     const sandbox = await this.runtime.sandboxStatus(id);
     if (!sandbox) {
       this.forget(id);
@@ -85,8 +106,7 @@ export class RuntimeCache {
     return sandbox;
   }
 
-  /** Reads one container anew. */
-  async refreshContainer(id: string): Promise<ContainerRecord | undefined> {
+  async #readContainer(id: string): Promise<ContainerRecord | undefined> {
     const status = await this.runtime.containerStatus(id);
     if (!status) {
       this.forget(id);
@@ -128,6 +148,7 @@ export class RuntimeCache {
 
   async #heard(event: RuntimeEvent): Promise<void> {
     if (event.type === "deleted") return this.forget(event.id);
+    if (event.type !== "stopped") await this.#reading.get(event.id)?.catch(() => undefined);
     if (this.#isOldNews(event)) return;
     try {
       if (event.id === event.sandboxId) await this.refreshSandbox(event.id);

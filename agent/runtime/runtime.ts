@@ -198,7 +198,7 @@ export interface StreamOptions {
   readonly signal: AbortSignal;
 }
 
-/** Something happened to a sandbox or container; a hint to look, never the truth itself. */
+/** Something happened to a sandbox or container; a hint to look, never the truth itself. What the reader's own process creates need not be told. */
 export interface RuntimeEvent {
   readonly type: "created" | "started" | "stopped" | "deleted";
   readonly id: string;

@@ -24,6 +24,7 @@ const SETTLE: BackoffOptions = { baseMs: 2, maxMs: 1000 };
 /** Some two minutes; who is slower than that is left to the relist. */
 const SETTLE_ATTEMPTS = 130;
 const UNANSWERED = "";
+const OWN_CALL_MS = 10_000;
 
 interface Envelope {
   readonly topic: string;
@@ -100,12 +101,24 @@ export class CriEvents {
     }
   }
 
-  async #publish(type: RuntimeEvent["type"], id: string, signal: AbortSignal): Promise<void> {
+  /** What this process did itself costs no questions: the event waits for the call's answer, and a creation is not told at all. */
+  async #publish(type: "created" | "started" | "stopped", id: string, signal: AbortSignal): Promise<void> {
+    if (type !== "stopped") await this.#answered(id, signal);
+    const isOwn = type !== "stopped" && this.#deps.ownership.isOwn(id, type);
+    if (isOwn && type === "created") return;
     const owner = await untilDone(() => this.#deps.ownership.find(id), { clock: this.#deps.clock, everyMs: RECONNECT_MS, signal });
     if (!owner) return;
     if (type === "stopped") await this.#settled(() => this.#state(id, owner.kind), (state) => state !== "CONTAINER_RUNNING" && state !== "SANDBOX_READY", signal);
-    if (type === "started") await this.#settled(() => this.#state(id, owner.kind), (state) => state !== "CONTAINER_CREATED", signal);
+    if (type === "started" && !isOwn) await this.#settled(() => this.#state(id, owner.kind), (state) => state !== "CONTAINER_CREATED", signal);
     this.#broadcast.publish({ type, id, sandboxId: owner.sandboxId, podUid: owner.podUid });
+  }
+
+  /** Whoever called has then begun to look for himself. A runtime that hangs holds back no others' news. */
+  async #answered(id: string, signal: AbortSignal): Promise<void> {
+    const timer = new AbortController();
+    await Promise.race([this.#deps.ownership.answered(id), this.#deps.clock.sleep(OWN_CALL_MS, AbortSignal.any([signal, timer.signal]))]);
+    timer.abort();
+    await new Promise(setImmediate);
   }
 
   async #publishKnown(type: RuntimeEvent["type"], id: string): Promise<void> {

@@ -17,6 +17,8 @@ const DECODE = { longs: Number, enums: String, arrays: true, objects: true, defa
 export class MessageTypes {
   readonly #root: protobuf.Root;
   readonly #package: string;
+  /** Finding a message walks the whole tree of names. */
+  readonly #found = new Map<string, protobuf.Type>();
 
   constructor(source: string) {
     const parsed = protobuf.parse(source);
@@ -37,7 +39,9 @@ export class MessageTypes {
   }
 
   #type(name: string): protobuf.Type {
-    return this.#root.lookupType(`${this.#package}.${name}`);
+    const found = this.#found.get(name) ?? this.#root.lookupType(`${this.#package}.${name}`);
+    this.#found.set(name, found);
+    return found;
   }
 }
 

@@ -24,9 +24,7 @@ export class CriPods implements PodRuntime {
 
   async runSandbox(config: SandboxConfig): Promise<string> {
     const request = { config: toSandboxConfig(config), runtimeHandler: config.runtimeHandler };
-    const { podSandboxId } = await this.#cri.call<{ podSandboxId: string }>("runPodSandbox", request, { timeoutMs: SANDBOX_TIMEOUT_MS });
-    this.#ownership.addSandbox(podSandboxId, config.uid);
-    return podSandboxId;
+    return this.#ownership.makeSandbox(async () => (await this.#cri.call<{ podSandboxId: string }>("runPodSandbox", request, { timeoutMs: SANDBOX_TIMEOUT_MS })).podSandboxId, config.uid);
   }
 
   async stopSandbox(id: string): Promise<void> {
@@ -48,13 +46,11 @@ export class CriPods implements PodRuntime {
 
   async createContainer(sandboxId: string, config: ContainerConfig, sandbox: SandboxConfig): Promise<string> {
     const request = { podSandboxId: sandboxId, config: toContainerConfig(config), sandboxConfig: toSandboxConfig(sandbox) };
-    const { containerId } = await this.#cri.call<{ containerId: string }>("createContainer", request);
-    this.#ownership.addContainer(containerId, sandboxId);
-    return containerId;
+    return this.#ownership.makeContainer(async () => (await this.#cri.call<{ containerId: string }>("createContainer", request)).containerId, sandboxId);
   }
 
   async startContainer(id: string): Promise<void> {
-    await this.#cri.call("startContainer", { containerId: id });
+    await this.#ownership.start(id, () => this.#cri.call("startContainer", { containerId: id }));
   }
 
   async stopContainer(id: string, timeoutSeconds: number): Promise<void> {
