@@ -46,8 +46,14 @@ export function createNodeServer(deps: NodeServerDeps): Component {
 function buildServer({ identity, client, kubelet, runtime, nodeName }: NodeServerDeps, certificate: ServingCertificate): NodeServer {
   return new NodeServer({
     runtime, pods: kubelet.nodePods, certificate, clock: systemClock, address: "0.0.0.0", port: NODE_PORT, pages: kubeletPages(kubelet, () => certificateMetrics({ client: figuresOf(identity.client), serving: figuresOf(identity.serving) }, systemClock.now()) + restFigures()), health: {},
+    onRequest: ({ method, path, isLongRunning, ms }) => countRequest(kubelet, { method, path, server_type: "readwrite", long_running: String(isLongRunning) }, ms),
     authority: new DelegatedAuthority({ client, caPem: identity.caPem, nodeName, clock: systemClock }),
   });
+}
+
+function countRequest({ node }: Kubelet, labels: Readonly<Record<string, string>>, ms: number): void {
+  node.figures.count("kubelet_http_requests_total", labels);
+  node.figures.observe("kubelet_http_requests_duration_seconds", ms / 1000, labels);
 }
 
 function figuresOf({ current, failures }: RotatingCertificate): CertificateFigures {

@@ -12,8 +12,11 @@ const EVERY_MS = 60_000;
 /** Runs until the signal aborts; each part's failure leaves the others alone. */
 export async function keepHouse(node: NodeServices, pods: Pods, signal: AbortSignal): Promise<void> {
   await node.clock.sleep(FIRST_MS, signal);
+  let before: number | undefined;
   while (!signal.aborted) {
     const begin = node.clock.monotonic();
+    if (before !== undefined) node.figures.observe("kubelet_pleg_relist_interval_seconds", (begin - before) / 1000);
+    before = begin;
     await attempt("relist", () => node.cache.relist(node.clock.now()));
     node.figures.observe("kubelet_pleg_relist_duration_seconds", (node.clock.monotonic() - begin) / 1000);
     await attempt("orphans", () => pods.removeOrphans());

@@ -39,6 +39,34 @@ test.each([1, 2])("no more than %i pulls go on at once, and all are done", async
   expect([most, begun.sort()]).toEqual([maxParallelPulls, references]);
 });
 
+test("a pod's waits for images are told once where they overlap, until the pod is forgotten", async () => {
+  const pulls = new Map(["a:1", "b:1"].map((reference) => [reference, { begun: Promise.withResolvers<void>(), end: Promise.withResolvers<void>() }]));
+  const { runtime, images } = rig("waits", { pull: async (reference, auth, signal) => {
+    pulls.get(reference)?.begun.resolve();
+    await pulls.get(reference)?.end.promise;
+    return runtime.images.pull(reference, auth, signal);
+  } });
+  const begin = async (reference: string): Promise<() => Promise<unknown>> => {
+    const image = images.ensure(ask({ reference }));
+    await pulls.get(reference)?.begun.promise;
+    return () => {
+      pulls.get(reference)?.end.resolve();
+      return image;
+    };
+  };
+  const endFirst = await begin("a:1");
+  await clock.advance(100);
+  const endSecond = await begin("b:1");
+  await clock.advance(100);
+  await endFirst();
+  await clock.advance(50);
+  await endSecond();
+  const uid = aPod().metadata.uid ?? "";
+  expect(images.pulledMs(uid)).toBe(250);
+  images.forgetPod(uid);
+  expect(images.pulledMs(uid)).toBe(0);
+});
+
 test("credentials are tried in order until one works; when none does, all answers are told", async () => {
   const tried: (string | undefined)[] = [];
   const pull = (right: string) => (reference: string, auth: RegistryAuth | undefined, signal: AbortSignal) => {

@@ -49,6 +49,8 @@ export interface ImagesDeps {
 export class Images {
   readonly #failures = new Map<string, PullFailure>();
   readonly #queue: (() => void)[] = [];
+  /** By pod: how long it has waited for pulls, those side by side counted once, and when the last of them ended. */
+  readonly #waits = new Map<string, { ms: number; until: number }>();
   #pulling = 0;
   /** When the last pull that was let through would have begun, had all kept the pace. */
   #pacedAt = -Infinity;
@@ -89,9 +91,21 @@ export class Images {
     return present;
   }
 
-  /** Drops back-offs nobody will ask for any more. */
+  /** Drops what nobody will ask for any more. */
   forgetPod(uid: string): void {
     for (const key of this.#failures.keys()) if (key.startsWith(`${uid}_`)) this.#failures.delete(key);
+    this.#waits.delete(uid);
+  }
+
+  /** The milliseconds a pod has waited for pulls that ended. */
+  pulledMs(uid: string): number {
+    return this.#waits.get(uid)?.ms ?? 0;
+  }
+
+  #waited(uid: string, from: number): void {
+    const now = this.deps.clock.now();
+    const { ms, until } = this.#waits.get(uid) ?? { ms: 0, until: -Infinity };
+    this.#waits.set(uid, { ms: ms + Math.max(0, now - Math.max(from, until)), until: now });
   }
 
   async #pull(request: ImageRequest, tagged: string): Promise<ImageRecord> {
@@ -125,6 +139,8 @@ export class Images {
     } catch (error) {
       await this.deps.records.failed(tagged);
       throw this.#failed(request, key, error);
+    } finally {
+      this.#waited(pod.metadata.uid ?? "", askedAt);
     }
   }
 

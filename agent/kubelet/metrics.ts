@@ -2,6 +2,7 @@
 import type { Pod } from "../../api/types.ts";
 import type { ProbeCount } from "./probes.ts";
 import type { ContainerFigures, Sample } from "./stats.ts";
+import type { VolumeCount } from "../volumes/heldvolumes.ts";
 import type { ClaimFigures } from "./volumestats.ts";
 
 export type Labels = Readonly<Record<string, string>>;
@@ -95,6 +96,12 @@ export function volumeMetrics(claims: readonly ClaimFigures[]): string {
     { name: "kubelet_volume_stats_inodes_free", help: "[ALPHA] Number of free inodes in the volume", type: "gauge", points: each(({ inodesFree }) => inodesFree) },
     { name: "kubelet_volume_stats_inodes_used", help: "[ALPHA] Number of used inodes in the volume", type: "gauge", points: each(({ inodes, inodesFree }) => inodes - inodesFree) },
   ]);
+}
+
+/** The part of `/metrics` about volumes that pods are to have and have. */
+export function heldVolumeMetrics(counts: readonly VolumeCount[]): string {
+  const points = counts.flatMap(({ plugin, wanted, mounted }): Point[] => [[{ plugin_name: plugin, state: "desired_state_of_world" }, wanted], [{ plugin_name: plugin, state: "actual_state_of_world" }, mounted]]);
+  return points.length === 0 ? "" : render([{ name: "volume_manager_total_volumes", help: "[ALPHA] Number of volumes in Volume Manager", type: "gauge", points }]);
 }
 
 export interface KubeletFigures {

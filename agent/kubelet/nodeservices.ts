@@ -86,7 +86,9 @@ export function nodeServices(deps: CountedDeps, sources: Sources): NodeServices 
     writer: new StatusWriter(deps.client, clock, sources.signal, (seconds) => deps.figures.observe("kubelet_pod_status_sync_duration_seconds", seconds)),
     probes: sources.prober,
     volumes: createVolumes({
-      mounter, images: runtime.images, podsDir: paths.pods, resolve: (pod, volume) => resolveClaim(deps.client, pod, volume),
+      mounter, images: runtime.images, podsDir: paths.pods, clock,
+      onOperation: ({ name, plugin, ms, hasFailed }) => deps.figures.observe("storage_operation_duration_seconds", ms / 1000, { migrated: "false", operation_name: name, status: hasFailed ? "fail-unknown" : "success", volume_plugin: plugin }),
+      resolve: (pod, volume) => resolveClaim(deps.client, pod, volume),
       kinds: [emptyDir(mounter, () => machine.memoryBytes), hostPath(), ...fileVolumes(mounter, files), local(mounter), nfs(mounter, deps.exec ?? hostExec), imageVolume()],
     }),
     objects: sources.objects,

@@ -25,6 +25,9 @@ test("the summary and the metrics know the pod by its names", async () => {
   expect(metrics).toContain(`kubelet_runtime_operations_duration_seconds_count{operation_type="create_container"} 1`);
   expect(metrics).toContain(`kubelet_started_containers_total{container_type="container"} 1`);
   expect(metrics).toMatch(/kubelet_pod_start_duration_seconds_bucket\{le="0.5"\} [01]\n/);
+  expect(metrics).toMatch(/kubelet_pod_start_sli_duration_seconds_count 1\n/);
+  expect(metrics).toContain("kubelet_containers_per_pod_count_count 1");
+  expect(metrics).toMatch(/kubernetes_build_info\{.*git_version="v1\.36\.2\+minik8s".*\} 1\n/);
   expect(metrics).toContain(`kubelet_working_pods{config="desired",lifecycle="sync",static=""} 1`);
   expect(await page("/metrics/probes")).toBe("\n");
 });

@@ -1,8 +1,9 @@
 // The pages of the node's HTTPS API that show what the kubelet knows.
+import { buildInfoMetric } from "../../api/buildinfo.ts";
 import type { Page } from "../server/server.ts";
 import { cadvisorMetrics } from "./cadvisor.ts";
 import type { Kubelet } from "./kubelet.ts";
-import { kubeletMetrics, probeMetrics, resourceMetrics, volumeMetrics } from "./metrics.ts";
+import { kubeletMetrics, probeMetrics, resourceMetrics, volumeMetrics, heldVolumeMetrics } from "./metrics.ts";
 import { summary } from "./summary.ts";
 import { claimFigures } from "./volumestats.ts";
 
@@ -19,7 +20,7 @@ export function kubeletPages(kubelet: Kubelet, certificates: () => string): Reco
   return {
     "/configz": { type: "json", body: () => ({ kubeletconfig: configuration(kubelet) }) },
     "/stats/summary": { type: "json", body: async () => summary({ sample: await stats.sample(), details: await details.read(), nodeName: node.nodeName }) },
-    "/metrics": { type: "text", body: async () => kubeletMetrics(figures()) + volumeMetrics(await claimFigures(node, pods.list())) + node.figures.text() + certificates() },
+    "/metrics": { type: "text", body: async () => kubeletMetrics(figures()) + volumeMetrics(await claimFigures(node, pods.list())) + heldVolumeMetrics(node.volumes.counts()) + node.figures.text() + buildInfoMetric() + certificates() },
     "/metrics/resource": { type: "text", body: async () => resourceMetrics(await stats.sample()) },
     "/metrics/cadvisor": { type: "text", body: async () => cadvisorMetrics(await stats.sample(), await details.read()) },
     "/metrics/probes": { type: "text", body: () => probeMetrics(prober.counts()) },

@@ -61,6 +61,7 @@ export class PodWorker {
     this.#status = node.writer.get(pod.metadata.uid ?? "") ?? pod.status;
     this.#isNew = !pod.status?.startTime && !node.cache.get(pod.metadata.uid ?? "");
     if (this.#isNew) this.#firstSeenAt = node.clock.now();
+    if (this.#isNew) node.figures.observe("kubelet_containers_per_pod_count", pod.spec?.containers?.length ?? 0);
     const stop = (): void => {
       this.#interrupt.abort();
       this.#wake?.();
@@ -288,7 +289,7 @@ export class PodWorker {
       nodeIp: node.nodeIp,
       now: node.clock.now(),
     });
-    countStatus(node.figures, { pod, old, status: this.#status, now: node.clock.now(), firstSeenAt: this.#firstSeenAt });
+    countStatus(node.figures, { pod, old, status: this.#status, now: node.clock.now(), firstSeenAt: this.#firstSeenAt, observed, pulledMs: node.images.pulledMs(uid) });
     if (this.#status.phase === "Running" && this.#status.containerStatuses?.every(hasStarted)) this.#firstSeenAt = undefined;
     const target = node.statusTarget(pod);
     if (target) node.writer.set(uid, target, this.#status);

@@ -1,5 +1,6 @@
 // Health of the node's agent, as upstream's kubelet tells it: on its own API, and without TLS on loopback for whoever watches the process.
 import { createServer, type Server, type ServerResponse } from "node:http";
+import type { HealthFigures } from "../../api/healthfigures.ts";
 import type { Clock } from "../../lib/clock.ts";
 import type { Component } from "../../lib/component.ts";
 import { logger } from "../../lib/log.ts";
@@ -12,10 +13,12 @@ const log = logger("health");
 const ALWAYS_HEALTHY: HealthChecks = { ping: () => undefined, log: () => undefined, syncloop: () => undefined };
 const RETRY_MS = 5_000;
 
-/** The answer to `/healthz` or `/healthz/<check>`: 200 `ok`, 404 for a check that does not exist, else 500. */
-export function answerHealth(checks: HealthChecks, check: string | undefined, response: ServerResponse): void {
+/** The answer to `/healthz` or `/healthz/<check>`: 200 `ok`, 404 for a check that does not exist, else 500. What each check found is noted where all are made. */
+export function answerHealth(checks: HealthChecks, check: string | undefined, response: ServerResponse, figures?: HealthFigures): void {
   const asked = Object.entries({ ...ALWAYS_HEALTHY, ...checks }).filter(([name]) => !check || name === check);
-  const failed = asked.flatMap(([name, run]) => (run() === undefined ? [] : [`[-]${name} failed: reason withheld\n`]));
+  const results = asked.map(([name, run]) => ({ name, isHealthy: run() === undefined }));
+  if (!check) for (const { name, isHealthy } of results) figures?.note(name, "healthz", isHealthy);
+  const failed = results.flatMap(({ name, isHealthy }) => (isHealthy ? [] : [`[-]${name} failed: reason withheld\n`]));
   const [status, body] = asked.length === 0 ? [404, "404 page not found\n"] : failed.length > 0 ? [500, `${failed.join("")}healthz check failed\n`] : [200, "ok"];
   response.writeHead(status, { "content-type": "text/plain; charset=utf-8", "x-content-type-options": "nosniff" });
   response.end(body);

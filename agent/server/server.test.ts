@@ -54,6 +54,14 @@ describe("pages", () => {
     expect(await (await get("/configz")).json()).toEqual({ kubeletconfig: {} });
     expect(await (await get("/metrics")).text()).toBe("up 1\n");
     expect((await get("/nothing")).status).toBe(404);
+    expect(await (await get("/metrics/slis")).text()).toContain('kubernetes_healthcheck{name="syncloop",type="healthz"} 1');
+  });
+
+  test("requests are told by the first part of a path that is known", async () => {
+    await get("/nowhere/1");
+    await get("/configz?x=1");
+    while (!node.requests.some(({ path }) => path === "other") || !node.requests.some(({ path }) => path === "configz")) await Bun.sleep(5);
+    expect(node.requests).toContainEqual(expect.objectContaining({ method: "GET", path: "other", isLongRunning: false }));
   });
 });
 

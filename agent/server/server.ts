@@ -4,6 +4,7 @@ import type { IncomingMessage, ServerResponse } from "node:http";
 import { createSecureServer, type Http2SecureServer } from "node:http2";
 import type { Duplex } from "node:stream";
 import type { TLSSocket } from "node:tls";
+import { HealthFigures } from "../../api/healthfigures.ts";
 import type { Clock } from "../../lib/clock.ts";
 import type { Component } from "../../lib/component.ts";
 import { logger } from "../../lib/log.ts";
@@ -41,12 +42,26 @@ export interface NodeServerOptions {
   readonly pages: Readonly<Record<string, Page>>;
   /** Named checks behind `/healthz`; a string is what is wrong. */
   readonly health: HealthChecks;
+  /** Told of every request that was answered, or whose streams have ended. */
+  readonly onRequest?: (request: AnsweredRequest) => void;
+}
+
+/** One request, as metrics group it. */
+export interface AnsweredRequest {
+  readonly method: string;
+  /** The first part of its path, where that is one this server knows; else `other`. */
+  readonly path: string;
+  readonly isLongRunning: boolean;
+  readonly ms: number;
 }
 
 /** As upstream's streamingConnectionIdleTimeout. */
 const IDLE_STREAM_MS = 4 * 60 * 60_000;
 const EXEC_TIMEOUT_MS = 10 * 60_000;
 const MAX_RUN_BYTES = 16 << 20;
+const METHODS = ["CONNECT", "DELETE", "GET", "HEAD", "OPTIONS", "PATCH", "POST", "PUT", "TRACE"];
+const LONG_RUNNING: ReadonlySet<string> = new Set(["exec", "attach", "portForward", "debug"]);
+const KNOWN_PATHS: ReadonlySet<string> = new Set([...LONG_RUNNING, "configz", "containerLogs", "healthz", "logs", "metrics", "metrics/cadvisor", "metrics/probes", "metrics/resource", "metrics/slis", "pods", "run", "runningpods", "stats"]);
 const PROMETHEUS_TEXT = "text/plain; version=0.0.4; charset=utf-8";
 
 /** Serves until stopped; the certificate can be changed while it does. */
@@ -56,14 +71,21 @@ export class NodeServer implements Component {
   readonly #server: Http2SecureServer;
   readonly #sockets = new Set<Duplex>();
   readonly #log = logger("node-server");
+  readonly #health = new HealthFigures();
 
   constructor(options: NodeServerOptions) {
     this.#options = options;
     const server = createSecureServer({ ...options.certificate, allowHTTP1: true, requestCert: true, rejectUnauthorized: false });
     this.#server = server;
     // HTTP/1.1 requests are node:http's own; those of HTTP/2 are made to look alike.
-    server.on("request", (request, response) => void this.#onRequest(request as unknown as IncomingMessage, response as unknown as ServerResponse));
-    server.on("upgrade", (request: IncomingMessage, socket: Duplex, head: Buffer) => void this.#onUpgrade({ request, socket, head }));
+    server.on("request", (request, response) => {
+      this.#observe(request as unknown as IncomingMessage, response as unknown as ServerResponse);
+      void this.#onRequest(request as unknown as IncomingMessage, response as unknown as ServerResponse);
+    });
+    server.on("upgrade", (request: IncomingMessage, socket: Duplex, head: Buffer) => {
+      this.#observe(request, socket);
+      void this.#onUpgrade({ request, socket, head });
+    });
     server.on("connection", (socket: Duplex) => this.#track(socket));
     server.on("secureConnection", (socket: Duplex) => this.#track(socket));
     server.on("tlsClientError", () => {});
@@ -98,6 +120,13 @@ export class NodeServer implements Component {
     this.#sockets.add(socket);
     socket.once("close", () => this.#sockets.delete(socket));
     socket.on("error", () => {});
+  }
+
+  #observe(request: IncomingMessage, end: ServerResponse | Duplex): void {
+    const { onRequest, clock } = this.#options;
+    if (!onRequest) return;
+    const [begin, path] = [clock.monotonic(), metricPath(urlOf(request).pathname)];
+    end.once("close", () => onRequest({ method: METHODS.includes(request.method ?? "") ? (request.method as string) : "other", path, isLongRunning: LONG_RUNNING.has(path), ms: clock.monotonic() - begin }));
   }
 
   async #onRequest(request: IncomingMessage, response: ServerResponse): Promise<void> {
@@ -138,14 +167,13 @@ export class NodeServer implements Component {
     if (root === "run" && request.method === "POST") return this.#serveRun(rest, searchParams, response);
     if (["exec", "attach", "portForward"].includes(root)) throw new NodeRequestError(400, "Upgrade request required");
     if (root === "logs") return serveNodeLogs(rest.join("/"), response);
-    if (root === "healthz") return answerHealth(this.#options.health, rest[0], response);
+    if (root === "healthz") return answerHealth(this.#options.health, rest[0], response, this.#health);
     if (root === "pods" || root === "runningpods") return sendJson(response, { kind: "PodList", apiVersion: "v1", metadata: {}, items: this.#options.pods.list() });
+    if (pathname === "/metrics/slis") return sendText(response, this.#health.text());
     const page = this.#options.pages[pathname.replace(/(.)\/$/, "$1")];
     if (!page) throw new NodeRequestError(404, "404 page not found\n");
     if (page.type === "json") return sendJson(response, await page.body());
-    const text = await page.body();
-    response.writeHead(200, { "content-type": PROMETHEUS_TEXT });
-    response.end(text);
+    sendText(response, await page.body());
   }
 
   async #serveUpgrade(upgrade: Upgrade): Promise<void> {
@@ -198,6 +226,17 @@ export class NodeServer implements Component {
 
 function urlOf(request: IncomingMessage): URL {
   return new URL(request.url ?? "/", "https://node");
+}
+
+function metricPath(pathname: string): string {
+  const [, root = "", page] = pathname.split("/");
+  const path = root === "metrics" && page ? `${root}/${page}` : root;
+  return KNOWN_PATHS.has(path) ? path : "other";
+}
+
+function sendText(response: ServerResponse, text: string): void {
+  response.writeHead(200, { "content-type": PROMETHEUS_TEXT });
+  response.end(text);
 }
 
 function sendJson(response: ServerResponse, value: unknown): void {

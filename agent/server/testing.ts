@@ -9,7 +9,7 @@ import { systemClock } from "../../lib/clock.ts";
 import { FakeRuntime } from "../runtime/fake.ts";
 import { aContainer, aSandbox } from "../runtime/runtime.suite.ts";
 import type { NodeAuthority } from "./access.ts";
-import { NodeServer, type NodeServerOptions, type ServingCertificate } from "./server.ts";
+import { type AnsweredRequest, NodeServer, type NodeServerOptions, type ServingCertificate } from "./server.ts";
 
 const ALGORITHM = { name: "ECDSA", namedCurve: "P-256", hash: "SHA-256" };
 
@@ -27,7 +27,7 @@ export const tokenAuthority: NodeAuthority = {
 };
 
 /** A served node with the pod `default/web` whose container `app` runs. */
-export async function serveNode(overrides: Partial<NodeServerOptions> & { readonly logDirectory?: string } = {}): Promise<{ server: NodeServer; runtime: FakeRuntime; containerId: string; pod: Pod; url: string }> {
+export async function serveNode(overrides: Partial<NodeServerOptions> & { readonly logDirectory?: string } = {}): Promise<{ server: NodeServer; runtime: FakeRuntime; containerId: string; pod: Pod; url: string; requests: AnsweredRequest[] }> {
   const runtime = new FakeRuntime({ writeLogs: overrides.logDirectory !== undefined });
   runtime.addImage("app:1");
   const config = aSandbox({ name: "web", namespace: "default", uid: "uid-web", logDirectory: overrides.logDirectory ?? "/nonexistent" });
@@ -39,13 +39,14 @@ export async function serveNode(overrides: Partial<NodeServerOptions> & { readon
     spec: { containers: [{ name: "app", image: "app:1" }] },
     status: { containerStatuses: [{ name: "app", image: "app:1", imageID: "", ready: true, restartCount: 0, containerID: `fake://${containerId}`, state: { running: { startedAt: "2026-01-31T12:00:00Z" } } }] },
   } satisfies Pod;
+  const requests: AnsweredRequest[] = [];
   const server = new NodeServer({
     runtime, authority: tokenAuthority, clock: systemClock, address: "127.0.0.1", port: 0,
     pods: { list: () => [pod], get: (namespace, name) => (namespace === "default" && name === "web" ? pod : undefined) },
     certificate: await testCertificate("node"),
     pages: { "/configz": { type: "json", body: () => ({ kubeletconfig: {} }) }, "/metrics": { type: "text", body: () => "up 1\n" } },
-    health: {}, ...overrides,
+    health: {}, onRequest: (request) => requests.push(request), ...overrides,
   });
   await server.start();
-  return { server, runtime, containerId, pod, url: `https://127.0.0.1:${server.port}` };
+  return { server, requests, runtime, containerId, pod, url: `https://127.0.0.1:${server.port}` };
 }

@@ -1,6 +1,7 @@
 // What a volume is to the kubelet: something made under a pod's directory, mounted into containers, and taken away again.
 // One file per kind implements `VolumeKind`; `volumes.ts` runs them for a whole pod.
 import type { Pod, Volume } from "../../api/types.ts";
+import type { VolumeCount } from "./heldvolumes.ts";
 
 /** One volume, ready to be mounted into containers. */
 export interface MountedVolume {
@@ -73,4 +74,6 @@ export interface Volumes {
   refresh(pod: Pod, signal: AbortSignal): Promise<void>;
   /** Takes away every volume of a pod, known or left behind by an earlier process. */
   teardown(uid: string): Promise<void>;
+  /** How many volumes pods are to have and have, by kind. */
+  counts(): VolumeCount[];
 }

@@ -13,7 +13,7 @@ import { hostPath } from "./hostpath.ts";
 import type { Mounter } from "./mount.ts";
 import type { PayloadSources } from "./payload.ts";
 import { safeSubPath } from "./subpath.ts";
-import { createVolumes } from "./volumes.ts";
+import { createVolumes, type VolumeOperation } from "./volumes.ts";
 import type { Volumes } from "./volume.ts";
 
 let dir: string;
@@ -28,10 +28,12 @@ const sources: PayloadSources = {
   resourceValue: () => "2",
 };
 let volumes: Volumes;
+let operations: VolumeOperation[];
 
 beforeEach(() => {
+  operations = [];
   dir = mkdtempSync(join(tmpdir(), "kubelet-volumes-"));
-  volumes = createVolumes({ kinds: [emptyDir(mounter, () => 1 << 20), hostPath(), ...fileVolumes(mounter, sources)], mounter, images: new FakeRuntime({ clock: new FakeClock(0) }).images, resolve: async (_pod, volume) => volume, podsDir: dir });
+  volumes = createVolumes({ kinds: [emptyDir(mounter, () => 1 << 20), hostPath(), ...fileVolumes(mounter, sources)], mounter, images: new FakeRuntime({ clock: new FakeClock(0) }).images, resolve: async (_pod, volume) => volume, podsDir: dir, clock: new FakeClock(0), onOperation: (operation) => operations.push(operation) });
   for (const name of Object.keys(configMaps)) delete configMaps[name];
 });
 afterEach(() => rmSync(dir, { recursive: true, force: true }));
@@ -124,4 +126,21 @@ test("a sub-path that a symbolic link leads out of the volume is refused", async
   expect(await at("key")).toBe(join(dir, "t"));
   expect(await at("new/deep")).toBe(join(dir, "t"));
   expect(existsSync(join(root, "new/deep"))).toBe(true);
+});
+
+test("a volume counts as wanted and mounted by its kind until its pod is torn down, and its one mount is timed", async () => {
+  configMaps["cm"] = { data: { a: "1" } };
+  await setup({ name: "v", configMap: { name: "cm" } });
+  await volumes.setup({ ...aPodWith({ name: "gone", hostPath: { path: "/does/not/exist", type: "Directory" } }), metadata: { name: "q", namespace: "ns", uid: "q" } }, signal).catch(() => undefined);
+  await setup({ name: "v", configMap: { name: "cm" } });
+  expect(volumes.counts()).toEqual([{ plugin: "kubernetes.io/configmap", wanted: 1, mounted: 1 }, { plugin: "kubernetes.io/host-path", wanted: 1, mounted: 0 }]);
+  expect(operations.map(({ name, plugin, hasFailed }) => [name, plugin, hasFailed])).toEqual([["volume_mount", "kubernetes.io/configmap", false], ["volume_mount", "kubernetes.io/host-path", true]]);
+  await volumes.teardown("u");
+  await volumes.teardown("q");
+  expect(volumes.counts()).toEqual([]);
+});
+
+test("what an earlier process mounted for a pod that runs counts once its volumes are refreshed", async () => {
+  await volumes.refresh(aPodWith({ name: "v", emptyDir: {} }), signal);
+  expect(volumes.counts()).toEqual([{ plugin: "kubernetes.io/empty-dir", wanted: 1, mounted: 1 }]);
 });

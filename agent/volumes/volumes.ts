@@ -3,8 +3,10 @@
 import { mkdir, readdir, rm } from "node:fs/promises";
 import { join } from "node:path";
 import type { Pod, Volume } from "../../api/types.ts";
+import type { Clock } from "../../lib/clock.ts";
 import { logger } from "../../lib/log.ts";
 import type { ImageService } from "../runtime/runtime.ts";
+import { HeldVolumes, pluginLabel } from "./heldvolumes.ts";
 import { mountImage, releaseImages } from "./imagevolume.ts";
 import type { Mounter } from "./mount.ts";
 import { safeSubPath } from "./subpath.ts";
@@ -20,19 +22,37 @@ export interface VolumesOptions {
   readonly resolve: (pod: Pod, volume: Volume) => Promise<ResolvedVolume>;
   /** The directory that holds a directory per pod uid. */
   readonly podsDir: string;
+  readonly clock: Clock;
+  /** Told of every volume that was mounted or unmounted, or could not be. */
+  readonly onOperation?: (operation: VolumeOperation) => void;
 }
+
+export interface VolumeOperation {
+  readonly name: "volume_mount" | "volume_unmount";
+  /** As `pluginLabel` has it. */
+  readonly plugin: string;
+  readonly ms: number;
+  readonly hasFailed: boolean;
+}
+
+/** The options, and what is remembered between calls. */
+type Context = VolumesOptions & { readonly held: HeldVolumes };
 
 /** Volumes below `<podsDir>/<uid>/volumes/<plugin>/<name>`, as upstream lays them out. */
 export function createVolumes(given: VolumesOptions): Volumes {
   const claims = new KnownClaims(given.resolve);
-  const options = { ...given, resolve: (pod: Pod, volume: Volume) => claims.resolve(pod, volume) };
+  const held = new HeldVolumes();
+  const options: Context = { ...given, held, resolve: (pod: Pod, volume: Volume) => claims.resolve(pod, volume) };
   return {
     setup: (pod, signal) => setupAll(options, pod, signal),
     refresh: (pod, signal) => refreshAll(options, pod, signal),
     teardown: async (uid) => {
+      held.release(uid);
       await teardownAll(options, uid);
+      held.forget(uid);
       claims.forget(uid);
     },
+    counts: () => held.counts(),
     subPath: (request) => subPath(options, request),
     mountImage: (pod, volume, imageId) => mountImage({ ...options, uid: pod.metadata.uid ?? "", podDir: join(options.podsDir, pod.metadata.uid ?? "") }, volume, imageId),
   };
@@ -64,31 +84,61 @@ class KnownClaims {
   }
 }
 
-async function setupAll(options: VolumesOptions, pod: Pod, signal: AbortSignal): Promise<ReadonlyMap<string, MountedVolume>> {
+async function setupAll(options: Context, pod: Pod, signal: AbortSignal): Promise<ReadonlyMap<string, MountedVolume>> {
   const results = await Promise.allSettled(usedVolumes(pod).map(async (volume) => [volume.name, await setup(options, { pod, volume, signal })] as const));
   const failure = results.find((result) => result.status === "rejected");
   if (failure) throw failure.reason;
   return new Map(results.flatMap((result) => (result.status === "fulfilled" ? [result.value] : [])));
 }
 
-async function setup(options: VolumesOptions, { pod, volume, signal }: Omit<VolumeContext, "dir">): Promise<MountedVolume> {
+async function setup(options: Context, { pod, volume, signal }: Omit<VolumeContext, "dir">): Promise<MountedVolume> {
   try {
     const resolved = await options.resolve(pod, volume);
     const kind = kindOf(options, resolved);
     if (!kind) throw new Error("no volume plugin matched");
     if (resolved.isBlock && !resolved.local) throw new Error("volumeMode Block is supported for local volumes only");
-    const dir = join(options.podsDir, pod.metadata.uid ?? "", "volumes", kind.plugin, resolved.name);
-    const mounted = await kind.setup({ pod, volume: resolved, dir, signal });
+    const uid = pod.metadata.uid ?? "";
+    options.held.want(uid, volume.name, kind.plugin);
+    const setUp = (): Promise<MountedVolume> => kind.setup({ pod, volume: resolved, dir: join(options.podsDir, uid, "volumes", kind.plugin, resolved.name), signal });
+    // Done already, it is only looked at again.
+    const mounted = await (options.held.has(uid, volume.name) ? setUp() : timed(options, { name: "volume_mount", plugin: kind.plugin }, setUp));
+    options.held.mount(uid, volume.name);
     return resolved.readOnly ? { ...mounted, readOnly: true } : mounted;
   } catch (error) {
     throw new VolumeError(volume.name, (error as Error).message, { cause: error });
   }
 }
 
-async function refreshAll(options: VolumesOptions, pod: Pod, signal: AbortSignal): Promise<void> {
+async function refreshAll(options: Context, pod: Pod, signal: AbortSignal): Promise<void> {
   for (const volume of usedVolumes(pod)) {
-    if (signal.aborted || !kindOf(options, volume)?.isLive) continue;
+    if (signal.aborted) return;
+    if (!kindOf(options, volume)?.isLive) {
+      await adopt(options, pod, volume);
+      continue;
+    }
     await setup(options, { pod, volume, signal }).catch((error: unknown) => log.debug({ err: error, pod: pod.metadata.name, volume: volume.name }, "refreshing a volume failed"));
+  }
+}
+
+/** What an earlier process mounted for a pod that runs counts as mounted. */
+async function adopt(options: Context, pod: Pod, volume: Volume): Promise<void> {
+  const uid = pod.metadata.uid ?? "";
+  if (options.held.has(uid, volume.name)) return;
+  const kind = await options.resolve(pod, volume).then((resolved) => kindOf(options, resolved), () => undefined);
+  if (!kind) return;
+  options.held.want(uid, volume.name, kind.plugin);
+  options.held.mount(uid, volume.name);
+}
+
+async function timed<T>({ clock, onOperation }: VolumesOptions, { name, plugin }: Pick<VolumeOperation, "name" | "plugin">, work: () => Promise<T>): Promise<T> {
+  const begin = clock.monotonic();
+  let hasFailed = true;
+  try {
+    const result = await work();
+    hasFailed = false;
+    return result;
+  } finally {
+    onOperation?.({ name, plugin: pluginLabel(plugin), ms: clock.monotonic() - begin, hasFailed });
   }
 }
 
@@ -105,9 +155,16 @@ function kindOf(options: VolumesOptions, volume: ResolvedVolume): VolumeKind | u
   return options.kinds.find((kind) => kind.handles(Object.keys(volume).length === 1 ? { ...volume, emptyDir: {} } : volume));
 }
 
-async function teardownAll({ mounter, images, podsDir }: VolumesOptions, uid: string): Promise<void> {
+/** A volume's own mount point, below its pod's directory. */
+const VOLUME_BELOW = /^\/volumes\/([^/]+)\/[^/]+$/;
+
+async function teardownAll(options: Context, uid: string): Promise<void> {
+  const { mounter, images, podsDir } = options;
   const podDir = join(podsDir, uid);
-  for (const point of await mounter.below(podDir)) await mounter.unmount(point);
+  for (const point of await mounter.below(podDir)) {
+    const [, plugin] = point.slice(podDir.length).match(VOLUME_BELOW) ?? [];
+    await (plugin ? timed(options, { name: "volume_unmount", plugin }, () => mounter.unmount(point)) : mounter.unmount(point));
+  }
   const left = await mounter.below(podDir);
   // What is still mounted is somebody's data; removing the directory would remove that.
   if (left.length > 0) throw new Error(`volumes of pod ${uid} are still mounted: ${left.join(", ")}`);

@@ -1,5 +1,6 @@
 // The API server put together: store below, HTTP above, and a Client for those who live in the same process.
 import type { Client } from "../../api/client/client.ts";
+import { VERSION } from "../../api/buildinfo.ts";
 import { KindRegistry } from "../../api/registry.ts";
 import { systemClock, type Clock } from "../../lib/clock.ts";
 import type { Store } from "../store/store.ts";
@@ -83,12 +84,6 @@ export interface ApiServer {
   /** Serves another key pair from the next connection on. */
   replaceCertificate(certificate: ServingCertificate): void;
 }
-
-/** What `/version` says by default: upstream's release, with build metadata that version comparison ignores. */
-export const VERSION: Readonly<Record<string, string>> = {
-  major: "1", minor: "36", gitVersion: "v1.36.2+minik8s", gitCommit: "", gitTreeState: "clean",
-  buildDate: "1970-01-01T00:00:00Z", goVersion: "bun", compiler: "bun", platform: `linux/${process.arch === "x64" ? "amd64" : process.arch}`,
-};
 
 const PLAIN_STRATEGIES: Strategies = { for: ({ group, kind }) => ({ group, kind }) };
 

@@ -1,8 +1,9 @@
 // The API server's own numbers under upstream's names.
 // Requests are counted in a plain map on the hot path and turned into text only when asked.
 import { collectDefaultMetrics, Registry } from "prom-client";
+import { buildInfoMetric } from "../../../api/buildinfo.ts";
+import { HealthFigures } from "../../../api/healthfigures.ts";
 import type { Caches } from "../cache/caches.ts";
-import { HealthFigures } from "./health.ts";
 import type { Target } from "./target.ts";
 
 /** Upper bounds in seconds, as upstream's request histogram. */
@@ -57,7 +58,7 @@ export class Metrics {
   async text(): Promise<string> {
     if (!this.#collectsProcess) collectDefaultMetrics({ register: this.#registry });
     this.#collectsProcess = true;
-    return [await this.#registry.metrics(), ...this.#requestLines(), ...this.#cacheLines(), ...this.more().map((text) => text.trimEnd()), ""].join("\n");
+    return [await this.#registry.metrics(), ...this.#requestLines(), ...this.#cacheLines(), buildInfoMetric().trimEnd(), ...this.more().map((text) => text.trimEnd()), ""].join("\n");
   }
 
   #requestLines(): string[] {
