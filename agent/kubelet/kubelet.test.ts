@@ -4,6 +4,7 @@ import { existsSync, mkdirSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { builtinKind } from "../../api/registry.ts";
 import type { Pod } from "../../api/types.ts";
+import { systemClock } from "../../lib/clock.ts";
 import { RuntimeError } from "../runtime/runtime.ts";
 import { aContainer, aPod, conditionOf, Rig } from "./builders.ts";
 
@@ -81,6 +82,27 @@ test("a restarted agent adopts what runs and restarts nothing", async () => {
   const after = rig.pod();
   expect(after?.status).toEqual(before.status as NonNullable<typeof before.status>);
   expect(rig.reasons().filter((reason) => reason === "Started")).toHaveLength(1);
+});
+
+test("an agent stops although what it is doing fails just then", async () => {
+  rig = await new Rig({ runtime: { latencyMs: { runSandbox: 200 } } }).start();
+  rig.runtime.failNext("runSandbox", new RuntimeError("CreatePodSandboxError", "interrupted"));
+  await rig.create(aPod());
+  while (rig.kubelet.pods.all().length === 0) await Bun.sleep(2);
+  await rig.kubelet.stop();
+  expect(rig.reasons()).not.toContain("FailedCreatePodSandBox");
+});
+
+test("an agent stops although the runtime never answers", async () => {
+  rig = await new Rig({ clock: { ...systemClock, sleep: (ms, signal) => systemClock.sleep(ms / 100, signal) } }).start();
+  await rig.create(aPod());
+  await rig.until((p) => conditionOf(p, "Ready") === "True");
+  const asked = Promise.withResolvers<void>();
+  rig.runtime.pods.stopSandbox = () => (asked.resolve(), new Promise(() => {}));
+  await rig.delete("p", 1);
+  await asked.promise;
+  await rig.kubelet.stop();
+  expect(rig.pod()).toBeDefined();
 });
 
 test("pods that vanished while the agent was away are taken down", async () => {

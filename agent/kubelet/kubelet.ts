@@ -46,6 +46,8 @@ const SERVICE = builtinKind("", "v1", "Service");
 const NODE = builtinKind("", "v1", "Node");
 const RUNTIME_CLASS = builtinKind("node.k8s.io", "v1", "RuntimeClass");
 const RETRY_MS = 1_000;
+/** For calls of the runtime that are under way when the agent stops. */
+const LAST_CALLS_MS = 5_000;
 /** What pods get when the agent is stopped for good and no other time was set. */
 const DEFAULT_SHUTDOWN_SECONDS = 30;
 
@@ -170,7 +172,11 @@ class NodeKubelet implements Kubelet {
 
   async stop(): Promise<void> {
     this.#stop.abort();
-    await Promise.allSettled(this.pods.all().map((worker) => worker.finished));
+    const finished = Promise.allSettled(this.pods.all().map((worker) => worker.finished));
+    const timer = new AbortController();
+    // What the runtime takes longer for is left to it; the next agent finds how it ended.
+    await Promise.race([finished, this.#deps.clock.sleep(LAST_CALLS_MS, timer.signal)]);
+    timer.abort();
   }
 
   /** Adoption begins with knowing what runs; a runtime that does not answer yet is asked again. */

@@ -137,7 +137,7 @@ export class PodWorker {
         log.warn({ err: error, pod: podLabel(this.pod) }, `${this.#phase} a pod failed, trying again`);
         next = this.node.clock.now() + RETRY_MS;
       }
-      if (!this.#isDirty && !this.#isGone()) await this.#sleepUntil(next);
+      if (!this.#isDirty && !this.#isGone() && !this.#stop.aborted) await this.#sleepUntil(next);
     }
   }
 
