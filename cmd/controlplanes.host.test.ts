@@ -1,4 +1,4 @@
-import { afterAll, beforeAll, describe, expect, test } from "bun:test";
+import { afterAll, beforeAll, describe, expect, setDefaultTimeout, test } from "bun:test";
 import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -6,8 +6,11 @@ import { HttpClient as Connection } from "../api/client/http.ts";
 import { loadKubeconfig } from "../api/client/kubeconfig.ts";
 import { builtinKind } from "../api/registry.ts";
 import type { ConfigMap, Deployment, ReplicaSet } from "../api/types.ts";
+import { eventually, HOST_TEST_TIMEOUT_MS } from "../lib/testing.ts";
 import { hasEtcd, TestEtcd } from "../control/store/etcd/testing.ts";
-import { aDeployment, command, holderOf, Plane, until } from "./planes.testing.ts";
+import { aDeployment, command, holderOf, Plane } from "./planes.testing.ts";
+
+setDefaultTimeout(HOST_TEST_TIMEOUT_MS);
 
 const CONFIG_MAPS = builtinKind("", "v1", "ConfigMap");
 const DEPLOYMENTS = builtinKind("apps", "v1", "Deployment");
@@ -26,13 +29,13 @@ describe.skipIf(!hasEtcd)("two control planes on one etcd", () => {
     const token = (await command(["token", "create", "--control-plane", "--data-dir", first.directory])).trim();
     second.start(["--join", `https://127.0.0.1:${first.port}`, "--token", token]);
     await second.ready();
-  }, 90_000);
+  });
 
   afterAll(async () => {
     await Promise.all([first.stop(), second.stop()]);
     await etcd.remove();
     rmSync(root, { recursive: true, force: true });
-  }, 30_000);
+  });
 
   test("both belong to one cluster: either's admin is the other's", async () => {
     const config = await loadKubeconfig(join(first.directory, "admin.conf"));
@@ -52,11 +55,11 @@ describe.skipIf(!hasEtcd)("two control planes on one etcd", () => {
       }
     })().catch(() => {});
     await one.create<ConfigMap>(CONFIG_MAPS, { metadata: { name: "shared", namespace: "default" } });
-    await until(() => seen.includes("ADDED shared"));
+    await eventually("the event", () => seen.includes("ADDED shared"));
     stop.abort();
     await watching;
     await Promise.all([one.close(), two.close()]);
-  }, 30_000);
+  });
 
   test("what was written through one is read through the other at once", async () => {
     const [one, two] = await Promise.all([first.connect(), second.connect()]);
@@ -65,27 +68,27 @@ describe.skipIf(!hasEtcd)("two control planes on one etcd", () => {
       expect((await two.get<ConfigMap>(CONFIG_MAPS, { namespace: "default", name: `fresh-${i}` })).metadata.name).toBe(`fresh-${i}`);
     }
     await Promise.all([one.close(), two.close()]);
-  }, 30_000);
+  });
 
   test("one runs the controllers; when it is killed the other goes on with nothing lost", async () => {
     const [one, two] = await Promise.all([first.connect(), second.connect()]);
     await two.create<Deployment>(DEPLOYMENTS, aDeployment("before"));
-    await until(async () => (await two.list<ReplicaSet>(REPLICA_SETS, { namespace: "default" })).items.length === 1);
+    await eventually("its ReplicaSet", async () => (await two.list<ReplicaSet>(REPLICA_SETS, { namespace: "default" })).items.length === 1);
     const holder = await holderOf(two);
     const acknowledged: string[] = [];
     const writing = (async () => {
       for (let i = 0; ; i++) acknowledged.push((await one.create<ConfigMap>(CONFIG_MAPS, { metadata: { name: `w-${i}`, namespace: "default" } })).metadata.name);
     })().catch(() => {});
-    await until(() => acknowledged.length > 30);
+    await eventually("thirty writes", () => acknowledged.length > 30);
     await first.kill();
     await writing;
     const kept = new Set((await two.list<ConfigMap>(CONFIG_MAPS, { namespace: "default" })).items.map(({ metadata }) => metadata.name));
     expect(acknowledged.filter((name) => !kept.has(name))).toEqual([]);
     await two.create<Deployment>(DEPLOYMENTS, aDeployment("after"));
-    await until(async () => (await two.list<ReplicaSet>(REPLICA_SETS, { namespace: "default" })).items.length === 2);
+    await eventually("its ReplicaSet", async () => (await two.list<ReplicaSet>(REPLICA_SETS, { namespace: "default" })).items.length === 2);
     expect(await holderOf(two)).not.toBe(holder);
     await Promise.all([one.close(), two.close()]);
-  }, 90_000);
+  });
 
   test("one that is stopped gives its leases back, and comes back without a token", async () => {
     first.start(["--init"]);
@@ -95,9 +98,9 @@ describe.skipIf(!hasEtcd)("two control planes on one etcd", () => {
     await two.close();
     await second.stop();
     const one = await first.connect();
-    await until(async () => ![holder, ""].includes(await holderOf(one)));
+    await eventually("another holder", async () => ![holder, ""].includes(await holderOf(one)));
     second.start(["--join", `https://127.0.0.1:${first.port}`]);
     await second.ready();
     await one.close();
-  }, 60_000);
+  });
 });

@@ -1,10 +1,11 @@
-// Control plane processes for tests, and the patience to wait for what other processes bring about.
+// Control plane processes for tests.
 // Never part of the product.
 import { join } from "node:path";
 import { HttpClient } from "../api/client/http.ts";
 import { loadKubeconfig } from "../api/client/kubeconfig.ts";
 import { builtinKind } from "../api/registry.ts";
 import type { Deployment, Lease } from "../api/types.ts";
+import { eventually } from "../lib/testing.ts";
 import { freePort } from "../control/store/etcd/testing.ts";
 
 const LEASES = builtinKind("coordination.k8s.io", "v1", "Lease");
@@ -22,8 +23,8 @@ export class Plane {
     this.#child = Bun.spawn([process.execPath, MAIN, "control", ...flags, ...own], { stdin: "ignore", stdout: "ignore", stderr: process.env["SHOW_LOGS"] ? "inherit" : "ignore" });
   }
 
-  ready(): Promise<void> {
-    return until(() => fetch(`https://127.0.0.1:${this.port}/readyz`, { tls: { rejectUnauthorized: false } }).then((reply) => reply.ok, () => false));
+  async ready(): Promise<void> {
+    await eventually("readiness", () => fetch(`https://127.0.0.1:${this.port}/readyz`, { tls: { rejectUnauthorized: false } }).then((reply) => reply.ok, () => false));
   }
 
   async connect(): Promise<HttpClient> {
@@ -59,13 +60,4 @@ export async function command(args: readonly string[]): Promise<string> {
   const code = await child.exited;
   if (code !== 0) throw new Error(`${args.join(" ")} ended with ${code}`);
   return output;
-}
-
-/** Waits for what other processes bring about; the test's own time limit is the bound. */
-export async function until(condition: () => boolean | Promise<boolean>): Promise<void> {
-  for (let turn = 0; turn < 3000; turn++) {
-    if (await condition()) return;
-    await Bun.sleep(20);
-  }
-  throw new Error("it did not happen");
 }

@@ -1,12 +1,15 @@
-import { afterAll, beforeAll, describe, expect, test } from "bun:test";
+import { afterAll, beforeAll, describe, expect, setDefaultTimeout, test } from "bun:test";
 import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import type { HttpClient } from "../api/client/http.ts";
 import { builtinKind } from "../api/registry.ts";
 import type { ConfigMap, Deployment, ReplicaSet } from "../api/types.ts";
+import { eventually, HOST_TEST_TIMEOUT_MS } from "../lib/testing.ts";
 import { hasEtcd, TestQuorum } from "../control/store/etcd/testing.ts";
-import { aDeployment, command, Plane, until } from "./planes.testing.ts";
+import { aDeployment, command, Plane } from "./planes.testing.ts";
+
+setDefaultTimeout(HOST_TEST_TIMEOUT_MS);
 
 const CONFIG_MAPS = builtinKind("", "v1", "ConfigMap");
 const DEPLOYMENTS = builtinKind("apps", "v1", "Deployment");
@@ -21,45 +24,45 @@ describe.skipIf(!hasEtcd)("two control planes on three members of etcd", () => {
 
   beforeAll(async () => {
     etcd.start();
-    await until(async () => (await etcd.leader()) !== undefined);
+    await eventually("a leader", () => etcd.leader());
     first.start(["--init"]);
     await first.ready();
     const token = (await command(["token", "create", "--control-plane", "--data-dir", first.directory])).trim();
     second.start(["--join", `https://127.0.0.1:${first.port}`, "--token", token]);
     await second.ready();
-  }, 120_000);
+  });
 
   afterAll(async () => {
     await Promise.all(planes.map((plane) => plane.stop()));
     await etcd.remove();
     rmSync(root, { recursive: true, force: true });
-  }, 30_000);
+  });
 
   test("neither the death of etcd's leader nor that of a control plane loses a write that was acknowledged, and one set of controllers goes on", async () => {
     const [one, two] = await Promise.all([first.connect(), second.connect()]);
     const writers = [new Writer(one, "a"), new Writer(two, "b")];
-    const progress = (writer: Writer): Promise<void> => {
+    const progress = (writer: Writer): Promise<unknown> => {
       const goal = writer.acknowledged.length + WRITES_BETWEEN;
-      return until(() => writer.acknowledged.length >= goal);
+      return eventually(`${WRITES_BETWEEN} more writes`, () => writer.acknowledged.length >= goal);
     };
     await Promise.all(writers.map(progress));
 
     await (await etcd.leader())?.kill();
     await Promise.all(writers.map(progress));
     await two.create<Deployment>(DEPLOYMENTS, aDeployment("leaderless"));
-    await until(async () => (await replicaSets(two)) === 1);
+    await eventually("its ReplicaSet", async () => (await replicaSets(two)) === 1);
 
     await first.kill();
     await progress(writers[1] as Writer);
     await two.create<Deployment>(DEPLOYMENTS, aDeployment("alone"));
-    await until(async () => (await replicaSets(two)) === 2);
+    await eventually("its ReplicaSet", async () => (await replicaSets(two)) === 2);
 
     const acknowledged = (await Promise.all(writers.map((writer) => writer.stop()))).flat();
     const kept = new Set((await two.list<ConfigMap>(CONFIG_MAPS, { namespace: "default" })).items.map(({ metadata }) => metadata.name));
     expect(acknowledged.filter((name) => !kept.has(name))).toEqual([]);
     expect(acknowledged.length).toBeGreaterThan(4 * WRITES_BETWEEN);
     await Promise.all([one.close(), two.close()]);
-  }, 150_000);
+  });
 });
 
 const replicaSets = async (client: HttpClient): Promise<number> => (await client.list<ReplicaSet>(REPLICA_SETS, { namespace: "default" })).items.length;

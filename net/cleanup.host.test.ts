@@ -1,5 +1,6 @@
 import { afterEach, beforeEach, describe, expect, setDefaultTimeout, test } from "bun:test";
 import { run } from "../lib/exec.ts";
+import { HOST_TEST_TIMEOUT_MS } from "../lib/testing.ts";
 import { cleanupNetwork } from "./cleanup.ts";
 import { DNS_LINK } from "./dns/dns.ts";
 import { findMissing } from "./host/features.ts";
@@ -7,7 +8,7 @@ import { prepareHost } from "./host/host.ts";
 import { showLink } from "./host/ip.ts";
 import { holdAddress } from "./host/localaddress.ts";
 import { readSysctl } from "./host/sysctl.ts";
-import { HOST_TEST_TIMEOUT_MS, makeNamespace, type TestNamespace } from "./host/testing.ts";
+import { makeNamespace, type TestNamespace } from "./host/testing.ts";
 import { detectVariant } from "./host/variant.ts";
 import { Syncer } from "./proxy/syncer.ts";
 import { createIptables } from "./host/iptables.ts";

@@ -6,6 +6,7 @@ import type { KindInfo } from "../../api/kinds.ts";
 import { builtinKind } from "../../api/registry.ts";
 import type { AnyObject, Container, ObjectReference, Pod, PodSpec, Stored } from "../../api/types.ts";
 import { systemClock, type Clock } from "../../lib/clock.ts";
+import { PATIENCE_MS } from "../../lib/testing.ts";
 import { FakeRuntime, type FakeRuntimeOptions } from "../runtime/fake.ts";
 import type { Runtime } from "../runtime/runtime.ts";
 import type { Mounter } from "../volumes/mount.ts";
@@ -134,9 +135,9 @@ export class Rig {
     return this.api.select(POD, {}).find((pod) => pod.metadata.name === name) as unknown as Stored<Pod> | undefined;
   }
 
-  /** Resolves once the API's pod satisfies the condition; fails after `limitMs` of real time with what was there. */
-  async until(condition: (pod: Stored<Pod> | undefined) => boolean, name = "p", limitMs = 5_000): Promise<Stored<Pod>> {
-    const end = Date.now() + limitMs;
+  /** Resolves once the API's pod satisfies the condition; fails when patience is over, with what was there. */
+  async until(condition: (pod: Stored<Pod> | undefined) => boolean, name = "p"): Promise<Stored<Pod>> {
+    const end = Date.now() + PATIENCE_MS;
     while (!condition(this.pod(name))) {
       if (Date.now() > end) throw new Error(`gave up waiting for pod ${name}: ${JSON.stringify(this.pod(name)?.status, null, 1)} ${JSON.stringify(this.events.map((e) => `${e.reason}: ${e.message}`))}`);
       await Bun.sleep(2);

@@ -38,7 +38,7 @@ test("a shorter grace period takes over while a longer one runs", async () => {
   await rig.until(() => rig.reasons().includes("Killing"));
   const pod = rig.pod();
   await rig.api.update(builtinKind("", "v1", "Pod"), { ...pod, metadata: { ...pod?.metadata, deletionGracePeriodSeconds: 1 } });
-  await rig.until((p) => p === undefined, "p", 6_000);
+  await rig.until((p) => p === undefined);
 }, 10_000);
 
 test("preStop runs before the signal, and its failure is told without its output", async () => {

@@ -244,7 +244,7 @@ test("a rule restarts all containers in place: init containers run again, counts
   expect(conditionOf(before, "AllContainersRestarting")).toBe("False");
   const sandbox = (await rig.runtime.pods.listSandboxes())[0]?.id;
   rig.runtime.exit(before.status?.containerStatuses?.[0]?.containerID?.slice(7) ?? "", 42);
-  const after = await rig.until((p) => conditionOf(p, "Ready") === "True" && p?.status?.containerStatuses?.every(({ restartCount }) => restartCount === 1) === true, "p", 10_000);
+  const after = await rig.until((p) => conditionOf(p, "Ready") === "True" && p?.status?.containerStatuses?.every(({ restartCount }) => restartCount === 1) === true);
   expect(after.status?.initContainerStatuses?.[0]).toMatchObject({ restartCount: 1, state: { terminated: { exitCode: 0 } } });
   expect(after.status?.containerStatuses?.map(({ lastState }) => lastState?.terminated?.exitCode)).toEqual([42, 137]);
   expect((await rig.runtime.pods.listSandboxes()).map(({ id }) => id)).toEqual([sandbox as string]);

@@ -5,8 +5,13 @@ import { existsSync, mkdtempSync, readdirSync, readFileSync, renameSync, rmdirSy
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { PassThrough, Writable } from "node:stream";
+import { eventually, HOST_TEST_TIMEOUT_MS, PATIENCE_MS } from "../../lib/testing.ts";
 import { parseLogEntry } from "./cri-log.ts";
 import { type ContainerConfig, type ContainerRecord, type Runtime, RuntimeError, type RuntimeEvent, type SandboxConfig } from "./runtime.ts";
+
+/** The size is told to a program that runs already: prints it once it is that, or what it is after a minute. */
+const SIZE_OF_99_BY_33 = 'i=0; while [ "$(stty size)" != "33 99" ] && [ $i -lt 600 ]; do sleep 0.1; i=$((i+1)); done; stty size';
+const SUITE_CGROUP = `minik8s-suite-${process.pid}`;
 
 /** A runtime under test. `image` is present, holds busybox and runs until stopped by default. */
 export interface RuntimeUnderTest {
@@ -19,7 +24,7 @@ export interface RuntimeUnderTest {
 
 /** Registers the suite for one implementation. */
 export function runtimeSuite(name: string, create: () => Promise<RuntimeUnderTest>): void {
-  setDefaultTimeout(60_000);
+  setDefaultTimeout(HOST_TEST_TIMEOUT_MS);
   describe(name, () => {
     let under: RuntimeUnderTest;
     let logs: string;
@@ -58,7 +63,7 @@ export function runtimeSuite(name: string, create: () => Promise<RuntimeUnderTes
     };
     const status = async (id: string): Promise<ContainerRecord> => (await under.runtime.pods.containerStatus(id))!;
     const exited = async (id: string): Promise<ContainerRecord> => {
-      await until(async () => (await status(id)).state === "exited");
+      await eventually("its end", async () => (await status(id)).state === "exited");
       return status(id);
     };
 
@@ -141,13 +146,13 @@ export function runtimeSuite(name: string, create: () => Promise<RuntimeUnderTes
     test("starts and ends are told as events", async () => {
       const { config, run } = await pod();
       const id = await run({ command: ["/bin/sh", "-c", "exit 0"] });
-      await until(async () => ["started", "stopped"].every((type) => events.some((event) => event.id === id && event.type === type && event.podUid === config.uid)));
+      await eventually("its events", () => ["started", "stopped"].every((type) => events.some((event) => event.id === id && event.type === type && event.podUid === config.uid)));
     });
 
     test("output is in the log file, in CRI format", async () => {
       const { run } = await pod();
       const record = await exited(await run({ command: ["/bin/sh", "-c", "echo one; echo two"] }));
-      await until(async () => logLines(record.logPath).length === 2);
+      await eventually("two lines", () => logLines(record.logPath).length === 2);
       expect(logLines(record.logPath).map((entry) => [entry.stream, entry.content.toString()])).toEqual([["stdout", "one"], ["stdout", "two"]]);
     });
 
@@ -155,8 +160,8 @@ export function runtimeSuite(name: string, create: () => Promise<RuntimeUnderTes
       const { run } = await pod();
       const id = await run();
       const { streaming } = under.runtime;
-      expect(await streaming.execSync(id, ["/bin/sh", "-c", "echo hello; exit 4"], { timeoutMs: 10_000, maxBytes: 1024 })).toEqual({ exitCode: 4, output: "hello\n" });
-      expect((await streaming.execSync(id, ["echo", "0123456789"], { timeoutMs: 10_000, maxBytes: 4 })).output).toBe("0123");
+      expect(await streaming.execSync(id, ["/bin/sh", "-c", "echo hello; exit 4"], { timeoutMs: PATIENCE_MS, maxBytes: 1024 })).toEqual({ exitCode: 4, output: "hello\n" });
+      expect((await streaming.execSync(id, ["echo", "0123456789"], { timeoutMs: PATIENCE_MS, maxBytes: 4 })).output).toBe("0123");
     });
 
     test("exec carries stdin to stdout until stdin ends, and resolves with the exit code", async () => {
@@ -195,14 +200,14 @@ export function runtimeSuite(name: string, create: () => Promise<RuntimeUnderTes
     });
 
     const onReal = (name: string, run: () => Promise<void>): void => test(name, () => (under.real ? run() : Promise.resolve()));
-    const output = async (id: string, ...command: string[]): Promise<string> => (await under.runtime.streaming.execSync(id, command, { timeoutMs: 10_000, maxBytes: 4096 })).output.trim();
+    const output = async (id: string, ...command: string[]): Promise<string> => (await under.runtime.streaming.execSync(id, command, { timeoutMs: PATIENCE_MS, maxBytes: 4096 })).output.trim();
 
     onReal("a command that runs too long is ended, and said to be", async () => {
       const { run } = await pod();
       const id = await run();
       const outcome = await under.runtime.streaming.execSync(id, ["sleep", "77777"], { timeoutMs: 1000, maxBytes: 10 }).catch((error: unknown) => error);
       expect(outcome).toMatchObject({ name: "RuntimeError", reason: "Timeout" });
-      await until(async () => !(await output(id, "ps")).includes("77777"));
+      await eventually("the end of its child", async () => !(await output(id, "ps")).includes("77777"));
     });
 
     onReal("a terminal has the size it is told", async () => {
@@ -211,13 +216,13 @@ export function runtimeSuite(name: string, create: () => Promise<RuntimeUnderTes
       const resize = (async function* () {
         yield { width: 99, height: 33 };
       })();
-      const code = await under.runtime.streaming.exec(await run(), ["/bin/sh", "-c", "sleep 0.5; stty size"], { stdout, tty: true, resize, signal: stop.signal });
+      const code = await under.runtime.streaming.exec(await run(), ["/bin/sh", "-c", SIZE_OF_99_BY_33], { stdout, tty: true, resize, signal: stop.signal });
       expect([code, stdout.text().trim()]).toEqual([0, "33 99"]);
     });
 
     onReal("port-forward reaches the pod's loopback, both ways", async () => {
       const { id, run } = await pod();
-      const port = 20000 + (process.pid % 20000);
+      const port = 10_000 + (process.pid % 20_000);
       await run({ command: ["httpd", "-f", "-p", `127.0.0.1:${port}`, "-h", "/etc"] });
       const ask = async (): Promise<string> => {
         const stream = await under.runtime.streaming.portForward(id, port);
@@ -227,7 +232,7 @@ export function runtimeSuite(name: string, create: () => Promise<RuntimeUnderTes
         await new Promise<void>((resolve, reject) => stream.once("end", resolve).once("error", reject));
         return Buffer.concat(chunks).toString();
       };
-      await until(async () => (await ask()).includes("root:x:0:0"));
+      await eventually("an answer", async () => (await ask()).includes("root:x:0:0"));
     });
 
     onReal("environment, working directory, user and mounts are as configured", async () => {
@@ -269,18 +274,20 @@ export function runtimeSuite(name: string, create: () => Promise<RuntimeUnderTes
       const limited = await run({ resources: { memoryLimitBytes: 32 << 20, cpuShares: 102 }, command: ["/bin/sh", "-c", "sleep 1000"] });
       await under.runtime.pods.updateResources(limited, { memoryLimitBytes: 64 << 20 });
       const greedy = await run({ name: "greedy", resources: { memoryLimitBytes: 16 << 20 }, command: ["/bin/sh", "-c", "tail /dev/zero"] });
-      expect(await exited(greedy)).toMatchObject({ reason: "OOMKilled", exitCode: 137 });
+      expect(await exited(greedy)).toMatchObject({ exitCode: 137 });
+      // The kernel tells of the reason apart from the end.
+      await eventually("the reason", async () => (await status(greedy)).reason === "OOMKilled");
     });
 
     onReal("after rotation the log goes on in a new file", async () => {
       const { run } = await pod();
       const id = await run({ command: ["/bin/sh", "-c", "echo before; while [ ! -e /go ]; do sleep 0.1; done; echo after; sleep 1000"] });
       const { logPath } = await status(id);
-      await until(async () => logLines(logPath).length === 1);
+      await eventually("one line", () => logLines(logPath).length === 1);
       renameSync(logPath, `${logPath}.1`);
       await under.runtime.pods.reopenLog(id);
       await output(id, "touch", "/go");
-      await until(async () => logLines(logPath).length === 1);
+      await eventually("one line", () => logLines(logPath).length === 1);
       expect([logLines(`${logPath}.1`), logLines(logPath)].map((lines) => lines.map(({ content }) => content.toString()))).toEqual([["before"], ["after"]]);
     });
 
@@ -309,23 +316,23 @@ export function runtimeSuite(name: string, create: () => Promise<RuntimeUnderTes
     test("what a container has written over its image is measured when asked", async () => {
       const { run } = await pod();
       const id = await run();
-      await until(async () => ((await under.runtime.pods.writableLayers([id])).get(id)?.bytes ?? -1) >= 0);
+      await eventually("a figure", async () => ((await under.runtime.pods.writableLayers([id])).get(id)?.bytes ?? -1) >= 0);
       if (under.runtime.name === "fake") return;
-      await under.runtime.streaming.execSync(id, ["/bin/sh", "-c", "dd if=/dev/zero of=/written bs=1M count=3"], { timeoutMs: 20_000, maxBytes: 1024 });
-      await until(async () => ((await under.runtime.pods.writableLayers([id, "nobody"])).get(id)?.bytes ?? 0) >= 3 << 20);
+      await under.runtime.streaming.execSync(id, ["/bin/sh", "-c", "dd if=/dev/zero of=/written bs=1M count=3"], { timeoutMs: PATIENCE_MS, maxBytes: 1024 });
+      await eventually("what was written", async () => ((await under.runtime.pods.writableLayers([id, "nobody"])).get(id)?.bytes ?? 0) >= 3 << 20);
     });
 
     test("running containers have stats", async () => {
       const { run } = await pod();
       const id = await run();
-      await until(async () => (await under.runtime.pods.stats()).some((stats) => stats.id === id && stats.timestampMs > 0));
+      await eventually("its stats", async () => (await under.runtime.pods.stats()).some((stats) => stats.id === id && stats.timestampMs > 0));
     });
   });
 }
 
 /** Removes what the common parent of `aSandbox`'s sandboxes leaves in each hierarchy. */
 export function removeSuiteCgroups(): void {
-  for (const parent of ["", ...directories("/sys/fs/cgroup")].map((name) => join("/sys/fs/cgroup", name, "minik8s-suite"))) removeTree(parent);
+  for (const parent of ["", ...directories("/sys/fs/cgroup")].map((name) => join("/sys/fs/cgroup", name, SUITE_CGROUP))) removeTree(parent);
 }
 
 /** Files of a cgroup go with it. */
@@ -343,7 +350,7 @@ function directories(path: string): string[] {
 export function aSandbox(overrides: Partial<SandboxConfig> = {}): SandboxConfig {
   return {
     name: "pod", namespace: "suite", uid: "uid", attempt: 0, hostname: "pod", logDirectory: "/tmp", dns: { servers: [], searches: [], options: [] },
-    portMappings: [], labels: {}, annotations: {}, cgroupParent: "/minik8s-suite", sysctls: {},
+    portMappings: [], labels: {}, annotations: {}, cgroupParent: `/${SUITE_CGROUP}`, sysctls: {},
     namespaces: { network: "node", pid: "container", ipc: "pod" }, privileged: false, runtimeHandler: "", ...overrides,
   };
 }
@@ -370,14 +377,6 @@ export class Sink extends Writable {
 
   text(): string {
     return Buffer.concat(this.#chunks).toString();
-  }
-}
-
-async function until(holds: () => Promise<boolean>): Promise<void> {
-  const deadline = Date.now() + 30_000;
-  while (!(await holds().catch(() => false))) {
-    if (Date.now() > deadline) throw new Error(`did not come true within 30 s: ${holds.toString()}`);
-    await Bun.sleep(25);
   }
 }
 

@@ -1,11 +1,14 @@
-import { afterAll, beforeAll, describe, expect, test } from "bun:test";
+import { afterAll, beforeAll, describe, expect, setDefaultTimeout, test } from "bun:test";
 import { join } from "node:path";
+import { eventually, HOST_TEST_TIMEOUT_MS, PATIENCE_MS } from "../../lib/testing.ts";
 import { createAuthority, DAY_MS, issue } from "../pki/certificates.ts";
 import { freePort, hasEtcd, TestEtcd } from "./etcd/testing.ts";
 import { EtcdUnavailable } from "./etcd/connection.ts";
 import { openEtcdStore, type EtcdStoreOptions } from "./etcd.ts";
 import type { WriteConflict, Change, Store } from "./store.ts";
 import { describeStore } from "./store.suite.ts";
+
+setDefaultTimeout(HOST_TEST_TIMEOUT_MS);
 
 describe.skipIf(!hasEtcd)("on a real etcd", () => {
   const etcd = new TestEtcd();
@@ -15,7 +18,7 @@ describe.skipIf(!hasEtcd)("on a real etcd", () => {
   let count = 0;
   const prefixes = new WeakMap<Store, string>();
   const open = async (options: EtcdStoreOptions = {}, prefix = `/test${count++}`): Promise<Store> => {
-    const store = await openEtcdStore([etcd.endpoint], { ...options, prefix });
+    const store = await openEtcdStore([etcd.endpoint], { connectTimeoutMs: PATIENCE_MS, ...options, prefix });
     prefixes.set(store, prefix);
     return store;
   };
@@ -34,7 +37,7 @@ describe.skipIf(!hasEtcd)("on a real etcd", () => {
     const [one, two] = await Promise.all([open({}, "/shared"), open({}, "/shared")]);
     const [seenByOne, seenByTwo] = [watchAll(one), watchAll(two)];
     await Promise.all(Array.from({ length: 100 }, (_, i) => (i % 2 ? one : two).write({ key: `/${i % 10}`, value: Buffer.from(`${i}`) })));
-    await until(() => seenByOne.changes.length === 100 && seenByTwo.changes.length === 100);
+    await eventually("two hundred changes", () => seenByOne.changes.length === 100 && seenByTwo.changes.length === 100);
     const summary = ({ changes }: { changes: Change[] }): unknown => changes.map(({ key, revision, value }) => [key, revision, Buffer.from(value).toString()]);
     expect(summary(seenByOne)).toEqual(summary(seenByTwo));
     expect(await one.latest?.()).toBe(seenByTwo.changes.at(-1)?.revision as number);
@@ -81,7 +84,7 @@ describe.skipIf(!hasEtcd)("on a real etcd", () => {
       for (let i = 0; i < 60; i++) acknowledged.set(`/${id}/${i}`, await store.write({ key: `/${id}/${i}`, value: Buffer.from(`${i}`), expect: 0 }));
     };
     const writers = Promise.all(Array.from({ length: 8 }, (_, id) => writer(id)));
-    await until(() => acknowledged.size > 100);
+    await eventually("a hundred writes", () => acknowledged.size > 100);
     await etcd.kill();
     etcd.start();
     await writers;
@@ -90,7 +93,7 @@ describe.skipIf(!hasEtcd)("on a real etcd", () => {
     expect(seen.changes.map(({ revision }) => revision)).toEqual([...acknowledged.values()].toSorted((a, b) => a - b));
     seen.stop();
     await store.close();
-  }, 60_000);
+  });
 
   test("a process that is killed while it writes has left behind everything it was told is durable", async () => {
     const child = Bun.spawn([process.execPath, join(import.meta.dir, "etcd/testing-writer.ts"), etcd.endpoint, "/killed"], { stdout: "pipe", stderr: "inherit" });
@@ -105,7 +108,7 @@ describe.skipIf(!hasEtcd)("on a real etcd", () => {
     expect(told.length).toBeGreaterThan(50);
     expect(told.filter((line) => !kept.has(line))).toEqual([]);
     await store.close();
-  }, 30_000);
+  });
 });
 
 test.skipIf(!hasEtcd)("an etcd that demands certificates is spoken to with one, and refuses those without", async () => {
@@ -117,7 +120,7 @@ test.skipIf(!hasEtcd)("an etcd that demands certificates is spoken to with one, 
   const etcd = new TestEtcd({ ...server, clientCaPem: authority.certPem });
   etcd.start();
   try {
-    const store = await openEtcdStore([etcd.endpoint], { tls: { caPem: authority.certPem, ...client }, connectTimeoutMs: 5000 });
+    const store = await openEtcdStore([etcd.endpoint], { tls: { caPem: authority.certPem, ...client }, connectTimeoutMs: PATIENCE_MS });
     const revision = await store.write({ key: "/a", value: Buffer.from("1") });
     expect((await store.get("/a"))?.modRevision).toBe(revision);
     await store.close();
@@ -135,19 +138,19 @@ test.skipIf(!hasEtcd)("an etcd that demands certificates is spoken to with one, 
   } finally {
     await etcd.remove();
   }
-}, 30_000);
+});
 
 test.skipIf(!hasEtcd)("of several members the one that answers is used", async () => {
   const etcd = new TestEtcd();
   etcd.start();
   try {
-    const store = await openEtcdStore([`127.0.0.1:${freePort()}`, etcd.endpoint]);
+    const store = await openEtcdStore([`127.0.0.1:${freePort()}`, etcd.endpoint], { connectTimeoutMs: PATIENCE_MS });
     expect(await store.write({ key: "/a", value: Buffer.from("1") })).toBe(store.revision);
     await store.close();
   } finally {
     await etcd.remove();
   }
-}, 30_000);
+});
 
 test("when nobody answers, opening says who was asked and why it failed", async () => {
   const port = freePort();
@@ -161,10 +164,4 @@ function watchAll(store: Store): { changes: Change[]; stop: () => void } {
   const changes: Change[] = [];
   store.watch({ prefix: "", after: store.revision, signal: controller.signal, onChanges: (batch) => changes.push(...batch) });
   return { changes, stop: () => controller.abort() };
-}
-
-/** Waits for something that other turns of the event loop bring about; fails after a bounded number of them. */
-async function until(condition: () => boolean): Promise<void> {
-  for (let turn = 0; turn < 5000 && !condition(); turn++) await Bun.sleep(1);
-  expect(condition()).toBe(true);
 }

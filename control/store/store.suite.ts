@@ -1,6 +1,7 @@
 // What every store must do; each engine's test file runs it on a fresh store of its own.
 import { describe, expect, test } from "bun:test";
 import { FakeClock } from "../../lib/clock.ts";
+import { eventually } from "../../lib/testing.ts";
 import type { RevisionStoreOptions } from "./revisions.ts";
 import { Compacted, Fenced, WriteConflict, type Change, type Store } from "./store.ts";
 
@@ -91,7 +92,7 @@ export function describeStore(name: string, engine: StoreUnderTest): void {
       await store.write({ key: "/w/a", value: undefined });
       const seen = watchAll(store, "/w/", start);
       await store.write({ key: "/w/b", value: bytes("3") });
-      await until(() => seen.changes.length === 3);
+      await eventually("the changes", () => seen.changes.length === 3);
       expect(seen.changes.map((c) => [c.type, c.key, text(c.value)])).toEqual([["put", "/w/a", "2"], ["delete", "/w/a", "2"], ["put", "/w/b", "3"]]);
       expect(isAscending(seen.changes)).toBe(true);
       seen.stop();
@@ -114,7 +115,7 @@ export function describeStore(name: string, engine: StoreUnderTest): void {
       }
       await Promise.all(writes);
       for (const watcher of seen) {
-        await until(() => watcher.changes.length === 300);
+        await eventually("the changes", () => watcher.changes.length === 300);
         expect(isAscending(watcher.changes)).toBe(true);
         watcher.stop();
       }
@@ -128,7 +129,7 @@ export function describeStore(name: string, engine: StoreUnderTest): void {
       const seen = watchAll(store, "/w/", store.revision);
       const revision = await store.write({ key: "/w/a", value: bytes("1") });
       expect(await store.write({ key: "/w/a", value: bytes("2"), expect: revision })).toBeGreaterThan(revision);
-      await until(() => seen.changes.length === 2);
+      await eventually("the changes", () => seen.changes.length === 2);
       failing.abort();
       seen.stop();
       await store.close();
@@ -152,7 +153,7 @@ export function describeStore(name: string, engine: StoreUnderTest): void {
       expect(() => watchAll(store, "", first)).toThrow(Compacted);
       expect(store.compactRevision).toBe(store.revision - 10);
       const seen = watchAll(store, "", store.compactRevision);
-      await until(() => seen.changes.length === 10);
+      await eventually("the changes", () => seen.changes.length === 10);
       expect(text(seen.changes.at(-1)?.value)).toBe("30");
       expect(text((await store.get("/a"))?.value)).toBe("29");
       seen.stop();
@@ -182,7 +183,7 @@ export function describeStore(name: string, engine: StoreUnderTest): void {
       await pass(30_000);
       await store.write({ key: "/renewed", value: bytes("2") });
       await pass(31_000);
-      await until(() => seen.changes.some((c) => c.type === "delete"));
+      await eventually("the changes", () => seen.changes.some((c) => c.type === "delete" && c.key === "/short"));
       expect(await store.get("/short")).toBeUndefined();
       expect(text((await store.get("/renewed"))?.value)).toBe("2");
       seen.stop();
@@ -238,7 +239,7 @@ function describeRestart(engine: StoreUnderTest, reopen: NonNullable<StoreUnderT
     expect(store.revision).toBe(last + 1);
     expect(await store.get("/a")).toBeUndefined();
     const seen = watchAll(store, "/a", first);
-    await until(() => seen.changes.length === 2);
+    await eventually("the changes", () => seen.changes.length === 2);
     expect(seen.changes.map((c) => [c.type, text(c.value)])).toEqual([["put", "2"], ["delete", "2"]]);
     expect(await store.write({ key: "/c", value: bytes("c") })).toBe(last + 2);
     seen.stop();
@@ -261,11 +262,12 @@ function describeRestart(engine: StoreUnderTest, reopen: NonNullable<StoreUnderT
     const clock = new FakeClock(1_000_000);
     let store = await engine.open({ clock });
     const { ttlSeconds, pass } = lifetime(engine, clock);
-    await store.write({ key: "/a", value: bytes("1"), ttlSeconds });
+    // From then on, because it may have ended by the time the store is open again.
+    const written = await store.write({ key: "/a", value: bytes("1"), ttlSeconds });
     store = await reopen(store, { clock });
-    const seen = watchAll(store, "", store.revision);
+    const seen = watchAll(store, "", written);
     await pass(61_000);
-    await until(() => seen.changes.length === 1);
+    await eventually("the changes", () => seen.changes.length === 1);
     expect(await store.get("/a")).toBeUndefined();
     seen.stop();
     await store.close();
@@ -283,12 +285,6 @@ function watchAll(store: Store, prefix: string, after: number): { changes: Chang
   const changes: Change[] = [];
   store.watch({ prefix, after, signal: controller.signal, onChanges: (batch) => changes.push(...batch) });
   return { changes, stop: () => controller.abort() };
-}
-
-/** Waits for something that other turns of the event loop bring about; fails after a bounded number of them. */
-async function until(condition: () => boolean): Promise<void> {
-  for (let turn = 0; turn < 5000 && !condition(); turn++) await Bun.sleep(1);
-  expect(condition()).toBe(true);
 }
 
 function isAscending(changes: readonly Change[]): boolean {

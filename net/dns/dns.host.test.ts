@@ -1,8 +1,9 @@
 import { afterEach, beforeEach, describe, expect, setDefaultTimeout, test } from "bun:test";
 import { join } from "node:path";
 import { run } from "../../lib/exec.ts";
+import { eventually, HOST_TEST_TIMEOUT_MS } from "../../lib/testing.ts";
 import { makeNode, type TestNode } from "../host/node.suite.ts";
-import { HOST_TEST_TIMEOUT_MS, type TestNamespace } from "../host/testing.ts";
+import { type TestNamespace } from "../host/testing.ts";
 
 setDefaultTimeout(HOST_TEST_TIMEOUT_MS);
 
@@ -27,15 +28,12 @@ const program = `
   await createDns({ informers, clusterDomain: "cluster.local", dnsIp: "10.96.0.10", exec: hostExec, clock: systemClock, resolvConf: "/dev/null" }).start();
 `;
 
-async function resolve(from: TestNamespace, name: string): Promise<string> {
-  let last = "";
-  for (let attempt = 0; attempt < 40; attempt++, await Bun.sleep(100)) {
-    const result = await from.exec(["sh", "-c", `busybox nslookup ${name} 10.96.0.10`], { timeoutMs: 3000 });
-    last = result.stdout + result.stderr;
-    if (/Address(?: \d)?:\s+(?!10\.96\.0\.10)\S+/.test(last) || /NXDOMAIN/.test(last)) return last;
-  }
-  return last;
-}
+const resolve = (from: TestNamespace, name: string): Promise<string> =>
+  eventually(`an answer for ${name}`, async () => {
+    const { stdout, stderr } = await from.exec(["sh", "-c", `busybox nslookup ${name} 10.96.0.10`], { timeoutMs: 20_000 });
+    const said = stdout + stderr;
+    return /Address(?: \d)?:\s+(?!10\.96\.0\.10)\S+/.test(said) || said.includes("NXDOMAIN") ? said : undefined;
+  });
 
 describe("cluster DNS on a node", () => {
   test("answers pods and the node itself on the cluster's DNS address, which nobody else has to hold", async () => {

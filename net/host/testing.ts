@@ -1,9 +1,7 @@
 // Network namespaces to try things in: real links, real packets, nothing of the machine touched.
 // For tests only.
 import { hostExec, run, type Exec } from "../../lib/exec.ts";
-
-/** Real processes on a machine that may be busy with others' tests: milliseconds a host test may take. */
-export const HOST_TEST_TIMEOUT_MS = 30_000;
+import { PATIENCE_MS } from "../../lib/testing.ts";
 
 /** A network namespace that lives until `dispose`. */
 export interface TestNamespace extends AsyncDisposable {
@@ -47,10 +45,10 @@ export function serveUdp(namespace: TestNamespace, port: number, answer: string)
   namespace.spawn(["socat", `UDP-RECVFROM:${port},fork,reuseaddr`, `SYSTEM:echo ${answer}`]);
 }
 
-/** What a TCP server answers, or the reason it did not; waits a moment for servers that are just starting. */
-export async function askTcp(from: TestNamespace, address: string, port: number): Promise<string> {
+/** What a TCP server answers, or the reason it did not; waits for servers that are just starting. */
+export async function askTcp(from: TestNamespace, address: string, port: number, source?: string): Promise<string> {
   // Only listens: a server that is done before it has read would reset the connection, its answer with it.
-  return ask(from, ["-u", `TCP:${address}:${port},connect-timeout=2`, "-"]);
+  return ask(from, ["-u", `TCP:${address}:${port},connect-timeout=2${source === undefined ? "" : `,bind=${source}`}`, "-"]);
 }
 
 /** What a UDP server answers, to a client that always sends from the same port when one is given. */
@@ -65,7 +63,7 @@ export async function tryTcp(from: TestNamespace, address: string, port: number)
 }
 
 async function ask(from: TestNamespace, target: readonly string[]): Promise<string> {
-  const until = Date.now() + 10_000;
+  const until = Date.now() + PATIENCE_MS;
   for (;;) {
     const answer = await once(from, target);
     if ((answer !== "refused" && answer !== "no answer") || Date.now() > until) return answer;
@@ -74,7 +72,7 @@ async function ask(from: TestNamespace, target: readonly string[]): Promise<stri
 }
 
 async function once(from: TestNamespace, target: readonly string[]): Promise<string> {
-  const result = await from.exec(["socat", "-T2", ...target], { stdin: "hello\n", timeoutMs: 4000 });
+  const result = await from.exec(["socat", "-T10", ...target], { stdin: "hello\n", timeoutMs: 20_000 });
   if (result.exitCode === 0 && result.stdout) return result.stdout.trim();
   return /refused/.test(result.stderr) ? "refused" : "no answer";
 }

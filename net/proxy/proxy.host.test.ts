@@ -3,10 +3,11 @@ import { builtinKind } from "../../api/registry.ts";
 import { systemClock } from "../../lib/clock.ts";
 import type { Component } from "../../lib/component.ts";
 import { run } from "../../lib/exec.ts";
+import { becomes, eventually, HOST_TEST_TIMEOUT_MS } from "../../lib/testing.ts";
 import { createIptables, type Iptables } from "../host/iptables.ts";
 import { makeNode, type TestNode } from "../host/node.suite.ts";
 import { removePodTraffic } from "../host/podtraffic.ts";
-import { askTcp, askUdp, HOST_TEST_TIMEOUT_MS, serveTcp, serveUdp, type TestNamespace, tryTcp } from "../host/testing.ts";
+import { askTcp, askUdp, serveTcp, serveUdp, type TestNamespace, tryTcp } from "../host/testing.ts";
 import { aNode, aService, aSlice, FakeInformers } from "../testing.ts";
 import { cleanupProxy } from "./cleanup.ts";
 import { createProxy } from "./proxy.ts";
@@ -24,7 +25,9 @@ let client: TestNamespace;
 let informers: FakeInformers;
 let proxy: Component;
 let iptables: Iptables;
+/** Documents the kernel was given, and those it has taken. */
 let restores: number;
+let restored: number;
 
 beforeEach(async () => {
   setup = await makeNode();
@@ -35,10 +38,11 @@ beforeEach(async () => {
   informers = new FakeInformers();
   informers.put(NODE, aNode("node-1", "192.0.2.1", "10.244.1.0/24"));
   iptables = createIptables({ exec: node.exec });
-  restores = 0;
-  const exec: typeof node.exec = (command, options) => {
-    if (command[0] === "iptables-restore") restores++;
-    return node.exec(command, options);
+  restores = restored = 0;
+  const exec: typeof node.exec = async (command, options) => {
+    if (command[0] !== "iptables-restore") return node.exec(command, options);
+    restores++;
+    return node.exec(command, options).finally(() => restored++);
   };
   proxy = createProxy({ informers, exec, nodeName: "node-1", nodeIp: "192.0.2.1", clusterCidr: "10.244.0.0/16", clock: systemClock, healthAddress: { hostname: "127.0.0.1", port: 0 } });
 });
@@ -47,9 +51,11 @@ afterEach(async () => {
   await setup[Symbol.asyncDispose]();
 });
 
-/** Waits until the rules written for the last change are in place. */
-async function settled(): Promise<void> {
-  for (let before = -1; before !== restores; await Bun.sleep(150)) before = restores;
+/** Makes a change and waits until the rules written for it are in place. */
+async function settled(change: () => void): Promise<void> {
+  const before = restored;
+  change();
+  await eventually("rules for the change", () => restored > before && restored === restores);
 }
 
 describe("the proxy", () => {
@@ -69,8 +75,7 @@ describe("the proxy", () => {
     serveTcp(web, 8080, "web");
     for (const from of [client, node]) expect(await tryTcp(from, "10.96.0.80", 80)).toBe("refused");
     expect(await tryTcp(setup.outside, "192.0.2.1", 30080)).toBe("refused");
-    informers.put(SLICE, aSlice(["10.244.1.2"]));
-    await settled();
+    await settled(() => informers.put(SLICE, aSlice(["10.244.1.2"])));
     expect(await askTcp(client, "10.96.0.80", 80)).toBe("web");
   });
 
@@ -83,8 +88,7 @@ describe("the proxy", () => {
     await proxy.start();
     const ask = async (times: number): Promise<Set<string>> => new Set(await Promise.all(Array.from({ length: times }, () => askTcp(client, "10.96.0.80", 80))));
     expect([...(await ask(24))].sort()).toEqual(["one", "two"]);
-    informers.put(SERVICE, aService({ sessionAffinity: "ClientIP" }));
-    await settled();
+    await settled(() => informers.put(SERVICE, aService({ sessionAffinity: "ClientIP" })));
     await askTcp(client, "10.96.0.80", 80);
     expect((await ask(12)).size).toBe(1);
   });
@@ -101,9 +105,8 @@ describe("the proxy", () => {
     expect(await askUdp(client, "10.96.0.53", 53)).toBe("old");
     const fixedPort = (): Promise<string> => askUdp(client, "10.96.0.53", 53, 4444);
     expect(await fixedPort()).toBe("old");
-    informers.put(SLICE, slice("10.244.1.3"));
-    await settled();
-    expect(await fixedPort()).toBe("new");
+    await settled(() => informers.put(SLICE, slice("10.244.1.3")));
+    await becomes("new", fixedPort);
   });
 
   test("keeps the client's address with external policy Local", async () => {

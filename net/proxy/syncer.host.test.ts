@@ -1,8 +1,9 @@
 import { afterEach, beforeEach, expect, setDefaultTimeout, test } from "bun:test";
 import { run } from "../../lib/exec.ts";
+import { HOST_TEST_TIMEOUT_MS } from "../../lib/testing.ts";
 import { createIptables, type Iptables } from "../host/iptables.ts";
 import { allowPodTraffic } from "../host/podtraffic.ts";
-import { HOST_TEST_TIMEOUT_MS, makeNamespace, type TestNamespace } from "../host/testing.ts";
+import { makeNamespace, type TestNamespace } from "../host/testing.ts";
 import { aService, aSlice } from "../testing.ts";
 import type { NodeConfig } from "./service-rules.ts";
 import { Syncer, type ServiceSource } from "./syncer.ts";

@@ -3,6 +3,7 @@ import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { systemClock, type Clock } from "../../../lib/clock.ts";
 import { hostExec } from "../../../lib/exec.ts";
+import { eventually, HOST_TEST_TIMEOUT_MS } from "../../../lib/testing.ts";
 import { busyboxImage } from "../busybox-image.ts";
 import { createRuntime } from "../create.ts";
 import type { Runtime } from "../runtime.ts";
@@ -11,7 +12,9 @@ import { findProcesses, isAlive } from "./machine.ts";
 import { containerdPaths } from "./private.ts";
 import { removePrivateContainerd } from "./remove.ts";
 
-setDefaultTimeout(60_000);
+setDefaultTimeout(HOST_TEST_TIMEOUT_MS);
+/** Seconds by which its sleeper is told from those of other runs. */
+const ENDLESS = String(900_000_000 + process.pid);
 const IMAGE = "minik8s.test/busybox:survival";
 let dataDir: string;
 let runtime: Runtime;
@@ -91,13 +94,13 @@ test("a shim that containerd gave up, because it was slow when containerd came b
 test("taking it down ends containers also when containerd itself is dead", async () => {
   const config = aSandbox({ uid: "orphan", logDirectory: join(dataDir, "logs") });
   const sandbox = await runtime.pods.runSandbox(config);
-  const id = await runtime.pods.createContainer(sandbox, aContainer({ image: IMAGE, command: ["/bin/sh", "-c", "sleep 987654"] }), config);
+  const id = await runtime.pods.createContainer(sandbox, aContainer({ image: IMAGE, command: ["/bin/sh", "-c", `sleep ${ENDLESS}`] }), config);
   await runtime.pods.startContainer(id);
-  expect(findProcesses(["sleep", "987654"]).length).toBe(1);
+  await eventually("its sleeper", () => findProcesses(["sleep", ENDLESS]).length === 1);
   await runtime.close();
   process.kill(daemon() as number, "SIGKILL");
   await removePrivateContainerd({ dataDir, purge: false, exec: hostExec, clock: systemClock });
-  expect(findProcesses(["sleep", "987654"])).toEqual([]);
+  expect(findProcesses(["sleep", ENDLESS])).toEqual([]);
   runtime = await open();
 });
 

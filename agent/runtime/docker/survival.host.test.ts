@@ -1,6 +1,7 @@
 import { afterAll, beforeAll, expect, setDefaultTimeout, test } from "bun:test";
 import { mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
+import { HOST_TEST_TIMEOUT_MS, PATIENCE_MS } from "../../../lib/testing.ts";
 import { busyboxImage } from "../busybox-image.ts";
 import { parseLogEntry } from "../cri-log.ts";
 import { aContainer, aSandbox, removeSuiteCgroups } from "../runtime.suite.ts";
@@ -9,7 +10,7 @@ import { removeDockerPods } from "./remove.ts";
 import { DockerRuntime } from "./runtime.ts";
 import { startDockerd } from "./testing.ts";
 
-setDefaultTimeout(60_000);
+setDefaultTimeout(HOST_TEST_TIMEOUT_MS);
 const IMAGE = "minik8s.test/busybox:survival";
 let engine: Awaited<ReturnType<typeof startDockerd>>;
 let dataDir: string;
@@ -61,9 +62,9 @@ test("a sandbox has the address its network gave, also for a new agent, and lose
   expect((await runtime.pods.sandboxStatus(sandbox))?.ips).toEqual(["10.88.0.7"]);
   const id = await runtime.pods.createContainer(sandbox, aContainer({ image: IMAGE, security: { ...aContainer().security, namespaces: config.namespaces } }), config);
   await runtime.pods.startContainer(id);
-  const { output } = await runtime.streaming.execSync(id, ["cat", "/etc/resolv.conf"], { timeoutMs: 10_000, maxBytes: 4096 });
+  const { output } = await runtime.streaming.execSync(id, ["cat", "/etc/resolv.conf"], { timeoutMs: PATIENCE_MS, maxBytes: 4096 });
   expect(output).toBe("search svc.cluster.local\nnameserver 10.96.0.10\noptions ndots:5\n");
-  expect((await runtime.streaming.execSync(id, ["hostname"], { timeoutMs: 10_000, maxBytes: 4096 })).output).toBe("pod\n");
+  expect((await runtime.streaming.execSync(id, ["hostname"], { timeoutMs: PATIENCE_MS, maxBytes: 4096 })).output).toBe("pod\n");
   await runtime.pods.stopSandbox(sandbox);
   expect(attached.has(sandbox)).toBe(false);
 });
