@@ -19,6 +19,7 @@ import { DAY_MS, signRequest, validity, type Usage } from "../control/pki/certif
 import { expirationFigures, expirationWarnings } from "../control/pki/expiry.ts";
 import { openPki, type Pki } from "../control/pki/pki.ts";
 import { FakeClock, systemClock } from "../lib/clock.ts";
+import { eventually, TEST_TIMEOUT_MS } from "../lib/testing.ts";
 import { keepCertificates } from "./certificates.ts";
 
 const YEAR_DAYS = 365;
@@ -78,7 +79,7 @@ test("a cluster lives through years: everything it shows is good on every single
   await live(3 * YEAR_DAYS, async () => {
     await pki.renew();
     // Signing takes as long as it takes, however few milliseconds a day has here.
-    for (let turn = 0; turn < 2000 && clock.now() > renewalTime(node.current?.certPem ?? "", 1); turn++) await Bun.sleep(2);
+    await eventually("a new certificate", () => clock.now() <= renewalTime(node.current?.certPem ?? "", 1), 2);
     seen.add(node.current?.certPem);
     expect(userOf(node.current?.certPem ?? "")).toBe("system:node:n1");
     expect(userOf(pki.leaf("admin").certPem)).toBe("kubernetes-admin");
@@ -88,7 +89,7 @@ test("a cluster lives through years: everything it shows is good on every single
   await keeping;
   expect(seen.size).toBeGreaterThan(3);
   expect(await aCertificate().load()).toBe(true);
-}, 60_000);
+}, TEST_TIMEOUT_MS);
 
 test("a request is approved only for who has the right to it: for itself, or for any node", async () => {
   const asked = new AbortController();
@@ -110,7 +111,7 @@ test("a node that was off past the end of its certificate says so, and comes bac
   expect(node.ended).toBeLessThan(clock.now());
   await node.renew(asBootstrapper(), running.signal);
   expect(userOf(node.current?.certPem ?? "")).toBe("system:node:n1");
-}, 60_000);
+}, TEST_TIMEOUT_MS);
 
 test("a control plane that was off past the end of its certificates lets the same nodes in as before", async () => {
   const node = aCertificate();
@@ -145,7 +146,7 @@ test("a node that cannot renew goes on trying, and complains once the end is nea
   life.abort();
   await clock.advance(DAY_MS);
   await keeping;
-}, 60_000);
+}, TEST_TIMEOUT_MS);
 
 test("what the control plane cannot renew is told as a number, in the log and as an event, well before its end", async () => {
   const notAfter = clock.now() + 20 * DAY_MS;
@@ -159,11 +160,10 @@ test("what the control plane cannot renew is told as a number, in the log and as
   await server.client.create(builtinKind("", "v1", "Namespace"), { metadata: { name: "default" } }).catch(() => {});
   await server.client.create(builtinKind("", "v1", "Namespace"), { metadata: { name: "kube-system" } }).catch(() => {});
   const keeping = keepCertificates({ pki: { expirations: () => expirations, onRenewed: () => {}, keepFresh: async () => {} } as unknown as Pki, client: server.client, recorder, figures: new Set(), clock, use: () => {} }, life.signal);
-  let events: Event[] = [];
-  for (let turn = 0; turn < 300 && events.length < 2; turn++) {
-    await Bun.sleep(5);
-    events = (await server.client.list<Event>(builtinKind("", "v1", "Event"))).items.filter(({ reason }) => reason === "CertificateExpiring");
-  }
+  const events = await eventually("both events", async () => {
+    const expiring = (await server.client.list<Event>(builtinKind("", "v1", "Event"))).items.filter(({ reason }) => reason === "CertificateExpiring");
+    return expiring.length >= 2 && expiring;
+  });
   expect(events.map(({ type, message }) => [type, message]).toSorted()).toEqual(warnings.map((message) => ["Warning", message]).toSorted());
   life.abort();
   await keeping;

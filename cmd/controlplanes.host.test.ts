@@ -6,11 +6,11 @@ import { HttpClient as Connection } from "../api/client/http.ts";
 import { loadKubeconfig } from "../api/client/kubeconfig.ts";
 import { builtinKind } from "../api/registry.ts";
 import type { ConfigMap, Deployment, ReplicaSet } from "../api/types.ts";
-import { eventually, HOST_TEST_TIMEOUT_MS } from "../lib/testing.ts";
+import { eventually, TEST_TIMEOUT_MS } from "../lib/testing.ts";
 import { hasEtcd, TestEtcd } from "../control/store/etcd/testing.ts";
 import { aDeployment, command, holderOf, Plane } from "./planes.testing.ts";
 
-setDefaultTimeout(HOST_TEST_TIMEOUT_MS);
+setDefaultTimeout(TEST_TIMEOUT_MS);
 
 const CONFIG_MAPS = builtinKind("", "v1", "ConfigMap");
 const DEPLOYMENTS = builtinKind("apps", "v1", "Deployment");

@@ -5,11 +5,11 @@ import { join } from "node:path";
 import type { HttpClient } from "../api/client/http.ts";
 import { builtinKind } from "../api/registry.ts";
 import type { ConfigMap, Deployment, ReplicaSet } from "../api/types.ts";
-import { eventually, HOST_TEST_TIMEOUT_MS } from "../lib/testing.ts";
+import { eventually, TEST_TIMEOUT_MS } from "../lib/testing.ts";
 import { hasEtcd, TestQuorum } from "../control/store/etcd/testing.ts";
 import { aDeployment, command, Plane } from "./planes.testing.ts";
 
-setDefaultTimeout(HOST_TEST_TIMEOUT_MS);
+setDefaultTimeout(TEST_TIMEOUT_MS);
 
 const CONFIG_MAPS = builtinKind("", "v1", "ConfigMap");
 const DEPLOYMENTS = builtinKind("apps", "v1", "Deployment");

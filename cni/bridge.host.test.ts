@@ -3,7 +3,7 @@ import { mkdtempSync, readdirSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { run } from "../lib/exec.ts";
-import { HOST_TEST_TIMEOUT_MS } from "../lib/testing.ts";
+import { TEST_TIMEOUT_MS } from "../lib/testing.ts";
 import { createIptables } from "../net/host/iptables.ts";
 import { removeHostPortChains } from "../net/host/hostports.ts";
 import { showLink } from "../net/host/ip.ts";
@@ -13,7 +13,7 @@ import { podNetwork } from "./config.ts";
 import { invoke } from "./main.ts";
 import { hostLinkName } from "./names.ts";
 
-setDefaultTimeout(HOST_TEST_TIMEOUT_MS);
+setDefaultTimeout(TEST_TIMEOUT_MS);
 
 /** A node with an outside machine on its uplink, and two pods. */
 let scope: AsyncDisposableStack;

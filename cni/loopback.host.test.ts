@@ -3,13 +3,13 @@ import { chmodSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { run } from "../lib/exec.ts";
-import { HOST_TEST_TIMEOUT_MS } from "../lib/testing.ts";
+import { TEST_TIMEOUT_MS } from "../lib/testing.ts";
 import { showLink } from "../net/host/ip.ts";
 import { makeNamespace, type TestNamespace } from "../net/host/testing.ts";
 import { loopbackScript } from "./loopback-script.ts";
 import { invoke } from "./main.ts";
 
-setDefaultTimeout(HOST_TEST_TIMEOUT_MS);
+setDefaultTimeout(TEST_TIMEOUT_MS);
 
 let scope: AsyncDisposableStack;
 let pod: TestNamespace;

@@ -1,6 +1,6 @@
 import { afterEach, beforeEach, describe, expect, setDefaultTimeout, test } from "bun:test";
 import { run } from "../lib/exec.ts";
-import { HOST_TEST_TIMEOUT_MS } from "../lib/testing.ts";
+import { TEST_TIMEOUT_MS } from "../lib/testing.ts";
 import { cleanupNetwork } from "./cleanup.ts";
 import { DNS_LINK } from "./dns/dns.ts";
 import { findMissing } from "./host/features.ts";
@@ -14,7 +14,7 @@ import { Syncer } from "./proxy/syncer.ts";
 import { createIptables } from "./host/iptables.ts";
 import { aService, aSlice } from "./testing.ts";
 
-setDefaultTimeout(HOST_TEST_TIMEOUT_MS);
+setDefaultTimeout(TEST_TIMEOUT_MS);
 
 let space: TestNamespace;
 beforeEach(async () => void (space = await makeNamespace("host")));

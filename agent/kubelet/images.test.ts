@@ -2,6 +2,7 @@
 import { afterAll, expect, test } from "bun:test";
 import { mkdtempSync, rmSync } from "node:fs";
 import { FakeClock } from "../../lib/clock.ts";
+import { eventually } from "../../lib/testing.ts";
 import { FakeRuntime } from "../runtime/fake.ts";
 import { RuntimeError, type ImageService, type RegistryAuth } from "../runtime/runtime.ts";
 import { aPod } from "./builders.ts";
@@ -128,7 +129,7 @@ test("a burst of pulls begins at once, the others at the pace that was set", asy
   });
   const all = Promise.all(["a:1", "b:1", "c:1", "d:1"].map((reference) => images.ensure(ask({ reference }))));
   const until = async (count: number): Promise<void> => {
-    for (let tries = 0; begun.length < count && tries < 1000; tries++) await Bun.sleep(1);
+    await eventually(`${count} pulls`, () => begun.length >= count);
   };
   await until(2);
   for (const count of [3, 4]) {

@@ -2,6 +2,7 @@
 import { afterEach, expect, test } from "bun:test";
 import { builtinKind } from "../../api/registry.ts";
 import type { Container, PodSpec } from "../../api/types.ts";
+import { TEST_TIMEOUT_MS } from "../../lib/testing.ts";
 import { aContainer, aPod, conditionOf, Rig } from "./builders.ts";
 import { gracePeriod, Turns } from "./kill.ts";
 
@@ -30,7 +31,7 @@ test("a process that ignores the signal is killed when its grace period is over,
   const begin = Date.now();
   await rig.until((p) => p === undefined);
   expect(Date.now() - begin).toBeGreaterThanOrEqual(900);
-}, 10_000);
+}, TEST_TIMEOUT_MS);
 
 test("a shorter grace period takes over while a longer one runs", async () => {
   await running({ terminationGracePeriodSeconds: 600, containers: [aContainer({ command: stubborn })] });
@@ -39,7 +40,7 @@ test("a shorter grace period takes over while a longer one runs", async () => {
   const pod = rig.pod();
   await rig.api.update(builtinKind("", "v1", "Pod"), { ...pod, metadata: { ...pod?.metadata, deletionGracePeriodSeconds: 1 } });
   await rig.until((p) => p === undefined);
-}, 10_000);
+}, TEST_TIMEOUT_MS);
 
 test("preStop runs before the signal, and its failure is told without its output", async () => {
   const asked: string[][] = [];
@@ -97,7 +98,7 @@ test("a pod deleted while its image is being pulled, or its sandbox made, leaves
     expect(await rig.runtime.pods.listSandboxes()).toEqual([]);
     await rig.close();
   }
-}, 20_000);
+}, TEST_TIMEOUT_MS);
 
 test("an agent that dies in any phase of a pod's life is taken over from", async () => {
   for (const slow of ["runSandbox", "createContainer", "startContainer", "stopContainer"] as const) {
@@ -121,4 +122,4 @@ test("an agent that dies in any phase of a pod's life is taken over from", async
     expect(await rig.runtime.pods.listSandboxes()).toEqual([]);
     await rig.close();
   }
-}, 20_000);
+}, TEST_TIMEOUT_MS);

@@ -6,7 +6,7 @@ import { builtinKind } from "../../api/registry.ts";
 import type { Container, Pod, PodSpec } from "../../api/types.ts";
 import { systemClock } from "../../lib/clock.ts";
 import { hostExec } from "../../lib/exec.ts";
-import { becomes, eventually, HOST_TEST_TIMEOUT_MS } from "../../lib/testing.ts";
+import { becomes, eventually, TEST_TIMEOUT_MS } from "../../lib/testing.ts";
 import { busyboxImage } from "../runtime/busybox-image.ts";
 import { removePrivateContainerd } from "../runtime/containerd/remove.ts";
 import { createRuntime } from "../runtime/create.ts";
@@ -15,7 +15,7 @@ import { hostMounter } from "../volumes/mount.ts";
 import { aPod, conditionOf, Rig } from "./builders.ts";
 import { CgroupFs, detectCgroups } from "./cgroupfs.ts";
 
-setDefaultTimeout(HOST_TEST_TIMEOUT_MS);
+setDefaultTimeout(TEST_TIMEOUT_MS);
 
 const IMAGE = "minik8s.test/busybox:kubelet";
 const REPO = join(import.meta.dir, "../..");

@@ -5,6 +5,7 @@ import { join } from "node:path";
 import { builtinKind } from "../../api/registry.ts";
 import type { Pod } from "../../api/types.ts";
 import { systemClock } from "../../lib/clock.ts";
+import { TEST_TIMEOUT_MS } from "../../lib/testing.ts";
 import { RuntimeError } from "../runtime/runtime.ts";
 import { aContainer, aPod, conditionOf, Rig } from "./builders.ts";
 
@@ -249,7 +250,7 @@ test("a rule restarts all containers in place: init containers run again, counts
   expect(after.status?.containerStatuses?.map(({ lastState }) => lastState?.terminated?.exitCode)).toEqual([42, 137]);
   expect((await rig.runtime.pods.listSandboxes()).map(({ id }) => id)).toEqual([sandbox as string]);
   expect(conditionOf(after, "AllContainersRestarting")).toBe("False");
-}, 15_000);
+}, TEST_TIMEOUT_MS);
 
 test("a container restarts though the API is away for longer than its token is good, and what stands behind its claim cannot be asked for", async () => {
   rig = await new Rig().start();

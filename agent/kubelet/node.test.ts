@@ -3,6 +3,7 @@ import { afterEach, expect, test } from "bun:test";
 import { builtinKind } from "../../api/registry.ts";
 import type { Lease, Node, Stored } from "../../api/types.ts";
 import { systemClock } from "../../lib/clock.ts";
+import { eventually } from "../../lib/testing.ts";
 import { FakeRuntime } from "../runtime/fake.ts";
 import { FakeApi } from "./fakeapi.ts";
 import { DEFAULT_CONFIGURATION } from "./configuration.ts";
@@ -21,14 +22,12 @@ async function started(api = new FakeApi(), pressure: () => Pressure = () => ({ 
   return { api, events };
 }
 const read = (api: FakeApi): Promise<Stored<Node>> => api.get<Node>(NODE, { name: "n1" });
-async function until(api: FakeApi, holds: (node: Stored<Node>) => boolean): Promise<Stored<Node>> {
-  for (let tries = 0; tries < 500; tries++) {
-    const found = await read(api).catch(() => undefined);
-    if (found && holds(found)) return found;
-    await Bun.sleep(5);
-  }
-  throw new Error(`the node never got there: ${JSON.stringify((await read(api)).status?.conditions)}`);
-}
+const until = (api: FakeApi, holds: (node: Stored<Node>) => boolean): Promise<Stored<Node>> =>
+  eventually("what the node says of itself", async () => {
+    const found = await read(api);
+    if (!holds(found)) throw new Error(JSON.stringify(found.status));
+    return found;
+  }, 5);
 const condition = (found: Node, type: string): unknown => found.status?.conditions?.find((c) => c.type === type);
 
 test("a node registers with what it has, and becomes Ready in upstream's words", async () => {

@@ -6,7 +6,7 @@ import { builtinKind } from "../../api/registry.ts";
 import type { Container, Pod, PodSpec } from "../../api/types.ts";
 import { systemClock } from "../../lib/clock.ts";
 import { hostExec } from "../../lib/exec.ts";
-import { HOST_TEST_TIMEOUT_MS } from "../../lib/testing.ts";
+import { TEST_TIMEOUT_MS } from "../../lib/testing.ts";
 import { busyboxSource } from "../runtime/busybox-image.ts";
 import { containerdPaths } from "../runtime/containerd/private.ts";
 import { removePrivateContainerd } from "../runtime/containerd/remove.ts";
@@ -20,7 +20,7 @@ import { hostMounter } from "../volumes/mount.ts";
 import { aPod, Rig } from "./builders.ts";
 import { CgroupFs, detectCgroups } from "./cgroupfs.ts";
 
-setDefaultTimeout(HOST_TEST_TIMEOUT_MS);
+setDefaultTimeout(TEST_TIMEOUT_MS);
 
 const LOGIN = { username: "puller", password: "se:cret" };
 const SECRET = builtinKind("", "v1", "Secret");

@@ -5,12 +5,12 @@ import { existsSync, mkdtempSync, readdirSync, readFileSync, renameSync, rmdirSy
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { PassThrough, Writable } from "node:stream";
-import { eventually, HOST_TEST_TIMEOUT_MS, PATIENCE_MS } from "../../lib/testing.ts";
+import { eventually, TEST_TIMEOUT_MS, PATIENCE_MS } from "../../lib/testing.ts";
 import { parseLogEntry } from "./cri-log.ts";
 import { type ContainerConfig, type ContainerRecord, type Runtime, RuntimeError, type RuntimeEvent, type SandboxConfig } from "./runtime.ts";
 
 /** The size is told to a program that runs already: prints it once it is that, or what it is after a minute. */
-const SIZE_OF_99_BY_33 = 'i=0; while [ "$(stty size)" != "33 99" ] && [ $i -lt 600 ]; do sleep 0.1; i=$((i+1)); done; stty size';
+const SIZE_OF_99_BY_33 = 'i=0; while [ "$(stty size 2>/dev/null)" != "33 99" ] && [ $i -lt 600 ]; do sleep 0.1; i=$((i+1)); done; stty size';
 const SUITE_CGROUP = `minik8s-suite-${process.pid}`;
 
 /** A runtime under test. `image` is present, holds busybox and runs until stopped by default. */
@@ -24,7 +24,7 @@ export interface RuntimeUnderTest {
 
 /** Registers the suite for one implementation. */
 export function runtimeSuite(name: string, create: () => Promise<RuntimeUnderTest>): void {
-  setDefaultTimeout(HOST_TEST_TIMEOUT_MS);
+  setDefaultTimeout(TEST_TIMEOUT_MS);
   describe(name, () => {
     let under: RuntimeUnderTest;
     let logs: string;

@@ -6,6 +6,7 @@ import { MemoryClient } from "../../api/client/testing.ts";
 import { builtinKind } from "../../api/registry.ts";
 import type { PersistentVolume } from "../../api/types.ts";
 import { systemClock } from "../../lib/clock.ts";
+import { eventually } from "../../lib/testing.ts";
 import { runLocalPaths } from "./localpath.ts";
 
 const VOLUME = builtinKind("", "v1", "PersistentVolume");
@@ -21,10 +22,7 @@ function aNode(): { client: MemoryClient; root: string } {
   return { client, root };
 }
 const aVolume = (name: string, path: string, node = "n1"): PersistentVolume => ({ metadata: { name, labels: { "minik8s.io/local-path-node": node }, finalizers: ["minik8s.io/local-path"] }, spec: { hostPath: { path } } });
-async function until(condition: () => boolean | Promise<boolean>): Promise<void> {
-  for (let turn = 0; turn < 500 && !(await condition()); turn++) await Bun.sleep(2);
-  expect(await condition()).toBe(true);
-}
+const until = (condition: () => boolean | Promise<boolean>): Promise<unknown> => eventually("what the volume is in for", condition);
 
 test("a local volume has a directory anybody may write to, until it is deleted", async () => {
   const { client, root } = aNode();

@@ -2,12 +2,12 @@ import { afterAll, beforeAll, expect, setDefaultTimeout, test } from "bun:test";
 import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { HOST_TEST_TIMEOUT_MS } from "../../lib/testing.ts";
+import { TEST_TIMEOUT_MS } from "../../lib/testing.ts";
 import { hostMounter } from "./mount.ts";
 import { deadMount, type DeadMount } from "./deadmount.ts";
 import { requireAnswer } from "./responsive.ts";
 
-setDefaultTimeout(HOST_TEST_TIMEOUT_MS);
+setDefaultTimeout(TEST_TIMEOUT_MS);
 let directory: string;
 let dead: DeadMount;
 beforeAll(() => {

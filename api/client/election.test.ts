@@ -1,5 +1,6 @@
 import { describe, expect, test } from "bun:test";
-import { systemClock } from "../../lib/clock.ts";
+import { FakeClock } from "../../lib/clock.ts";
+import { eventually } from "../../lib/testing.ts";
 import { builtinKind } from "../registry.ts";
 import type { Lease } from "../types.ts";
 import { LeaderElector } from "./election.ts";
@@ -7,14 +8,12 @@ import { MemoryClient } from "./testing.ts";
 
 const LEASE = builtinKind("coordination.k8s.io", "v1", "Lease");
 const lease = { namespace: "kube-system", name: "controllers" };
-const SPEED = 200;
-/** Time that passes two hundred times as fast. */
-const fast = { now: () => Date.now() * SPEED, monotonic: () => performance.now() * SPEED, sleep: (ms: number, signal?: AbortSignal) => systemClock.sleep(ms / SPEED, signal) };
+const clock = new FakeClock(1_800_000_000_000);
 
 function aCandidate(client: MemoryClient, identity: string, log: string[]): { stop: () => Promise<void> } {
   const controller = new AbortController();
   const elector = new LeaderElector({
-    client, lease, identity, clock: fast,
+    client, lease, identity, clock,
     lead: async (signal) => {
       log.push(`${identity} leads`);
       await new Promise((resolve) => signal.addEventListener("abort", resolve, { once: true }));
@@ -24,9 +23,18 @@ function aCandidate(client: MemoryClient, identity: string, log: string[]): { st
   const running = elector.run(controller.signal);
   return { stop: () => (controller.abort(), running) };
 }
+/** Time passes in steps, each with as many turns of the event loop as those who wake need. */
+async function pass(seconds: number): Promise<void> {
+  for (let half = 0; half < seconds * 2; half++) {
+    await clock.advance(500);
+    await Bun.sleep(0);
+  }
+}
 async function until(condition: () => boolean): Promise<void> {
-  for (let turn = 0; turn < 1000 && !condition(); turn++) await Bun.sleep(2);
-  expect(condition()).toBe(true);
+  await eventually("the next leader", async () => {
+    await pass(1);
+    return condition();
+  }, 0);
 }
 
 describe("leader election", () => {
@@ -36,7 +44,7 @@ describe("leader election", () => {
     const a = aCandidate(client, "a", log);
     await until(() => log.length === 1);
     const b = aCandidate(client, "b", log);
-    await Bun.sleep(50);
+    await pass(60);
     expect(log).toEqual(["a leads"]);
     await a.stop();
     await until(() => log.length === 3);
@@ -51,7 +59,7 @@ describe("leader election", () => {
     const a = aCandidate(client, "a", log);
     await until(() => log.length === 1);
     const b = aCandidate(client, "b", log);
-    await Bun.sleep(30);
+    await pass(30);
     client.intercept = ({ verb, body }) => {
       const writer = (body as Lease | undefined)?.spec?.holderIdentity;
       if (verb === "update" && writer !== "b") throw new Error("a is cut off");

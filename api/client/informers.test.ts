@@ -1,5 +1,6 @@
 import { afterEach, describe, expect, test } from "bun:test";
 import { systemClock } from "../../lib/clock.ts";
+import { eventually } from "../../lib/testing.ts";
 import { ApiError, badRequest } from "../errors.ts";
 import { builtinKind } from "../registry.ts";
 import type { ConfigMap, Stored } from "../types.ts";
@@ -35,10 +36,7 @@ async function started(client: MemoryClient): Promise<Informer<ConfigMap>> {
   await informers.waitForSync();
   return informer;
 }
-async function until(condition: () => boolean): Promise<void> {
-  for (let turn = 0; turn < 500 && !condition(); turn++) await Bun.sleep(2);
-  expect(condition()).toBe(true);
-}
+const until = (condition: () => boolean): Promise<unknown> => eventually("what the informer is told", condition, 2);
 
 describe("informers", () => {
   test("hold what is there, then follow every change in order", async () => {

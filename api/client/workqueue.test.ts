@@ -1,5 +1,6 @@
 import { describe, expect, test } from "bun:test";
 import { FakeClock } from "../../lib/clock.ts";
+import { eventually } from "../../lib/testing.ts";
 import { runWorkers, workQueueFigures } from "./workers.ts";
 import { WorkQueue } from "./workqueue.ts";
 
@@ -106,12 +107,10 @@ describe("workers", () => {
     let isBroken = true;
     const ended = runWorkers({ name: "poison", queue, workers: 1, signal: stop.signal, reconcile: () => (isBroken ? Promise.reject(new Error("bad")) : Promise.resolve()) });
     queue.add("default/bad");
-    for (let turn = 0; turn < 200 && !workQueueFigures().includes('minik8s_reconcile_poisoned{name="poison",key="default/bad"}'); turn++) await Bun.sleep(2);
+    await eventually("its name", () => workQueueFigures().includes('minik8s_reconcile_poisoned{name="poison",key="default/bad"}'));
     expect(workQueueFigures()).toContain('workqueue_depth{name="poison"}');
-    expect(workQueueFigures()).toContain('minik8s_reconcile_poisoned{name="poison",key="default/bad"}');
     isBroken = false;
-    for (let turn = 0; turn < 200 && workQueueFigures().includes('key="default/bad"'); turn++) await Bun.sleep(2);
-    expect(workQueueFigures()).not.toContain('key="default/bad"');
+    await eventually("its absence", () => !workQueueFigures().includes('key="default/bad"'));
     stop.abort();
     await ended;
     expect(workQueueFigures()).not.toContain("poison\"");

@@ -5,6 +5,7 @@ import * as x509 from "@peculiar/x509";
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
 import { builtinKind } from "../../api/registry.ts";
 import type { ClusterRole, ClusterRoleBinding, KubeObject, PolicyRule, Role, RoleBinding, ServiceAccount } from "../../api/types.ts";
+import { eventually, TEST_TIMEOUT_MS } from "../../lib/testing.ts";
 import { EVERY_ACCOUNT, mayAsk, mayVisit, type Grant } from "./oracle.ts";
 import { askAll, discover, isUnauthorized, questionsOf, startPlane, textOf, type Answer, type Asker, type Discovered, type Question, type TestPlane } from "./testing.ts";
 
@@ -48,7 +49,7 @@ test.each(SEEDS)("a service account may do exactly what its roles say: random ro
   expect(wrong).toEqual([]);
   expect(allowed).toBeGreaterThan(5);
   expect(allowed).toBeLessThan(questions.length);
-}, 60_000);
+}, TEST_TIMEOUT_MS);
 
 describe("acting as somebody else", () => {
   test("takes the right to every part of whom one names", async () => {
@@ -84,7 +85,7 @@ describe("acting as somebody else", () => {
     const as = (path: string, headers: Record<string, string>) => account.request("GET", path, { headers });
     const pat = { "impersonate-user": "pat" };
     const helper = { "impersonate-user": "system:serviceaccount:team:helper" };
-    await eventually(async () => (await as("/api/v1/pods", pat)).status === 200);
+    await eventually("the right", async () => (await as("/api/v1/pods", pat)).status === 200);
     expect((await as("/api/v1/pods", { ...pat, "impersonate-group": "dev" })).status).toBe(200);
     expect((await as("/api/v1/pods", helper)).status).toBe(200);
     expect((await as("/api/v1/pods?fieldSelector=spec.nodeName%3Dn1", { "impersonate-user": "system:node:n1" })).status).toBe(200);
@@ -122,8 +123,8 @@ describe("granting", () => {
     const binding = { apiVersion: `${RBAC}/v1`, kind: "ClusterRoleBinding", metadata: { name: `b-${id}` }, roleRef: { apiGroup: RBAC, kind: "ClusterRole", name: `r-${id}` }, subjects: [{ apiGroup: RBAC, kind: "User", name: "eve" }] };
     const bindings = `/apis/${RBAC}/v1/clusterrolebindings?dryRun=All`;
     // The role just made has to reach the authorizer's cache.
-    await eventually(async () => (await lifted.request("POST", bindings, { body: binding })).status === 201);
-    await eventually(async () => (await plain.request("POST", bindings, { body: binding })).status === (isAllowed ? 201 : 403));
+    await eventually("the right", async () => (await lifted.request("POST", bindings, { body: binding })).status === 201);
+    await eventually("the right", async () => (await plain.request("POST", bindings, { body: binding })).status === (isAllowed ? 201 : 403));
     const grown = { ...role, metadata: { name: "view" }, rules: [...rules] };
     if (!isAllowed) expect((await plain.request("PATCH", `/apis/${RBAC}/v1/clusterroles/view?dryRun=All`, { body: { rules: grown.rules }, contentType: "application/merge-patch+json" })).status).toBe(403);
   });
@@ -168,7 +169,7 @@ async function anAccount(name: string, grants: readonly Grant[]): Promise<Asker>
   }
   const { status } = await plane.admin.post<object, { status: { token: string } }>(builtinKind("", "v1", "ServiceAccount"), { name, namespace: "team" }, "token", { spec: { expirationSeconds: 3600 } });
   const account = plane.withToken(status.token);
-  await eventually(async () => !isUnauthorized(await account.request("GET", "/apis")) && (await hasAll(account, grants)));
+  await eventually("the right", async () => !isUnauthorized(await account.request("GET", "/apis")) && (await hasAll(account, grants)));
   return account;
 }
 
@@ -179,14 +180,6 @@ async function hasAll(account: Asker, grants: readonly Grant[]): Promise<boolean
   const { body } = await account.request("POST", "/apis/authorization.k8s.io/v1/selfsubjectrulesreviews", { body: { spec: { namespace: last.namespace ?? "team" } } });
   const { resourceRules, nonResourceRules } = (JSON.parse(body) as { status: { resourceRules: object[]; nonResourceRules: object[] } }).status;
   return resourceRules.length + nonResourceRules.length >= EVERY_ACCOUNT.rules.length + last.rules.length;
-}
-
-async function eventually(condition: () => Promise<boolean>): Promise<void> {
-  for (let turn = 0; turn < 300; turn++) {
-    if (await condition()) return;
-    await Bun.sleep(5);
-  }
-  throw new Error("it did not happen");
 }
 
 /** Roles as somebody careless would write them: wildcards, names, subresources, groups that do not fit, verbs that do not exist. */

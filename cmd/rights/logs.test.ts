@@ -7,6 +7,7 @@ import { loadKubeconfig } from "../../api/client/kubeconfig.ts";
 import { builtinKind } from "../../api/registry.ts";
 import type { Secret } from "../../api/types.ts";
 import { freePort } from "../../control/store/etcd/testing.ts";
+import { TEST_TIMEOUT_MS } from "../../lib/testing.ts";
 
 const MAIN = join(import.meta.dir, "..", "main.ts");
 const PLAIN = "swordfish-0123456789";
@@ -26,7 +27,7 @@ beforeAll(async () => {
     await Bun.sleep(20);
   }
   client = new HttpClient(await loadKubeconfig(join(directory, "admin.conf")));
-}, 30_000);
+}, TEST_TIMEOUT_MS);
 
 afterAll(() => {
   child.kill("SIGKILL");
@@ -75,4 +76,4 @@ test("neither a Secret's data nor a token is ever logged, whatever is done with 
   expect(text).toContain("the control plane is ready");
   expect(text).not.toMatch(/[a-z0-9]{6}\.[a-z0-9]{16}/);
   for (const needle of [...secrets, ...keys, ...privateKeys].filter((one) => one.length > 8)) expect([needle, text.includes(needle)]).toEqual([needle, false]);
-}, 60_000);
+}, TEST_TIMEOUT_MS);

@@ -1,5 +1,6 @@
 import { afterAll, beforeAll, expect, test } from "bun:test";
 import { builtinKind } from "../../api/registry.ts";
+import { TEST_TIMEOUT_MS } from "../../lib/testing.ts";
 import { askAll, discover, isUnauthorized, questionsOf, startPlane, textOf, type Asker, type Question, type TestPlane } from "./testing.ts";
 
 const PUBLIC = ["/healthz", "/livez", "/readyz", "/version", "/version/"];
@@ -43,7 +44,7 @@ test("nobody in particular reads health and version, and nothing else", async ()
   // Upstream's rules name the method; HEAD is not GET.
   expect(await allowedPaths(nobody, "HEAD")).toEqual([]);
   expect(await allowedResources(nobody)).toEqual([]);
-}, 60_000);
+}, TEST_TIMEOUT_MS);
 
 test("who is known but has no rights also sees what there is and asks about themselves", async () => {
   const ann = await plane.as("ann", "dev");
@@ -52,7 +53,7 @@ test("who is known but has no rights also sees what there is and asks about them
   expect(await allowedResources(ann)).toEqual([
     "create authentication.k8s.io/selfsubjectreviews", "create authorization.k8s.io/selfsubjectaccessreviews", "create authorization.k8s.io/selfsubjectrulesreviews",
   ]);
-}, 60_000);
+}, TEST_TIMEOUT_MS);
 
 test("a bad credential is nobody's, not even that of nobody in particular", async () => {
   for (const token of ["nonsense", "abcdef.0123456789abcdef", "a.b.c"]) expect((await plane.withToken(token).request("GET", "/version")).status).toBe(401);

@@ -2,6 +2,7 @@ import { afterAll, beforeAll, describe, expect, test } from "bun:test";
 import { LOCAL_PATH_FINALIZER, LOCAL_PATH_NODE } from "../../api/localpath.ts";
 import { builtinKind } from "../../api/registry.ts";
 import type { KubeObject } from "../../api/types.ts";
+import { eventually, TEST_TIMEOUT_MS } from "../../lib/testing.ts";
 import { discover, questionsOf, startPlane, textOf, type Answer, type Asker, type Question, type TestPlane } from "./testing.ts";
 
 /** Two nodes that are called `mine` and `theirs`, as is everything that belongs to one of them. */
@@ -19,10 +20,10 @@ beforeAll(async () => {
   for (const owner of OWNERS) await belongings(owner);
   root = await plane.as("root", "system:masters");
   node = await plane.as("system:node:mine", "system:nodes");
-  await eventually(async () => (await node.request("GET", "/api/v1/namespaces/team/secrets/mine")).status === 200);
+  await eventually("the right", async () => (await node.request("GET", "/api/v1/namespaces/team/secrets/mine")).status === 200);
   answers = new Map();
   for (const question of questionsOf(await discover(root), { namespaces: ["team", "kube-node-lease"], names: OWNERS })) answers.set(question, await ask(question));
-}, 60_000);
+}, TEST_TIMEOUT_MS);
 afterAll(() => plane.stop());
 
 async function make(group: string, version: string, kindName: string, object: KubeObject & Record<string, unknown>): Promise<KubeObject> {
@@ -134,7 +135,7 @@ describe("a node", () => {
     expect(await list(`/api/v1/persistentvolumes?labelSelector=${encodeURIComponent(`${LOCAL_PATH_NODE}=theirs`)}`)).toBe(403);
     expect(await list(`/api/v1/persistentvolumes?labelSelector=${encodeURIComponent(`${LOCAL_PATH_NODE} in (mine,theirs)`)}`)).toBe(403);
     const asPolicy = async (method: string, path: string): Promise<number> => (await node.request(method, path, { headers: { "impersonate-user": "system:serviceaccount:kube-system:minik8s-network-policy" } })).status;
-    await eventually(async () => (await asPolicy("GET", "/api/v1/pods")) === 200);
+    await eventually("the right", async () => (await asPolicy("GET", "/api/v1/pods")) === 200);
     expect(await asPolicy("GET", "/api/v1/namespaces/team/pods/theirs")).toBe(403);
     expect(await asPolicy("GET", "/api/v1/secrets")).toBe(403);
     expect((await node.request("GET", "/api/v1/pods", { headers: { "impersonate-user": "system:serviceaccount:kube-system:default" } })).status).toBe(403);
@@ -174,11 +175,3 @@ describe("a node", () => {
     await patch({ spec: { taints: [{ key: "a", effect: "NoSchedule" }] } }, 403);
   });
 });
-
-async function eventually(condition: () => Promise<boolean>): Promise<void> {
-  for (let turn = 0; turn < 300; turn++) {
-    if (await condition()) return;
-    await Bun.sleep(5);
-  }
-  throw new Error("it did not happen");
-}

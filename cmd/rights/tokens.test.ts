@@ -2,6 +2,7 @@ import { afterAll, beforeAll, describe, expect, test } from "bun:test";
 import { createPublicKey, verify } from "node:crypto";
 import { builtinKind } from "../../api/registry.ts";
 import type { ConfigMap, KubeObject, Secret, Stored } from "../../api/types.ts";
+import { eventually } from "../../lib/testing.ts";
 import { startPlane, type TestPlane } from "./testing.ts";
 
 const ACCOUNT = builtinKind("", "v1", "ServiceAccount");
@@ -26,10 +27,7 @@ const issue = (spec: object): Promise<Issued> => plane.admin.post<object, Issued
 const codeOf = async (token: string): Promise<number> => (await plane.withToken(token).request("GET", "/version")).status;
 const claimsOf = (token: string): Record<string, unknown> => JSON.parse(Buffer.from(token.split(".")[1] ?? "", "base64url").toString()) as Record<string, unknown>;
 
-async function becomes(token: string, code: number): Promise<void> {
-  for (let turn = 0; turn < 300 && (await codeOf(token)) !== code; turn++) await Bun.sleep(5);
-  expect(await codeOf(token)).toBe(code);
-}
+const becomes = (token: string, code: number): Promise<unknown> => eventually(`code ${code}`, async () => (await codeOf(token)) === code);
 
 describe("a token bound to", () => {
   const objects: readonly (readonly [string, () => Promise<Stored<KubeObject>>])[] = [
@@ -85,7 +83,7 @@ describe("a Secret's token", () => {
     await plane.admin.create<Secret>(SECRET, { metadata: { name: "old-token", namespace: "team", annotations: { "kubernetes.io/service-account.name": "robot", "kubernetes.io/service-account.uid": robot.metadata.uid } }, type: "kubernetes.io/service-account-token", data: { token: Buffer.from(token).toString("base64") } });
     await becomes(token, 200);
     const labels = async (): Promise<Record<string, string>> => (await plane.admin.get(SECRET, { namespace: "team", name: "old-token" })).metadata.labels ?? {};
-    for (let turn = 0; turn < 300 && Object.keys(await labels()).length === 0; turn++) await Bun.sleep(5);
+    await eventually("a label", async () => Object.keys(await labels()).length > 0);
     expect(await labels()).toEqual({ "kubernetes.io/legacy-token-last-used": new Date().toISOString().slice(0, 10) });
     expect((await plane.admin.get<ConfigMap>(builtinKind("", "v1", "ConfigMap"), { namespace: "kube-system", name: "kube-apiserver-legacy-service-account-token-tracking" })).data).toEqual({ since: new Date().toISOString().slice(0, 10) });
     await plane.admin.patch(SECRET, { namespace: "team", name: "old-token" }, { metadata: { labels: { "kubernetes.io/legacy-token-invalid-since": "2026-01-01" } } }, { type: "merge" });

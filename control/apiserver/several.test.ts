@@ -3,6 +3,7 @@ import { expect, test } from "bun:test";
 import { builtinKind } from "../../api/registry.ts";
 import type { ConfigMap, Endpoints, Lease, Service } from "../../api/types.ts";
 import { FakeClock } from "../../lib/clock.ts";
+import { becomes as untilEqual } from "../../lib/testing.ts";
 import { openMemoryStore } from "../store/memory.ts";
 import type { Store } from "../store/store.ts";
 import { ServedAddresses } from "./addresses.ts";
@@ -71,11 +72,10 @@ test("default/kubernetes leads to every server that renews its lease, and to non
   const running = [one.run(stop[0].signal), two.run(stop[1].signal)];
   const published = async (): Promise<string[]> => ((await client.get<Endpoints>(ENDPOINTS, { namespace: "default", name: "kubernetes" }).catch(() => undefined))?.subsets?.[0]?.addresses ?? []).map(({ ip }) => ip);
   const becomes = async (wanted: string[]): Promise<void> => {
-    for (let turn = 0; turn < 100 && !Bun.deepEquals(await published(), wanted); turn++) {
-      await Bun.sleep(2);
+    await untilEqual(wanted, async () => {
       await clock.advance(1000);
-    }
-    expect(await published()).toEqual(wanted);
+      return published();
+    });
   };
   await becomes(["10.0.0.1", "10.0.0.2"]);
   stop[1].abort();

@@ -11,6 +11,7 @@ import type { Controller, ControllerDeps, ControllerSettings } from "./controlle
 import { ControllerFigures } from "./figures.ts";
 import { NAMESPACE, POD } from "./kinds.ts";
 import type { KindInfo } from "../../api/kinds.ts";
+import { becomes as untilEqual, eventually as patiently } from "../../lib/testing.ts";
 
 export interface ClusterOptions {
   readonly clock?: Clock;
@@ -86,23 +87,14 @@ export class TestCluster {
   }
 }
 
-/** Waits until `probe` is true, for at most five seconds. */
+/** Waits until `probe` is true. */
 export async function eventually(probe: () => Promise<boolean> | boolean, what = "the condition"): Promise<void> {
-  for (let turn = 0; turn < 1000; turn++) {
-    if (await probe()) return;
-    await Bun.sleep(turn < 20 ? 1 : 5);
-  }
-  expect(`${what} never held`).toBe("");
+  await patiently(what, probe, 2);
 }
 
 /** Waits until `read` equals `wanted`, and shows both when it never does. */
 export async function becomes<T>(read: () => Promise<T> | T, wanted: T): Promise<void> {
-  let last: unknown = await read();
-  for (let turn = 0; turn < 1000 && !Bun.deepEquals(last, wanted); turn++) {
-    await Bun.sleep(turn < 20 ? 1 : 5);
-    last = await read();
-  }
-  expect(last).toEqual(wanted);
+  await untilEqual(wanted, read, 2);
 }
 
 /** Checks that `probe` stays true for a while. */

@@ -2,6 +2,7 @@ import { afterAll, expect, test } from "bun:test";
 import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { TEST_TIMEOUT_MS } from "../../lib/testing.ts";
 import { openLevelStore } from "./level.ts";
 
 const ROUNDS = 200;
@@ -58,7 +59,7 @@ test(`after each of ${ROUNDS} kills in the middle of concurrent writes every ack
     expect(store.revision).toBeGreaterThanOrEqual(highest);
     await store.close();
   }
-}, 240_000);
+}, TEST_TIMEOUT_MS);
 
 /** True when history shows a delete of `key` newer than `revision`: written, but killed before it was acknowledged. */
 async function deletedAfter(store: Awaited<ReturnType<typeof openLevelStore>>, key: string, revision: number): Promise<boolean> {

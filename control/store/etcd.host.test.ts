@@ -1,6 +1,6 @@
 import { afterAll, beforeAll, describe, expect, setDefaultTimeout, test } from "bun:test";
 import { join } from "node:path";
-import { eventually, HOST_TEST_TIMEOUT_MS, PATIENCE_MS } from "../../lib/testing.ts";
+import { eventually, TEST_TIMEOUT_MS, PATIENCE_MS } from "../../lib/testing.ts";
 import { createAuthority, DAY_MS, issue } from "../pki/certificates.ts";
 import { freePort, hasEtcd, TestEtcd } from "./etcd/testing.ts";
 import { EtcdUnavailable } from "./etcd/connection.ts";
@@ -8,7 +8,7 @@ import { openEtcdStore, type EtcdStoreOptions } from "./etcd.ts";
 import type { WriteConflict, Change, Store } from "./store.ts";
 import { describeStore } from "./store.suite.ts";
 
-setDefaultTimeout(HOST_TEST_TIMEOUT_MS);
+setDefaultTimeout(TEST_TIMEOUT_MS);
 
 describe.skipIf(!hasEtcd)("on a real etcd", () => {
   const etcd = new TestEtcd();

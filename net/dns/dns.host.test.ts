@@ -1,11 +1,11 @@
 import { afterEach, beforeEach, describe, expect, setDefaultTimeout, test } from "bun:test";
 import { join } from "node:path";
 import { run } from "../../lib/exec.ts";
-import { eventually, HOST_TEST_TIMEOUT_MS } from "../../lib/testing.ts";
+import { eventually, TEST_TIMEOUT_MS } from "../../lib/testing.ts";
 import { makeNode, type TestNode } from "../host/node.suite.ts";
 import { type TestNamespace } from "../host/testing.ts";
 
-setDefaultTimeout(HOST_TEST_TIMEOUT_MS);
+setDefaultTimeout(TEST_TIMEOUT_MS);
 
 let setup: TestNode;
 let pod: TestNamespace;

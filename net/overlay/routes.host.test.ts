@@ -3,7 +3,7 @@ import { builtinKind } from "../../api/registry.ts";
 import type { Node } from "../../api/types.ts";
 import { systemClock } from "../../lib/clock.ts";
 import { run } from "../../lib/exec.ts";
-import { eventually, HOST_TEST_TIMEOUT_MS } from "../../lib/testing.ts";
+import { eventually, TEST_TIMEOUT_MS } from "../../lib/testing.ts";
 import { showLink } from "../host/ip.ts";
 import { askTcp, makeNamespace, serveTcp, type TestNamespace, tryTcp } from "../host/testing.ts";
 import { aNode, FakeInformers } from "../testing.ts";
@@ -11,7 +11,7 @@ import { removeRoutes, TUNNEL_LINK } from "./apply.ts";
 import type { OverlayMode } from "./plan.ts";
 import { createPodRoutes } from "./routes.ts";
 
-setDefaultTimeout(HOST_TEST_TIMEOUT_MS);
+setDefaultTimeout(TEST_TIMEOUT_MS);
 
 const NODE = builtinKind("", "v1", "Node");
 

@@ -4,14 +4,14 @@ import type { NetworkPolicy } from "../../api/types.ts";
 import { systemClock } from "../../lib/clock.ts";
 import type { Component } from "../../lib/component.ts";
 import { run } from "../../lib/exec.ts";
-import { becomes, HOST_TEST_TIMEOUT_MS } from "../../lib/testing.ts";
+import { becomes, TEST_TIMEOUT_MS } from "../../lib/testing.ts";
 import { createIptables } from "../host/iptables.ts";
 import { makeNode, type TestNode } from "../host/node.suite.ts";
 import { askTcp, serveTcp, type TestNamespace, tryTcp } from "../host/testing.ts";
 import { aPod, FakeInformers } from "../testing.ts";
 import { cleanupPolicy, createPolicy } from "./policy.ts";
 
-setDefaultTimeout(HOST_TEST_TIMEOUT_MS);
+setDefaultTimeout(TEST_TIMEOUT_MS);
 
 const POLICY = builtinKind("networking.k8s.io", "v1", "NetworkPolicy");
 const POD = builtinKind("", "v1", "Pod");

@@ -3,7 +3,7 @@ import { builtinKind } from "../../api/registry.ts";
 import { systemClock } from "../../lib/clock.ts";
 import type { Component } from "../../lib/component.ts";
 import { run } from "../../lib/exec.ts";
-import { becomes, eventually, HOST_TEST_TIMEOUT_MS } from "../../lib/testing.ts";
+import { becomes, eventually, TEST_TIMEOUT_MS } from "../../lib/testing.ts";
 import { createIptables, type Iptables } from "../host/iptables.ts";
 import { makeNode, type TestNode } from "../host/node.suite.ts";
 import { removePodTraffic } from "../host/podtraffic.ts";
@@ -12,7 +12,7 @@ import { aNode, aService, aSlice, FakeInformers } from "../testing.ts";
 import { cleanupProxy } from "./cleanup.ts";
 import { createProxy } from "./proxy.ts";
 
-setDefaultTimeout(HOST_TEST_TIMEOUT_MS);
+setDefaultTimeout(TEST_TIMEOUT_MS);
 
 const SERVICE = builtinKind("", "v1", "Service");
 const SLICE = builtinKind("discovery.k8s.io", "v1", "EndpointSlice");

@@ -1,6 +1,6 @@
 import { afterEach, beforeEach, expect, setDefaultTimeout, test } from "bun:test";
 import { run } from "../../lib/exec.ts";
-import { HOST_TEST_TIMEOUT_MS } from "../../lib/testing.ts";
+import { TEST_TIMEOUT_MS } from "../../lib/testing.ts";
 import { createIptables, type Iptables } from "../host/iptables.ts";
 import { allowPodTraffic } from "../host/podtraffic.ts";
 import { makeNamespace, type TestNamespace } from "../host/testing.ts";
@@ -8,7 +8,7 @@ import { aService, aSlice } from "../testing.ts";
 import type { NodeConfig } from "./service-rules.ts";
 import { Syncer, type ServiceSource } from "./syncer.ts";
 
-setDefaultTimeout(HOST_TEST_TIMEOUT_MS);
+setDefaultTimeout(TEST_TIMEOUT_MS);
 
 const config: NodeConfig = { nodeName: "node-1", nodeIp: "192.0.2.1", zone: "", clusterCidr: "10.244.0.0/16", localClusterIps: new Set(), comments: true };
 const source: ServiceSource = { keys: () => ["ns/web"], get: (key) => (key === "ns/web" ? { service, slices: [slice] } : undefined) };

@@ -3,7 +3,7 @@ import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { systemClock, type Clock } from "../../../lib/clock.ts";
 import { hostExec } from "../../../lib/exec.ts";
-import { eventually, HOST_TEST_TIMEOUT_MS } from "../../../lib/testing.ts";
+import { eventually, TEST_TIMEOUT_MS } from "../../../lib/testing.ts";
 import { busyboxImage } from "../busybox-image.ts";
 import { createRuntime } from "../create.ts";
 import type { Runtime } from "../runtime.ts";
@@ -12,7 +12,7 @@ import { findProcesses, isAlive } from "./machine.ts";
 import { containerdPaths } from "./private.ts";
 import { removePrivateContainerd } from "./remove.ts";
 
-setDefaultTimeout(HOST_TEST_TIMEOUT_MS);
+setDefaultTimeout(TEST_TIMEOUT_MS);
 /** Seconds by which its sleeper is told from those of other runs. */
 const ENDLESS = String(900_000_000 + process.pid);
 const IMAGE = "minik8s.test/busybox:survival";

@@ -1,7 +1,7 @@
 import { afterAll, beforeAll, expect, setDefaultTimeout, test } from "bun:test";
 import { mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { HOST_TEST_TIMEOUT_MS, PATIENCE_MS } from "../../../lib/testing.ts";
+import { TEST_TIMEOUT_MS, PATIENCE_MS } from "../../../lib/testing.ts";
 import { busyboxImage } from "../busybox-image.ts";
 import { parseLogEntry } from "../cri-log.ts";
 import { aContainer, aSandbox, removeSuiteCgroups } from "../runtime.suite.ts";
@@ -10,7 +10,7 @@ import { removeDockerPods } from "./remove.ts";
 import { DockerRuntime } from "./runtime.ts";
 import { startDockerd } from "./testing.ts";
 
-setDefaultTimeout(HOST_TEST_TIMEOUT_MS);
+setDefaultTimeout(TEST_TIMEOUT_MS);
 const IMAGE = "minik8s.test/busybox:survival";
 let engine: Awaited<ReturnType<typeof startDockerd>>;
 let dataDir: string;

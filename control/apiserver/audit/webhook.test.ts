@@ -1,5 +1,6 @@
 import { expect, test } from "bun:test";
 import { FakeClock } from "../../../lib/clock.ts";
+import { eventually } from "../../../lib/testing.ts";
 import { AuditWebhook, type AuditWebhookOptions } from "./webhook.ts";
 
 const namesIn = (body: string): unknown => (JSON.parse(body) as { kind: string; items: unknown[] }).items;
@@ -23,7 +24,7 @@ test("events are posted as lists of limited size, the last of them when the serv
 test("a batch that does not fill up goes out all the same", async () => {
   const { webhook, bodies } = sink({});
   webhook.add("1");
-  for (let attempt = 0; attempt < 1000 && bodies.length === 0; attempt++) await Bun.sleep(1);
+  await eventually("a batch", () => bodies.length > 0);
   expect(bodies.map(namesIn)).toEqual([[1]]);
   await webhook.close();
 });

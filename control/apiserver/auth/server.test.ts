@@ -5,6 +5,7 @@ import type { Client } from "../../../api/client/client.ts";
 import { builtinKind } from "../../../api/registry.ts";
 import { createAuthority, DAY_MS, issue, type KeyPair } from "../../pki/certificates.ts";
 import { systemClock } from "../../../lib/clock.ts";
+import { becomes } from "../../../lib/testing.ts";
 import { createStrategies } from "../kinds/index.ts";
 import { startTestServer, type TestServer } from "../testing.ts";
 import { createAuth } from "./create.ts";
@@ -50,9 +51,8 @@ async function call(path: string, options: { method?: string; body?: object; hea
 
 /** Asks until the watch that answers follow has caught up. */
 async function eventually(ask: () => Promise<Reply>, code: number): Promise<number> {
-  let last = 0;
-  for (let attempt = 0; attempt < 100 && last !== code; attempt++) last = (await ask()).code;
-  return last;
+  await becomes(code, async () => (await ask()).code);
+  return code;
 }
 
 const identity = (commonName: string, organizations: string[] = []) => issue(authority, { commonName, organizations, usages: ["client auth"], lifetimeMs: DAY_MS });

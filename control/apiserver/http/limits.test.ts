@@ -8,6 +8,7 @@ import { FlowControl } from "../flowcontrol/control.ts";
 import { ensureDefaults, keepFlowObjects } from "../flowcontrol/keep.ts";
 import { createStrategies } from "../kinds/index.ts";
 import { systemClock } from "../../../lib/clock.ts";
+import { TEST_TIMEOUT_MS } from "../../../lib/testing.ts";
 import { ADMIN, adminToken, call, startTestServer, type TestServer } from "../testing.ts";
 import { dumpOf } from "../flowcontrol/dump.ts";
 import { InFlightLimits } from "../flowcontrol/inflight.ts";
@@ -139,7 +140,7 @@ describe("priority and fairness", () => {
     expect(new Set(replies.values())).toEqual(new Set([201, 429]));
     greedy.destroy();
     await until(() => [...flowControl.levels.values()].every((level) => level.seatsInUse === 0));
-  }, 20_000);
+  }, TEST_TIMEOUT_MS);
 
   test("refusals read as upstream's", async () => {
     const { server, slow } = limited;
@@ -151,7 +152,7 @@ describe("priority and fairness", () => {
     expect(refused["x-kubernetes-pf-flowschema-uid"]).toBeString();
     greedy.destroy();
     await until(() => (slow.open(), [...limited.flowControl.levels.values()].every((level) => level.isIdle)));
-  }, 20_000);
+  }, TEST_TIMEOUT_MS);
 
   test("a watch gives its seat back once it has begun", async () => {
     const { server, flowControl } = limited;
@@ -242,13 +243,13 @@ describe("requests that take too long", () => {
     expect(JSON.parse(text.trim().split("\n").at(-1) as string)).toMatchObject({ type: "BOOKMARK", object: { kind: "ConfigMap" } });
     expect((await call(server, "GET", `${MAPS}?watch=1&timeoutSeconds=x`)).body["message"]).toBe('strconv.ParseInt: parsing "x": invalid syntax');
     await stop();
-  }, 10_000);
+  }, TEST_TIMEOUT_MS);
 });
 
 describe("an orderly end", () => {
   test("is not ready any more, finishes what is under way, ends watches, tells HTTP/2 clients to go, and takes nobody new", async () => {
     const slow = slowWrites();
-    const server = await startTestServer({ admission: [slow], http: { shutdown: { delayMs: 300, graceMs: 5_000 } } });
+    const server = await startTestServer({ admission: [slow], http: { shutdown: { delayMs: 3_000, graceMs: 60_000 } } });
     const session = connectHttp2(server.url, { rejectUnauthorized: false });
     let isToldToGo = false;
     session.on("goaway", () => (isToldToGo = true));
@@ -271,7 +272,7 @@ describe("an orderly end", () => {
     expect((await server.client.get<ConfigMap>(CONFIG_MAP, { namespace: "default", name: "slow-last" })).metadata.name).toBe("slow-last");
     session.destroy();
     await server.stop();
-  }, 15_000);
+  }, TEST_TIMEOUT_MS);
 });
 
 test("a client that only opens and resets requests is cut off", async () => {
@@ -292,7 +293,7 @@ test("a client that only opens and resets requests is cut off", async () => {
   await closed;
   expect((await call(server, "GET", "/livez")).status).toBe(200);
   await server.stop();
-}, 20_000);
+}, TEST_TIMEOUT_MS);
 
 test("a client that leaves while it waits is forgotten, over HTTP/1.1 too", async () => {
   const { server, flowControl, slow, stop } = await aLimitedServer({ seats: 40 });
@@ -310,4 +311,4 @@ test("a client that leaves while it waits is forgotten, over HTTP/1.1 too", asyn
   greedy.destroy();
   await until(() => (slow.open(), level()?.isIdle === true));
   await stop();
-}, 10_000);
+}, TEST_TIMEOUT_MS);

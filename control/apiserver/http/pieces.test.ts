@@ -2,6 +2,7 @@ import { afterAll, beforeAll, describe, expect, test } from "bun:test";
 import { request as httpsRequest } from "node:https";
 import { builtinKind } from "../../../api/registry.ts";
 import type { AnyObject, ConfigMap } from "../../../api/types.ts";
+import { TEST_TIMEOUT_MS } from "../../../lib/testing.ts";
 import { call, startTestServer, type TestServer } from "../testing.ts";
 import { replyInPieces } from "./pieces.ts";
 import { readYaml } from "./yaml.ts";
@@ -38,7 +39,7 @@ describe("a long list", () => {
     expect(pretty.text).toBe(`${JSON.stringify(pretty.body, null, 2)}\n`);
     expect(parseYaml((await call(server, "GET", LONG, accepting("application/yaml"))).text)).toEqual(whole);
     expect((await call(server, "GET", `${LONG}?labelSelector=parity%3Dodd`)).body["items"]).toEqual(items.filter(({ metadata }) => metadata.labels?.["parity"] === "odd"));
-  }, 60_000);
+  }, TEST_TIMEOUT_MS);
 
   test("that is empty is a list in every form", async () => {
     const none = `${LONG}?labelSelector=parity%3Dnone`;
@@ -57,7 +58,7 @@ describe("a long list", () => {
     expect(compressed.headers.get("content-encoding")).toBe("gzip");
     expect(compressed.body).toEqual(plain.body);
     expect((await call(server, "HEAD", HEAVY)).text).toBe("");
-  }, 30_000);
+  }, TEST_TIMEOUT_MS);
 
   test("whose reader leaves half-way bothers nobody", async () => {
     await new Promise<void>((resolve, reject) => {

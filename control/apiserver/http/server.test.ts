@@ -4,6 +4,7 @@ import { request as httpsRequest } from "node:https";
 import { X509Certificate } from "node:crypto";
 import { builtinKind } from "../../../api/registry.ts";
 import type { ConfigMap } from "../../../api/types.ts";
+import { TEST_TIMEOUT_MS } from "../../../lib/testing.ts";
 import type { AccessRequest, Authenticator, Authorizer } from "../auth/auth.ts";
 import type { UserInfo } from "../request.ts";
 import { ADMIN, call, makeCertificate, selfSigned, startTestServer, type TestServer } from "../testing.ts";
@@ -143,7 +144,7 @@ describe("the transport", () => {
     expect(sizes.filter((size) => size > 2_500_000)).toHaveLength(20);
     expect(sizes.filter((size) => size > 100 && size < 1000)).toHaveLength(20);
     session.destroy();
-  }, 30_000);
+  }, TEST_TIMEOUT_MS);
 
   test("HEAD has the headers of GET and no body", async () => {
     const reply = await call(server, "HEAD", `${MAPS}/a`);

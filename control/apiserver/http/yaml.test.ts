@@ -1,4 +1,5 @@
 import { describe, expect, test } from "bun:test";
+import { TEST_TIMEOUT_MS } from "../../../lib/testing.ts";
 import { parseJson, parseYaml } from "./body.ts";
 import { readYaml } from "./yaml.ts";
 
@@ -31,7 +32,7 @@ describe("a body", () => {
     expect(() => parseJson(Buffer.from(deep(300_000)), Error)).toThrow("exceeded max depth");
     const refused = await parseYaml(deep(50_000)).catch((error: Error) => error.message);
     expect(refused).toMatch(/exceeded max depth|takes too long/);
-  }, 30_000);
+  }, TEST_TIMEOUT_MS);
 
   test("may hold any number of brackets in its strings", () => {
     expect(parseJson(Buffer.from(JSON.stringify({ a: "[{".repeat(5000), b: '"\\[' })), Error)).toMatchObject({ b: '"\\[' });

@@ -1,6 +1,7 @@
 import { expect, test } from "bun:test";
 import { builtinKind } from "../../../api/registry.ts";
 import type { ConfigMap } from "../../../api/types.ts";
+import { TEST_TIMEOUT_MS } from "../../../lib/testing.ts";
 import { Entry } from "../cache/entry.ts";
 import type { Delivery } from "../cache/event.ts";
 import { startTestServer } from "../testing.ts";
@@ -89,7 +90,7 @@ test("a state of many megabytes arrives whole over HTTP, its end marked, changes
   } finally {
     await server.stop();
   }
-}, 30_000);
+}, TEST_TIMEOUT_MS);
 
 async function* linesOf(stream: ReadableStream<Uint8Array>): AsyncGenerator<string> {
   const decoder = new TextDecoder();

@@ -2,6 +2,7 @@ import { afterAll, beforeAll, describe, expect, test } from "bun:test";
 import { isExpired } from "../../../api/errors.ts";
 import { builtinKind } from "../../../api/registry.ts";
 import type { AnyObject, ConfigMap } from "../../../api/types.ts";
+import { TEST_TIMEOUT_MS } from "../../../lib/testing.ts";
 import type { Strategy } from "../kinds/strategy.ts";
 import { call, startTestServer, type TestServer } from "../testing.ts";
 
@@ -127,7 +128,7 @@ describe("resourceVersion", () => {
     expect((await waiting).body["data"]).toEqual({ v: "arrived" });
     const reply = await list(`resourceVersion=${future + 1000}`);
     expect(reply.body).toMatchObject({ code: 504, reason: "Timeout", message: `Timeout: Too large resource version: ${future + 1000}, current: ${future}`, details: { causes: [{ reason: "ResourceVersionTooLarge" }], retryAfterSeconds: 1 } });
-  }, 10_000);
+  }, TEST_TIMEOUT_MS);
 
   test.each([
     ["resourceVersionMatch=Exact", "resourceVersionMatch is forbidden unless resourceVersion is provided"],

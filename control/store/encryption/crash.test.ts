@@ -2,6 +2,7 @@ import { afterAll, expect, test } from "bun:test";
 import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { TEST_TIMEOUT_MS } from "../../../lib/testing.ts";
 import { openLevelStore } from "../level.ts";
 import { KeyFile } from "./keyfile.ts";
 import { openEncryption } from "./open.ts";
@@ -40,4 +41,4 @@ test(`after each of ${ROUNDS} kills while keys change every acknowledged value i
     }
     await below.close();
   }
-}, 120_000);
+}, TEST_TIMEOUT_MS);

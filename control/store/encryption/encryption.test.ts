@@ -3,6 +3,7 @@ import { chmodSync, mkdtempSync, readdirSync, readFileSync, rmSync, statSync, wr
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { systemClock, type Clock } from "../../../lib/clock.ts";
+import { eventually } from "../../../lib/testing.ts";
 import { openLevelStore } from "../level.ts";
 import { openMemoryStore } from "../memory.ts";
 import { describeStore } from "../store.suite.ts";
@@ -49,10 +50,10 @@ async function openIn(directory: string, turnOn: boolean, below?: Store): Promis
 }
 
 async function settledOn({ rotation, below }: Opened): Promise<void> {
-  for (let turn = 0; turn < 2000 && !rotation.status().isSettled; turn++) {
+  await eventually("rest", async () => {
     if (rotation.status().remaining === 0) await below.compact();
-    await systemClock.sleep(5);
-  }
+    return rotation.status().isSettled;
+  });
   expect(rotation.status()).toMatchObject({ isSettled: true, remaining: 0 });
 }
 
@@ -123,7 +124,7 @@ test("covered values are encrypted below and plain above, in reads, conflicts, c
   await store.write({ key: "/secrets/a", value: undefined });
   const seen: Change[] = [];
   store.watch({ prefix: "/secrets/", after: first - 1, signal: new AbortController().signal, onChanges: (changes) => seen.push(...changes) });
-  for (let turn = 0; turn < 100 && seen.length < 2; turn++) await systemClock.sleep(1);
+  await eventually("two changes", () => seen.length >= 2);
   expect(seen.map((change) => [change.type, text(change.value)])).toEqual([["put", PASSWORD], ["delete", PASSWORD]]);
   await opened.close();
 });

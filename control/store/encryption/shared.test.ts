@@ -1,5 +1,6 @@
 import { expect, test } from "bun:test";
 import { systemClock, type Clock } from "../../../lib/clock.ts";
+import { eventually } from "../../../lib/testing.ts";
 import { openMemoryStore } from "../memory.ts";
 import type { Store } from "../store.ts";
 import { openEncryption, type Encryption } from "./open.ts";
@@ -17,10 +18,7 @@ async function aProcess(below: Store, { turnOn = true, secret = "ca key" } = {})
   return encryption;
 }
 
-async function until(condition: () => boolean): Promise<void> {
-  for (let turn = 0; turn < 2000 && !condition(); turn++) await systemClock.sleep(2);
-  expect(condition()).toBe(true);
-}
+const until = (condition: () => boolean): Promise<unknown> => eventually("one key", condition, 2);
 
 test("processes on one store agree on one key, whoever turns encryption on or makes a new key, while all of them write", async () => {
   const below = await openMemoryStore({ window: { maxChanges: 0, maxAgeMs: 0 } });

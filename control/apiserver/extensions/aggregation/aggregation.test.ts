@@ -5,6 +5,7 @@ import { connect } from "node:tls";
 import type { IncomingHttpHeaders } from "node:http";
 import { KindRegistry } from "../../../../api/registry.ts";
 import type { AnyObject } from "../../../../api/types.ts";
+import { eventually, TEST_TIMEOUT_MS } from "../../../../lib/testing.ts";
 import { createStrategies } from "../../kinds/index.ts";
 import type { Strategies } from "../../kinds/strategy.ts";
 import { call, makeCertificate, startTestServer, type TestServer } from "../../testing.ts";
@@ -52,12 +53,11 @@ function anywhere(strategies: Strategies): Strategies {
 }
 
 async function until<T>(read: () => Promise<T>, holds: (value: T) => boolean): Promise<T> {
-  for (let attempt = 0; attempt < 800; attempt++) {
-    const value = await read();
-    if (holds(value)) return value;
-    await Bun.sleep(10);
-  }
-  throw new Error("it never came true");
+  const { value } = await eventually("what is aggregated", async () => {
+    const found = await read();
+    return holds(found) && { value: found };
+  });
+  return value;
 }
 
 /** Asks for another protocol, says "ping" and reads to the end. */
@@ -127,4 +127,4 @@ test("a group-version behind a Service is checked, discovered, and proxied as it
   await call(server, "DELETE", path);
   await until(() => call(server, "GET", "/apis"), ({ body }) => !body["groups"].some(({ name }: AnyObject) => name === "wardle.example.com"));
   expect((await call(server, "GET", "/openapi/v2")).body["definitions"]["flunder"]).toBeUndefined();
-}, 20_000);
+}, TEST_TIMEOUT_MS);

@@ -3,6 +3,7 @@ import { KindRegistry } from "../../../../api/registry.ts";
 import { SchemaCodec } from "../../../../api/schema/codec.ts";
 import { SchemaEngine } from "../../../../api/schema/engine.ts";
 import type { AnyObject } from "../../../../api/types.ts";
+import { eventually } from "../../../../lib/testing.ts";
 import { createStrategies } from "../../kinds/index.ts";
 import { call, startTestServer, type TestServer } from "../../testing.ts";
 import type { CallWebhook } from "../webhook/client.ts";
@@ -47,13 +48,7 @@ async function define(crd: AnyObject): Promise<string> {
   return `/apis/example.com/v1/namespaces/default/${crd["spec"].names.plural}`;
 }
 
-async function until(holds: () => Promise<boolean>): Promise<void> {
-  for (let attempt = 0; attempt < 200; attempt++) {
-    if (await holds()) return;
-    await Bun.sleep(10);
-  }
-  throw new Error("it never came true");
-}
+const until = (holds: () => Promise<boolean>): Promise<unknown> => eventually("what the definition is in for", holds);
 
 function anObject(kind: string, fields: Record<string, unknown>, name = "one"): AnyObject {
   return { apiVersion: "example.com/v1", kind, metadata: { name }, ...fields };

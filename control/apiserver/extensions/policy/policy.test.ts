@@ -1,6 +1,7 @@
 import { afterAll, afterEach, beforeAll, describe, expect, test } from "bun:test";
 import { SchemaEngine } from "../../../../api/schema/engine.ts";
 import type { AnyObject } from "../../../../api/types.ts";
+import { eventually } from "../../../../lib/testing.ts";
 import type { Engine } from "../../engine.ts";
 import { createStrategies } from "../../kinds/index.ts";
 import { call, mastersOnly, startTestServer, type TestServer } from "../../testing.ts";
@@ -111,11 +112,10 @@ describe("a validating policy", () => {
 test("a policy's status tells which of its expressions do not fit the kinds it is for", async () => {
   const matchConstraints = { resourceRules: [{ apiGroups: ["apps"], apiVersions: ["v1"], operations: ["CREATE"], resources: ["deployments"] }] };
   await enact("Validating", { matchConstraints, validations: [{ expression: "object.spec.replicas > 1" }, { expression: "object.spec.replicas > '1'", messageExpression: "'got ' + object.spec.replicas" }] });
-  let status: AnyObject | undefined;
-  for (let attempt = 0; attempt < 200 && !status?.["typeChecking"]; attempt++) {
-    await Bun.sleep(10);
-    status = (await call(server, "GET", `${ROOT}/validatingadmissionpolicies/p`)).body["status"] as AnyObject;
-  }
+  const status = await eventually("what was found", async () => {
+    const found = (await call(server, "GET", `${ROOT}/validatingadmissionpolicies/p`)).body["status"] as AnyObject | undefined;
+    return found?.["typeChecking"] ? found : undefined;
+  });
   expect(status).toMatchObject({ observedGeneration: 1, typeChecking: { expressionWarnings: [{ fieldRef: "spec.validations[1].expression" }, { fieldRef: "spec.validations[1].messageExpression" }] } });
   expect(JSON.stringify(status)).toContain("found no matching overload for '_>_' applied to '(int, string)'");
 });
