@@ -3,14 +3,15 @@ import { chmodSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSyn
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { run } from "../lib/exec.ts";
+import { TEST_TIMEOUT_MS } from "../lib/testing.ts";
 import { showLink } from "../net/host/ip.ts";
-import { askTcp, HOST_TEST_TIMEOUT_MS, makeNamespace, serveTcp, type TestNamespace } from "../net/host/testing.ts";
+import { askTcp, makeNamespace, serveTcp, type TestNamespace } from "../net/host/testing.ts";
 import { bridgeScript } from "./bridge-script.ts";
 import { podNetwork } from "./config.ts";
 import { invoke } from "./main.ts";
 import { hostLinkName } from "./names.ts";
 
-setDefaultTimeout(HOST_TEST_TIMEOUT_MS);
+setDefaultTimeout(TEST_TIMEOUT_MS);
 
 let scope: AsyncDisposableStack;
 let node: TestNamespace;
