@@ -27,6 +27,7 @@ import type { CountedDeps } from "./kubelet.ts";
 import { withLastWords } from "./lastwords.ts";
 import type { ObjectStore } from "./objects.ts";
 import { Paths } from "./paths.ts";
+import { PauseProfile } from "./pauseprofile.ts";
 import type { Prober } from "./probes.ts";
 import type { PullRecords } from "./pullrecords.ts";
 import { RuntimeCache } from "./runtimecache.ts";
@@ -81,6 +82,7 @@ export function nodeServices(deps: CountedDeps, sources: Sources): NodeServices 
     nodeName, nodeIp, clusterDns, clusterDomain, clock, runtime, recorder, cgroups, paths, machine, settings, figures: deps.figures,
     boundVolumes: new BoundVolumes((namespace, name) => readBound(deps.client, namespace, name)),
     cache,
+    pauseProfile: new PauseProfile(paths.pauseProfile),
     allocations: new Allocations(paths, allocatable),
     images: new Images({ images: runtime.images, clock, recorder, records: sources.records, maxParallelPulls: settings.maxParallelPulls, pace: settings.pullPace, onPulled: (bytes, ms) => deps.figures.observe("kubelet_image_pull_duration_seconds", ms / 1000, { image_size_in_bytes: sizeBucket(bytes) }) }),
     writer: new StatusWriter(deps.client, clock, sources.signal, (seconds) => deps.figures.observe("kubelet_pod_status_sync_duration_seconds", seconds)),

@@ -43,6 +43,10 @@ export class Paths {
     return join(this.podLogs, `${pod.metadata.namespace}_${pod.metadata.name}_${pod.metadata.uid}`);
   }
 
+  get pauseProfile(): string {
+    return join(this.dataDir, "run", "pause-seccomp.json");
+  }
+
   get seccomp(): string {
     return join(this.dataDir, "seccomp");
   }

@@ -13,6 +13,7 @@ import type { Figures } from "./figures.ts";
 import type { Images } from "./images.ts";
 import type { ObservedPod } from "./observed.ts";
 import type { Paths } from "./paths.ts";
+import type { PauseProfile } from "./pauseprofile.ts";
 import type { ProbeVerdict } from "./actions.ts";
 import type { EventSink } from "./recorder.ts";
 import type { Machine } from "./resources.ts";
@@ -49,6 +50,7 @@ export interface NodeServices {
   readonly allocations: Allocations;
   readonly recorder: EventSink;
   readonly paths: Paths;
+  readonly pauseProfile: PauseProfile;
   readonly objects: ObjectSource;
   readonly machine: Machine;
   readonly settings: Settings;

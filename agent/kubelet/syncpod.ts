@@ -199,9 +199,10 @@ class Run {
     try {
       if (state.pod.spec?.hostUsers === false && !node.supportsUserNamespaces(state.pod)) throw new Error(noUserNamespaces(node.runtimeHandler(state.pod)));
       await node.userNamespaces.of(state.pod);
-      const config = this.#sandboxConfig(attempt, true);
+      const config = { ...this.#sandboxConfig(attempt, true), seccomp: await node.pauseProfile.choose({ failures: state.sandboxFailures, runtimeHandler: node.runtimeHandler(state.pod) }) };
       const sandbox = await node.cache.refreshSandbox(await node.runtime.pods.runSandbox(config));
       if (!sandbox) throw new Error("the new sandbox is gone");
+      node.pauseProfile.worked(config.seccomp, state.sandboxFailures);
       state.sandboxFailures = 0;
       node.figures.count("kubelet_started_pods_total");
       if (state.pod.spec?.hostUsers === false) node.figures.count("kubelet_started_user_namespaced_pods_total");
