@@ -20,6 +20,8 @@ const SPDY_PROTOCOLS = ["portforward.k8s.io"];
 const TUNNEL_PROTOCOL = "SPDY/3.1+portforward.k8s.io";
 const CHANNEL_PROTOCOLS = ["v4.channel.k8s.io", "v4.base64.channel.k8s.io"];
 const STREAM_WAIT_MS = 30_000;
+/** As the runtimes' own servers give it. */
+const HALF_OPEN_MS = 1_000;
 /** Half-open pairs of one client; more are refused. */
 const MAX_WAITING = 1024;
 
@@ -97,18 +99,25 @@ async function forward({ data, error, port }: { data: Duplex; error: Duplex; por
   }
 }
 
-/** Copies both ways, passing half-closes on, until both directions are done; rejects when the pod's side fails. */
+/**
+ * Copies both ways, passing half-closes on, until both directions are done; rejects when the pod's side fails.
+ * Once the pod has said its last word the client has a moment to end too: over a WebSocket it has no way to.
+ */
 function join(client: Duplex, pod: Duplex): Promise<void> {
   return new Promise((resolve, reject) => {
+    let timer: ReturnType<typeof setTimeout> | undefined;
     client.pipe(pod);
     pod.pipe(client);
+    pod.on("end", () => (timer = setTimeout(() => pod.destroy(), HALF_OPEN_MS)));
+    if (client.destroyed) pod.destroy();
     client.on("close", () => pod.destroy());
     pod.on("error", reject);
     pod.on("close", () => {
-      client.end();
+      clearTimeout(timer);
       // What the client still sends has nowhere to go, but must not hold up its other connections.
-      client.resume();
-      resolve();
+      client.unpipe(pod).resume();
+      client.end();
+      finished(client, { readable: false }, () => resolve());
     });
   });
 }

@@ -32,8 +32,10 @@ export class SpdyStream extends Duplex {
   cut(): void {
     this.#isCut = true;
     this.#localEnded = true;
+    // Not ended: whoever still writes would be told off for it.
+    if (this.readableEnded) return void this.destroy();
+    this.once("end", () => this.destroy());
     this.#session.endReading(this);
-    this.end();
   }
 
   override _write(chunk: Buffer, _encoding: BufferEncoding, done: (error?: Error | null) => void): void {
@@ -85,7 +87,8 @@ export class SpdySession {
     this.#transport = transport;
     this.#options = options;
     this.#nextId = options.isServer ? 2 : 1;
-    this.closed = new Promise((resolve) => transport.once("close", () => (this.#end(), resolve())));
+    // It may have gone before anybody listened.
+    this.closed = new Promise((resolve) => (transport.destroyed ? resolve() : transport.once("close", () => (this.#end(), resolve()))));
     transport.on("data", (chunk: Buffer) => this.#feed(chunk));
     transport.on("end", () => this.#end());
     transport.on("error", () => transport.destroy());

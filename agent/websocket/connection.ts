@@ -41,7 +41,8 @@ export class WebSocketConnection {
 
   private constructor(socket: Duplex, head: Buffer) {
     this.#socket = socket;
-    this.closed = new Promise((resolve) => socket.once("close", resolve));
+    // It may have gone while it was asked who the client is.
+    this.closed = new Promise((resolve) => (socket.destroyed ? resolve() : socket.once("close", resolve)));
     socket.on("error", () => socket.destroy());
     socket.on("end", () => socket.destroy());
     // Messages that came with the handshake wait until the caller has set `onMessage`.

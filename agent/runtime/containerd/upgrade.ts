@@ -111,7 +111,8 @@ export function forwardPort(session: SpdySession, port: number): SpdyStream {
   const error = session.open({ ...headers, streamtype: "error" });
   error.end();
   const data = session.open({ ...headers, streamtype: "data" });
-  void readText(error).then((message) => (message === "" ? data : data.destroy(new RuntimeError("Unavailable", message))));
+  // The runtime ends the error stream when it is through with the connection, whoever's end is still open.
+  void readText(error).then((message) => (message === "" ? data.cut() : data.destroy(new RuntimeError("Unavailable", message))));
   data.on("close", () => session.close());
   return data;
 }

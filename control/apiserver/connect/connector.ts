@@ -10,6 +10,8 @@ import type { Engine } from "../engine.ts";
 import { reply, type Exchange, type Request } from "../http/exchange.ts";
 import type { ConnectCall, Connector } from "../http/serve.ts";
 import type { Target } from "../http/target.ts";
+import { isWebSocket } from "../http/websocket.ts";
+import { cancelWith, copy } from "./copy.ts";
 import { join } from "./join.ts";
 import { locate, nodePage, type Location } from "./location.ts";
 
@@ -57,7 +59,7 @@ export class NodeConnector implements Connector {
     const upstream = await this.#open(location);
     upstream.write(upgradeHead(request, location));
     if (head.length > 0) upstream.write(head);
-    join(socket, upstream);
+    join(socket, upstream, { isWebSocket: isWebSocket(request.headers) });
   }
 
   /** The text of a page of a node's own API; throws what the node or the way to it says instead. */
@@ -71,7 +73,10 @@ export class NodeConnector implements Connector {
 
   async #streamLog(exchange: Exchange, location: Location, name: string): Promise<void> {
     const { response } = exchange;
-    const answer = await this.#send(location, { method: "GET", headers: {} }, (outgoing) => outgoing.end());
+    const answer = await this.#send(location, { method: "GET", headers: {} }, (outgoing) => {
+      cancelWith(response, outgoing);
+      outgoing.end();
+    });
     if ((answer.statusCode ?? 500) >= 300) throw logError(answer.statusCode ?? 500, await textOf(answer), name);
     response.writeHead(200, { "content-type": "text/plain", "cache-control": "no-cache, private" });
     exchange.audit?.responded(200);
@@ -80,7 +85,10 @@ export class NodeConnector implements Connector {
 
   async #proxy(exchange: Exchange, location: Location): Promise<void> {
     const { request, response, audit } = exchange;
-    const answer = await this.#send(location, { method: request.method ?? "GET", headers: forwardedHeaders(request) }, (outgoing) => request.pipe(outgoing));
+    const answer = await this.#send(location, { method: request.method ?? "GET", headers: forwardedHeaders(request) }, (outgoing) => {
+      cancelWith(response, outgoing);
+      request.pipe(outgoing);
+    });
     const headers = Object.fromEntries(Object.entries(answer.headers).filter(([name, value]) => !HOP_HEADERS.has(name) && value !== undefined)) as Record<string, string | string[]>;
     audit?.responded(answer.statusCode ?? 502);
     const prefix = proxyPrefix(String(request.url), location.path);
@@ -168,21 +176,6 @@ function forwardedHeaders(request: Request): Record<string, string | string[]> {
 
 function withoutToken(protocols: string): string {
   return protocols.split(",").map((protocol) => protocol.trim()).filter((protocol) => !protocol.startsWith("base64url.bearer.authorization.k8s.io.")).join(", ");
-}
-
-/** Copies a reply as it comes; whoever goes first takes the other along. */
-function copy(answer: IncomingMessage, response: Exchange["response"]): void {
-  answer.on("data", (chunk: Buffer) => {
-    if (response.writableEnded || response.destroyed) return;
-    if (!response.write(chunk)) {
-      answer.pause();
-      response.once("drain", () => answer.resume());
-    }
-  });
-  answer.on("end", () => response.end());
-  answer.on("error", () => response.destroy());
-  answer.on("aborted", () => response.destroy());
-  response.on("close", () => answer.destroy());
 }
 
 async function textOf(answer: IncomingMessage): Promise<string> {

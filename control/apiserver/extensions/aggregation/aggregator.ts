@@ -9,9 +9,11 @@ import { timestamp } from "../../../../lib/clock.ts";
 import { logger } from "../../../../lib/log.ts";
 import { cacheOf, LOOPBACK_USER, type Engine, type Extension } from "../../engine.ts";
 import { selectAll } from "../../cache/selection.ts";
+import { copy } from "../../connect/copy.ts";
 import { join } from "../../connect/join.ts";
 import type { DocumentSource } from "../../http/documents.ts";
 import type { Exchange, Request } from "../../http/exchange.ts";
+import { isWebSocket } from "../../http/websocket.ts";
 import type { UserInfo } from "../../request.ts";
 import type { Condition } from "../crd/schema.ts";
 import { API_SERVICE, apiServiceOf, availability, local, type ApiService, type ApiServiceSpec } from "./apiservice.ts";
@@ -129,9 +131,7 @@ export class Aggregator implements Extension {
     const headers = Object.fromEntries(Object.entries(answer.headers).filter(([name, value]) => value !== undefined && !/^(connection|keep-alive|transfer-encoding|upgrade)$/.test(name))) as Record<string, string | string[]>;
     response.writeHead(answer.statusCode ?? 502, headers);
     exchange.audit?.responded(answer.statusCode ?? 502);
-    answer.pipe(response as unknown as NodeJS.WritableStream);
-    answer.on("error", () => response.destroy());
-    response.on("close", () => answer.destroy());
+    copy(answer, response);
   }
 
   /** Hands on a request to speak another protocol; throws 503 while the other end is not available. */
@@ -140,7 +140,7 @@ export class Aggregator implements Extension {
     const call = { spec: service.spec, user, method: request.method ?? "GET", path: request.url ?? "/", headers: request.headers, upgrade: String(request.headers["upgrade"]) };
     const remote = await openRemote(this.#engine as Engine, this.#deps.frontProxy(), call);
     if (head.length > 0) remote.write(head);
-    join(socket, remote);
+    join(socket, remote, { isWebSocket: isWebSocket(request.headers) });
   }
 
   /** The published documents, with those of available remote group-versions among them. */
