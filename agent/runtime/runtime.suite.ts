@@ -67,6 +67,8 @@ export function runtimeSuite(name: string, create: () => Promise<RuntimeUnderTes
       return status(id);
     };
 
+    const onReal = (name: string, run: () => Promise<void>): void => test(name, () => (under.real ? run() : Promise.resolve()));
+
     test("a sandbox is listed with its identity, labels and annotations", async () => {
       const { id, config } = await pod({ labels: { app: "web" }, annotations: { note: "a b" } });
       const found = (await under.runtime.pods.listSandboxes()).find((sandbox) => sandbox.id === id);
@@ -176,6 +178,14 @@ export function runtimeSuite(name: string, create: () => Promise<RuntimeUnderTes
       expect(stdout.text()).toBe("ping pong");
     });
 
+    onReal("a slow reader of an exec gets all of it, and the code", async () => {
+      const { run } = await pod();
+      let bytes = 0;
+      const stdout = new Writable({ highWaterMark: 1, write: (chunk: Buffer, _encoding, done) => (bytes += chunk.length, setTimeout(done, 1)) });
+      const code = await under.runtime.streaming.exec(await run(), ["/bin/sh", "-c", "head -c 5000000 /dev/zero; exit 6"], { stdout, tty: false, signal: stop.signal });
+      expect([code, bytes]).toEqual([6, 5_000_000]);
+    });
+
     test("exec resolves with a failing command's code", async () => {
       const { run } = await pod();
       const stdout = new Sink();
@@ -199,7 +209,6 @@ export function runtimeSuite(name: string, create: () => Promise<RuntimeUnderTes
       expect(outcome).toBeInstanceOf(RuntimeError);
     });
 
-    const onReal = (name: string, run: () => Promise<void>): void => test(name, () => (under.real ? run() : Promise.resolve()));
     const output = async (id: string, ...command: string[]): Promise<string> => (await under.runtime.streaming.execSync(id, command, { timeoutMs: PATIENCE_MS, maxBytes: 4096 })).output.trim();
 
     onReal("a command that runs too long is ended, and said to be", async () => {
@@ -224,15 +233,19 @@ export function runtimeSuite(name: string, create: () => Promise<RuntimeUnderTes
       const { id, run } = await pod();
       const port = 10_000 + (process.pid % 20_000);
       await run({ command: ["httpd", "-f", "-p", `127.0.0.1:${port}`, "-h", "/etc"] });
-      const ask = async (): Promise<string> => {
+      const ask = async (halfCloses: boolean): Promise<string> => {
         const stream = await under.runtime.streaming.portForward(id, port);
         const chunks: Buffer[] = [];
         stream.on("data", (chunk: Buffer) => chunks.push(chunk));
-        stream.end("GET /passwd HTTP/1.0\r\n\r\n");
+        stream.write("GET /passwd HTTP/1.0\r\n\r\n");
+        if (halfCloses) stream.end();
         await new Promise<void>((resolve, reject) => stream.once("end", resolve).once("error", reject));
+        stream.destroy();
         return Buffer.concat(chunks).toString();
       };
-      await eventually("an answer", async () => (await ask()).includes("root:x:0:0"));
+      await eventually("an answer", async () => (await ask(true)).includes("root:x:0:0"));
+      // The pod's end is an end, whatever the client leaves open.
+      expect(await ask(false)).toContain("root:x:0:0");
     });
 
     onReal("environment, working directory, user and mounts are as configured", async () => {

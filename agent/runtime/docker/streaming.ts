@@ -1,14 +1,14 @@
 // Live connections into containers of a Docker engine: exec and attach over its hijacked connections, ports through the network namespace.
 // The kubelet's server brings the client's end.
-import { spawn } from "node:child_process";
 import { connect } from "node:net";
-import { Duplex, PassThrough, type Readable, Writable } from "node:stream";
+import type { Duplex, Readable } from "node:stream";
+import { Writable } from "node:stream";
 import type Docker from "dockerode";
 import { RuntimeError, type StreamOptions, type Streaming, type TerminalSize } from "../runtime.ts";
+import { Demultiplexer } from "./demultiplexer.ts";
 import { ask } from "./engine.ts";
+import { throughNamespace } from "./ports.ts";
 import { decodeLabels } from "./record.ts";
-
-const SOCAT = ["socat", "-"];
 
 /** Streaming on the Docker Engine's API. */
 export class DockerStreaming implements Streaming {
@@ -59,45 +59,27 @@ export class DockerStreaming implements Streaming {
     const info = await ask("NotFound", () => this.#docker.getContainer(sandboxId).inspect());
     const label = decodeLabels(info.Config.Labels);
     if (label?.type === "sandbox" && label.hostNetwork) return connect({ host: "127.0.0.1", port, allowHalfOpen: true });
-    if (Bun.which("socat") === null) throw new RuntimeError("Unavailable", "port-forward with Docker needs socat; install it with: apt-get install -y socat");
     return throughNamespace(info.State.Pid, port);
   }
 
   /** Copies between a hijacked connection and the caller's streams until the container's side is done. */
   async #join(connection: Duplex, streams: StreamOptions, resize: (size: { h: number; w: number }) => Promise<unknown>): Promise<void> {
     const { stdin, stdout, stderr, tty, signal } = streams;
-    const done = new Promise<void>((resolve) => {
-      connection.once("end", resolve);
-      connection.once("close", resolve);
-      connection.once("error", () => resolve());
-    });
     const stop = (): void => void connection.destroy();
     signal.addEventListener("abort", stop, { once: true });
     if (signal.aborted) stop();
-    const [out, err] = [copyOf(stdout), copyOf(stderr)];
-    if (tty) connection.pipe(out, { end: false });
-    else this.#docker.modem.demuxStream(connection, out, err);
+    const output = tty ? new Undivided(stdout) : new Demultiplexer(stdout, stderr);
+    const done = new Promise<void>((resolve) => output.once("finish", resolve));
+    connection.pipe(output);
+    // Where it broke off there is no end to be passed on.
+    connection.once("error", () => output.end());
+    connection.once("close", () => connection.readableEnded || output.end());
+    if (connection.destroyed) output.end();
     if (stdin) feed(stdin, connection);
     if (streams.resize) void resizeAll(streams.resize, resize).catch(() => undefined);
     await done;
     signal.removeEventListener("abort", stop);
-    await Promise.all([out, err].map(flushed));
   }
-}
-
-/** A stream the caller's can be fed from without being ended; what nobody wants is dropped. */
-function copyOf(target: Writable | undefined): PassThrough {
-  const copy = new PassThrough();
-  if (target) copy.pipe(target, { end: false });
-  else copy.resume();
-  return copy;
-}
-
-function flushed(copy: PassThrough): Promise<void> {
-  return new Promise((resolve) => {
-    copy.once("end", resolve);
-    copy.end();
-  });
 }
 
 /** Passes the end of stdin on as a half-close. */
@@ -117,20 +99,16 @@ async function killExec(exec: Docker.Exec): Promise<void> {
   if (Pid > 0) process.kill(Pid, "SIGKILL");
 }
 
-/** A connection made from inside the pod's network, so that its loopback is reached too. */
-function throughNamespace(pid: number, port: number): Promise<Duplex> {
-  const child = spawn("nsenter", ["-t", String(pid), "-n", ...SOCAT, `TCP4:localhost:${port}`], { stdio: ["pipe", "pipe", "pipe"] });
-  // Node takes this pair; its types know it only for web streams.
-  const stream = Duplex.from({ writable: child.stdin, readable: child.stdout } as unknown as NodeJS.ReadableStream);
-  let complaint = "";
-  child.stderr.on("data", (chunk: Buffer) => (complaint = (complaint + chunk.toString()).slice(-512)));
-  child.stdin.on("error", () => {});
-  child.on("error", (error) => stream.destroy(new RuntimeError("Unavailable", error.message, { cause: error })));
-  child.on("exit", (code) => {
-    if (code !== 0 && code !== null && complaint !== "") stream.destroy(new RuntimeError("Unavailable", `failed to connect to localhost:${port}: ${complaint.trim()}`));
-  });
-  stream.on("close", () => child.kill());
-  return Promise.resolve(stream);
+/** A terminal's one output. */
+class Undivided extends Writable {
+  constructor(private readonly target: Writable | undefined) {
+    super();
+  }
+
+  override _write(chunk: Buffer, _encoding: BufferEncoding, done: () => void): void {
+    if (!this.target?.writable) return done();
+    this.target.write(chunk, () => done());
+  }
 }
 
 /** Keeps the first bytes of what is written. */

@@ -17,11 +17,15 @@ let node: Server;
 let server: TestServer;
 const heard: { method: string; url: string; headers: Record<string, unknown> }[] = [];
 
+let silentEnded = (): void => {};
+
 /** A node that tells what it was asked, echoes what is sent over upgraded connections, and speaks WebSocket under /exec. */
 async function startNode(): Promise<Server> {
   const sockets = new WebSocketServer({ noServer: true, handleProtocols: (offered) => [...offered][0] ?? false });
   const server = createServer({ ...(await selfSigned()) }, (request, response) => {
     heard.push({ method: request.method ?? "", url: request.url ?? "", headers: request.headers });
+    // Never answered: it is over when whoever asked is gone.
+    if (request.url?.includes("silent")) return void response.on("close", () => silentEnded());
     if (request.url?.includes("broken")) return void response.writeHead(400).end("container \"broken\" in pod \"p\" is waiting to start: ContainerCreating");
     response.writeHead(200, { "content-type": "text/plain", "x-node": "yes" });
     response.write("line 1\n");
@@ -145,6 +149,17 @@ describe("proxies", () => {
     const reply = await call(server, "GET", "/api/v1/nodes/n1/proxy/stats/summary?a=b", { headers: { "x-mine": "1" } });
     expect([reply.status, reply.headers.get("x-node")]).toEqual([200, "yes"]);
     expect(heard[0]).toMatchObject({ method: "GET", url: "/stats/summary?a=b", headers: { "x-mine": "1" } });
+  });
+
+  test("a client that leaves before it is answered takes its request along", async () => {
+    heard.length = 0;
+    const ended = new Promise<void>((resolve) => (silentEnded = resolve));
+    const leave = new AbortController();
+    const reply = fetch(`${server.url}/api/v1/nodes/n1/proxy/silent`, { headers: { authorization: "Bearer admin" }, tls: { rejectUnauthorized: false }, signal: leave.signal }).catch((error: Error) => error.name);
+    while (heard.length === 0) await Bun.sleep(5);
+    leave.abort();
+    expect(await reply).toBe("AbortError");
+    await ended;
   });
 
   test("a proxy without a path is sent to the one that ends in a slash", async () => {

@@ -25,10 +25,9 @@ function endTogether(from: Duplex, to: Duplex): void {
   from.on("close", () => (from.readableEnded ? leave(to) : to.destroy()));
 }
 
-/** Closes once all that was written is out: destroying takes it along, and so does a reset by what was not read. */
+/** Closes once all that came for it is out, which is when its end is: destroying takes it along, and so does a reset by what was not read. */
 function leave(connection: Duplex): void {
   connection.resume();
-  connection.end();
   const linger = (): void => {
     const timer = setTimeout(() => connection.destroy(), LINGER_MS);
     connection.once("close", () => clearTimeout(timer));
