@@ -55,6 +55,32 @@ describe("a claim that asks for more", () => {
   }, 120_000);
 });
 
+test("a claim of a CSI driver keeps what the driver's side-car says of its growth, and who must act next", async () => {
+  await kubectl.apply(`
+apiVersion: storage.k8s.io/v1
+kind: StorageClass
+metadata: { name: csi-grow }
+provisioner: csi.example.com
+allowVolumeExpansion: true
+---
+apiVersion: v1
+kind: PersistentVolume
+metadata: { name: csi-grown, annotations: { pv.kubernetes.io/provisioned-by: csi.example.com } }
+spec: { capacity: { storage: 1Gi }, accessModes: [ReadWriteOnce], storageClassName: csi-grow, csi: { driver: csi.example.com, volumeHandle: h1 }, claimRef: { namespace: default, name: by-csi } }
+---${claim("by-csi", "storageClassName: csi-grow")}`);
+  await eventually("it is bound", async () => (await kubectl.value("{.status.phase}", "pvc", "by-csi")) === "Bound");
+  expect((await resize("by-csi", "2Gi")).exitCode).toBe(0);
+  await eventually("the side-car is waited for", async () => (await cluster.events("by-csi")).includes("ExternalExpanding: waiting for an external controller to expand this PVC"));
+  const path = "/api/v1/namespaces/default/persistentvolumeclaims/by-csi";
+  const pending = { type: "FileSystemResizePending", status: "True", message: "Waiting for user to (re-)start a pod to finish file system resize of volume on node." };
+  await kubectl.run("patch", "pv", "csi-grown", "-p", '{"spec":{"capacity":{"storage":"2Gi"}}}');
+  await cluster.setStatus(path, { allocatedResources: { storage: "2Gi" }, allocatedResourceStatuses: { storage: "NodeResizePending" }, conditions: [pending] });
+  // Nobody takes it for done before the node says so.
+  expect((await cluster.get(path)).status).toMatchObject({ phase: "Bound", capacity: { storage: "1Gi" }, allocatedResourceStatuses: { storage: "NodeResizePending" }, conditions: [pending] });
+  await cluster.setStatus(path, { capacity: { storage: "2Gi" }, allocatedResourceStatuses: null, conditions: null });
+  expect(await kubectl.value("{.status.capacity.storage} {.status.conditions}", "pvc", "by-csi")).toBe("2Gi ");
+}, 120_000);
+
 describe("the claim of a pod's own volume", () => {
   const own = "ephemeral: { volumeClaimTemplate: { metadata: { labels: { from: template } }, spec: { accessModes: [ReadWriteOnce], storageClassName: local-path, resources: { requests: { storage: 1Mi } } } } }";
 

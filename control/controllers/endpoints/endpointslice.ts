@@ -1,13 +1,10 @@
 // Publishes the pods behind every Service as EndpointSlices of at most 100.
 // What the slices should be is `sliceplan.ts`'s business.
-import type { Client } from "../../../api/client/client.ts";
 import { keyOf, type Informer, type Key } from "../../../api/client/informer.ts";
-import type { EventRecorder } from "../../../api/client/recorder.ts";
-import { WorkQueue } from "../../../api/client/workqueue.ts";
 import { isConflict, isNamespaceTerminating, orAbsent } from "../../../api/errors.ts";
 import type { EndpointSlice, Node, Service, Stored } from "../../../api/types.ts";
-import { controllerOf, telling, type Controller, type ControllerDeps } from "../controller.ts";
-import { ENDPOINT_SLICE, NODE } from "../kinds.ts";
+import { KindController, type Controller, type ControllerDeps } from "../controller.ts";
+import { ENDPOINT_SLICE, NODE, SERVICE } from "../kinds.ts";
 import { isSame } from "../template.ts";
 import { PendingWrites } from "../writes.ts";
 import { Pace } from "../pace.ts";
@@ -24,15 +21,10 @@ const MS_PER_ENDPOINT = 0.1;
 const MAX_PAUSE_MS = 500;
 
 export function endpointSliceController(deps: ControllerDeps): Controller {
-  return new EndpointSliceController(deps).controller;
+  return new EndpointSliceController(deps);
 }
 
-class EndpointSliceController {
-  readonly controller: Controller;
-  readonly #figures: ControllerDeps["figures"];
-  readonly #client: Client;
-  readonly #recorder: EventRecorder;
-  readonly #queue: WorkQueue;
+class EndpointSliceController extends KindController<Service> {
   readonly #caches: ServicePods;
   readonly #slices: Informer<EndpointSlice>;
   readonly #nodes: Informer<Node>;
@@ -46,32 +38,28 @@ class EndpointSliceController {
   #zones: { readonly shares: ZoneShares | undefined } | undefined;
 
   constructor(deps: ControllerDeps) {
-    this.#figures = deps.figures;
-    this.#client = deps.clientFor(NAME);
-    this.#recorder = deps.recorderFor(NAME);
-    this.#queue = new WorkQueue({ clock: deps.clock, backoff: { baseMs: 100, maxMs: 100_000 } });
-    this.#caches = watchServicePods(deps, (key) => this.#queue.add(key));
+    super(deps, { name: NAME, kind: SERVICE, backoff: { baseMs: 100, maxMs: 100_000 } });
+    this.#caches = watchServicePods(deps, (key) => this.queue.add(key));
     this.#slices = deps.informers.for<EndpointSlice>(ENDPOINT_SLICE, { labelSelector: `${MANAGED_BY}=${SLICE_CONTROLLER}` });
-    tellSlices(deps.figures, this.#slices, this.#caches.services);
+    tellSlices(deps.figures, this.#slices, this.objects);
     this.#nodes = deps.informers.for<Node>(NODE);
     this.#pending = new PendingWrites(deps.clock, this.#slices.lister);
-    this.#pace = new Pace(this.#queue, deps.clock);
+    this.#pace = new Pace(this.queue, deps.clock);
     this.#listen();
-    this.controller = controllerOf({ name: NAME, queue: this.#queue, informers: deps.informers, reconcile: (key) => this.#reconcile(key), subject: telling(deps, NAME, this.#caches.services) });
   }
 
   #listen(): void {
     this.#slices.addIndex(SERVICE_INDEX, (slice) => [serviceKeyOf(slice)]);
     this.#slices.addHandler({
-      add: (slice) => this.#queue.add(serviceKeyOf(slice)), delete: (slice) => this.#queue.add(serviceKeyOf(slice)),
+      add: (slice) => this.queue.add(serviceKeyOf(slice)), delete: (slice) => this.queue.add(serviceKeyOf(slice)),
       update: (slice, old) => {
-        if (serviceKeyOf(old) !== serviceKeyOf(slice)) this.#queue.add(serviceKeyOf(old));
-        this.#queue.add(serviceKeyOf(slice));
+        if (serviceKeyOf(old) !== serviceKeyOf(slice)) this.queue.add(serviceKeyOf(old));
+        this.queue.add(serviceKeyOf(slice));
       },
     });
     this.#nodes.addHandler({
       add: ({ metadata: { name } }) => {
-        for (const key of this.#waitingForNode.get(name) ?? []) this.#queue.add(key);
+        for (const key of this.#waitingForNode.get(name) ?? []) this.queue.add(key);
         this.#waitingForNode.delete(name);
         this.#zonesChanged();
       },
@@ -80,11 +68,11 @@ class EndpointSliceController {
     });
   }
 
-  async #reconcile(key: Key): Promise<void> {
-    const service = this.#caches.services.lister.get(key);
+  protected async reconcile(key: Key): Promise<void> {
+    const service = this.objects.lister.get(key);
     // What a deleted service leaves is the garbage collector's; one without selector has its slices made by others.
     if (!service || !hasManagedEndpoints(service)) return this.#forget(key);
-    if (this.#pending.isBehind(key)) return this.#queue.addAfter(key, 1000);
+    if (this.#pending.isBehind(key)) return this.queue.addAfter(key, 1000);
     if (this.#pace.mustWait(key)) return;
     try {
       const backends = this.#backendsOf(service);
@@ -92,26 +80,26 @@ class EndpointSliceController {
       const plan = planSlices(service, backends, { existing, zones: this.#zonesFor(key, service) });
       this.#tellRouting(key, service, plan);
       await this.#apply(key, stamped(plan, this.#triggers.of(key, service, backends.map(({ pod }) => pod))));
-      countPlan(this.#figures, plan, existing);
-      this.#figures.count("endpoint_slice_controller_syncs", "success");
+      countPlan(this.figures, plan, existing);
+      this.figures.count("endpoint_slice_controller_syncs", "success");
       this.#pace.wrote(key, Math.min(backends.length * MS_PER_ENDPOINT, MAX_PAUSE_MS));
     } catch (error) {
       if (isNamespaceTerminating(error)) return;
-      this.#figures.count("endpoint_slice_controller_syncs", isConflict(error) ? "stale" : "error");
-      this.#recorder.event(service, "Warning", "FailedToUpdateEndpointSlices", `Error updating Endpoint Slices for Service ${key}: ${(error as Error).message}`);
+      this.figures.count("endpoint_slice_controller_syncs", isConflict(error) ? "stale" : "error");
+      this.recorder.event(service, "Warning", "FailedToUpdateEndpointSlices", `Error updating Endpoint Slices for Service ${key}: ${(error as Error).message}`);
       throw error;
     }
   }
 
   #zonesChanged(): void {
     this.#zones = undefined;
-    for (const key of this.#routed.keys()) this.#queue.add(key);
+    for (const key of this.#routed.keys()) this.queue.add(key);
   }
 
   /** Zones are counted only where a service asks. */
   #zonesFor(key: Key, service: Stored<Service>): ZoneShares | undefined {
     if (!wantsTopologyHints(service)) {
-      if (this.#routed.delete(key)) this.#recorder.event(service, "Warning", "TopologyAwareHintsDisabled", "Topology Aware Hints has been disabled");
+      if (this.#routed.delete(key)) this.recorder.event(service, "Warning", "TopologyAwareHintsDisabled", "Topology Aware Hints has been disabled");
       return undefined;
     }
     return (this.#zones ??= { shares: zoneShares(this.#nodes.lister.list()) }).shares;
@@ -124,7 +112,7 @@ class EndpointSliceController {
     const before = this.#routed.get(key);
     this.#routed.set(key, said);
     for (const [index, { problem }] of routing.entries()) {
-      if (before?.[index] !== said[index]) this.#recorder.event(service, problem === undefined ? "Normal" : "Warning", problem === undefined ? "TopologyAwareHintsEnabled" : "TopologyAwareHintsDisabled", said[index] as string);
+      if (before?.[index] !== said[index]) this.recorder.event(service, problem === undefined ? "Normal" : "Warning", problem === undefined ? "TopologyAwareHintsEnabled" : "TopologyAwareHintsDisabled", said[index] as string);
     }
   }
 
@@ -147,9 +135,9 @@ class EndpointSliceController {
   }
 
   async #apply(key: Key, plan: SlicePlan): Promise<void> {
-    for (const slice of plan.create) this.#pending.wrote(key, await this.#client.create<EndpointSlice>(ENDPOINT_SLICE, slice));
-    for (const slice of plan.update) this.#pending.wrote(key, await this.#client.update<EndpointSlice>(ENDPOINT_SLICE, slice));
-    for (const slice of plan.delete) await this.#pending.deleting(key, slice, () => orAbsent(this.#client.delete(ENDPOINT_SLICE, slice.metadata)));
+    for (const slice of plan.create) this.#pending.wrote(key, await this.client.create<EndpointSlice>(ENDPOINT_SLICE, slice));
+    for (const slice of plan.update) this.#pending.wrote(key, await this.client.update<EndpointSlice>(ENDPOINT_SLICE, slice));
+    for (const slice of plan.delete) await this.#pending.deleting(key, slice, () => orAbsent(this.client.delete(ENDPOINT_SLICE, slice.metadata)));
   }
 }
 

@@ -1,13 +1,10 @@
 // Mirrors Endpoints somebody wrote by hand into EndpointSlices, which is what proxies read.
 // Only for Services without a selector; all others have their slices made from pods.
-import type { Client } from "../../../api/client/client.ts";
 import { keyOf, type Informer, type Key } from "../../../api/client/informer.ts";
-import type { EventRecorder } from "../../../api/client/recorder.ts";
-import { WorkQueue } from "../../../api/client/workqueue.ts";
 import { isNamespaceTerminating, orAbsent } from "../../../api/errors.ts";
 import type { Endpoint, EndpointAddress, Endpoints, EndpointSlice, EndpointSubset, Service, Stored } from "../../../api/types.ts";
 import { formatAddress, parseAddress } from "../../../lib/cidr.ts";
-import { controllerOf, telling, type Controller, type ControllerDeps } from "../controller.ts";
+import { KindController, type Controller, type ControllerDeps } from "../controller.ts";
 import { ENDPOINT_SLICE, ENDPOINTS, SERVICE } from "../kinds.ts";
 import { newControllerRef } from "../owners.ts";
 import { canonical, isSame } from "../template.ts";
@@ -23,42 +20,31 @@ const MAX_ADDRESSES = 1000;
 const SERVICE_INDEX = "service";
 
 export function endpointSliceMirroringController(deps: ControllerDeps): Controller {
-  return new Mirroring(deps).controller;
+  return new Mirroring(deps);
 }
 
-class Mirroring {
-  readonly controller: Controller;
-  readonly #figures: ControllerDeps["figures"];
-  readonly #client: Client;
-  readonly #recorder: EventRecorder;
+class Mirroring extends KindController<Endpoints> {
   readonly #services: Informer<Service>;
-  readonly #endpoints: Informer<Endpoints>;
   readonly #slices: Informer<EndpointSlice>;
-  readonly #queue: WorkQueue;
   readonly #pending: PendingWrites;
 
   constructor(deps: ControllerDeps) {
-    this.#figures = deps.figures;
-    this.#client = deps.clientFor(NAME);
-    this.#recorder = deps.recorderFor(NAME);
+    super(deps, { name: NAME, kind: ENDPOINTS });
     this.#services = deps.informers.for<Service>(SERVICE);
-    this.#endpoints = deps.informers.for<Endpoints>(ENDPOINTS);
     this.#slices = deps.informers.for<EndpointSlice>(ENDPOINT_SLICE, { labelSelector: `${MANAGED_BY}=${MIRROR}` });
     deps.figures.reads("endpoint_slice_mirroring_controller_num_endpoint_slices", () => [[[], this.#slices.lister.list().length]]);
-    this.#queue = new WorkQueue({ clock: deps.clock });
     this.#pending = new PendingWrites(deps.clock, this.#slices.lister);
     this.#slices.addIndex(SERVICE_INDEX, (slice) => [serviceKeyOf(slice)]);
-    const enqueue = (object: Stored<Service> | Stored<Endpoints>): void => this.#queue.add(keyOf(object));
-    for (const informer of [this.#services as Informer<Service | Endpoints>, this.#endpoints as Informer<Service | Endpoints>]) informer.addHandler({ add: enqueue, update: enqueue, delete: enqueue });
-    const sliceChanged = (slice: Stored<EndpointSlice>): void => this.#queue.add(serviceKeyOf(slice));
+    const enqueue = (service: Stored<Service>): void => this.queue.add(keyOf(service));
+    this.#services.addHandler({ add: enqueue, update: enqueue, delete: enqueue });
+    const sliceChanged = (slice: Stored<EndpointSlice>): void => this.queue.add(serviceKeyOf(slice));
     this.#slices.addHandler({ add: sliceChanged, update: sliceChanged, delete: sliceChanged });
-    this.controller = controllerOf({ name: NAME, queue: this.#queue, informers: deps.informers, reconcile: (key) => this.#reconcile(key), subject: telling(deps, NAME, this.#services) });
   }
 
-  async #reconcile(key: Key): Promise<void> {
-    if (this.#pending.isBehind(key)) return this.#queue.addAfter(key, 1000);
+  protected async reconcile(key: Key): Promise<void> {
+    if (this.#pending.isBehind(key)) return this.queue.addAfter(key, 1000);
     const service = this.#services.lister.get(key);
-    const endpoints = this.#endpoints.lister.get(key);
+    const endpoints = this.objects.lister.get(key);
     const isMirrored = endpoints !== undefined && service !== undefined && !service.spec?.selector && shouldMirror(endpoints);
     if (isMirrored) this.#warn(endpoints);
     const wanted = new Map((isMirrored ? mirrorsOf(endpoints) : []).map((slice) => [idOf(slice), slice]));
@@ -73,21 +59,21 @@ class Mirroring {
 
   async #apply(key: Key, slice: Stored<EndpointSlice>, mirror: EndpointSlice | undefined): Promise<void> {
     if (!mirror) {
-      await this.#pending.deleting(key, slice, () => orAbsent(this.#client.delete(ENDPOINT_SLICE, slice.metadata)));
-      this.#figures.count("endpoint_slice_mirroring_controller_changes", "delete");
+      await this.#pending.deleting(key, slice, () => orAbsent(this.client.delete(ENDPOINT_SLICE, slice.metadata)));
+      this.figures.count("endpoint_slice_mirroring_controller_changes", "delete");
       return;
     }
     const { labels, annotations, ownerReferences } = mirror.metadata;
     const metadata = { ...slice.metadata, labels, annotations, ownerReferences };
     if (isSame([labels, annotations ?? {}, ownerReferences, mirror.endpoints], [slice.metadata.labels, slice.metadata.annotations ?? {}, slice.metadata.ownerReferences, slice.endpoints])) return;
-    this.#pending.wrote(key, await this.#client.update<EndpointSlice>(ENDPOINT_SLICE, { ...slice, metadata, endpoints: mirror.endpoints }));
-    this.#figures.count("endpoint_slice_mirroring_controller_changes", "update");
+    this.#pending.wrote(key, await this.client.update<EndpointSlice>(ENDPOINT_SLICE, { ...slice, metadata, endpoints: mirror.endpoints }));
+    this.figures.count("endpoint_slice_mirroring_controller_changes", "update");
   }
 
   async #create(key: Key, slice: EndpointSlice): Promise<void> {
     try {
-      this.#pending.wrote(key, await this.#client.create<EndpointSlice>(ENDPOINT_SLICE, slice));
-      this.#figures.count("endpoint_slice_mirroring_controller_changes", "create");
+      this.#pending.wrote(key, await this.client.create<EndpointSlice>(ENDPOINT_SLICE, slice));
+      this.figures.count("endpoint_slice_mirroring_controller_changes", "create");
     } catch (error) {
       if (!isNamespaceTerminating(error)) throw error;
     }
@@ -97,8 +83,8 @@ class Mirroring {
     const addresses = (endpoints.subsets ?? []).map(allAddresses);
     const invalid = addresses.flat().filter(({ address }) => !parseAddress(address.ip)).length;
     const skipped = addresses.reduce((total, subset) => total + Math.max(0, subset.length - MAX_ADDRESSES), 0);
-    if (invalid > 0) this.#recorder.event(endpoints, "Warning", "InvalidIPAddress", `Skipped ${invalid} invalid IP addresses when mirroring to EndpointSlices`);
-    if (skipped > 0) this.#recorder.event(endpoints, "Warning", "TooManyAddressesToMirror", `A max of ${MAX_ADDRESSES} addresses can be mirrored to EndpointSlices per Endpoints subset. ${skipped} addresses were skipped`);
+    if (invalid > 0) this.recorder.event(endpoints, "Warning", "InvalidIPAddress", `Skipped ${invalid} invalid IP addresses when mirroring to EndpointSlices`);
+    if (skipped > 0) this.recorder.event(endpoints, "Warning", "TooManyAddressesToMirror", `A max of ${MAX_ADDRESSES} addresses can be mirrored to EndpointSlices per Endpoints subset. ${skipped} addresses were skipped`);
   }
 }
 

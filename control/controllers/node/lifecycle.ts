@@ -1,14 +1,10 @@
 // Notices nodes that fell silent, says so in their conditions and taints, and marks their pods not ready.
 // Taking the pods away is the taint eviction controller's business. Silence is timed per node: nothing is polled.
-import type { Client } from "../../../api/client/client.ts";
 import type { Informer } from "../../../api/client/informer.ts";
-import type { EventRecorder } from "../../../api/client/recorder.ts";
-import { WorkQueue } from "../../../api/client/workqueue.ts";
 import { isNotFound } from "../../../api/errors.ts";
 import type { Lease, Node, NodeCondition, Pod, Stored } from "../../../api/types.ts";
-import { timestamp, type Clock } from "../../../lib/clock.ts";
-import { controllerOf, telling, type Controller, type ControllerDeps } from "../controller.ts";
-import type { ControllerFigures } from "../figures.ts";
+import { timestamp } from "../../../lib/clock.ts";
+import { KindController, type Controller, type ControllerDeps } from "../controller.ts";
 import { LEASE, NODE, POD } from "../kinds.ts";
 import { isReady } from "../pods.ts";
 import { indexByNode, podsOnNode } from "./podsonnode.ts";
@@ -22,55 +18,47 @@ const STARTUP_GRACE_MS = 60_000;
 const MONITORED = ["Ready", "MemoryPressure", "DiskPressure", "PIDPressure"];
 
 export function nodeLifecycleController(deps: ControllerDeps): Controller {
-  return new NodeLifecycle(deps).controller;
+  return new NodeLifecycle(deps);
 }
 
-class NodeLifecycle {
-  readonly controller: Controller;
-  readonly #client: Client;
-  readonly #recorder: EventRecorder;
-  readonly #clock: Clock;
-  readonly #figures: ControllerFigures;
+class NodeLifecycle extends KindController<Node> {
   readonly #graceMs: number;
-  readonly #nodes: Informer<Node>;
   readonly #pods: Informer<Pod>;
-  readonly #queue: WorkQueue;
   readonly #zones = new Zones();
   /** When each node was last heard of, by this process's own count: nodes' clocks may be wrong, and dates may be set. */
   readonly #heardAt = new Map<string, number>();
 
   constructor(deps: ControllerDeps) {
-    this.#client = deps.clientFor("node-controller");
-    this.#recorder = deps.recorderFor("node-controller");
-    this.#clock = deps.clock;
-    this.#figures = deps.figures;
-    this.#tellZones();
+    super(deps, { name: NAME, kind: NODE, client: "node-controller", recorder: "node-controller", workers: 8 });
     this.#graceMs = deps.settings.nodeMonitorGraceMs ?? GRACE_MS;
-    this.#nodes = deps.informers.for<Node>(NODE);
     this.#pods = deps.informers.for<Pod>(POD);
-    this.#queue = new WorkQueue({ clock: deps.clock });
     indexByNode(this.#pods);
+    this.#tellZones();
     this.#listen(deps.informers.for<Lease>(LEASE, { namespace: "kube-node-lease" }));
-    this.controller = controllerOf({ name: NAME, queue: this.#queue, informers: deps.informers, workers: 8, reconcile: (name) => this.#reconcile(name), subject: telling(deps, NAME, this.#nodes) });
+  }
+
+  /** Heartbeats alone change nothing here. */
+  protected override isWorthwhile(node: Stored<Node>, old: Stored<Node>): boolean {
+    return describe(node) !== describe(old);
   }
 
   #tellZones(): void {
     const zones = this.#zones;
-    this.#figures.reads("node_collector_zone_size", () => zones.sizes().map(({ zone, size }) => [[zone], size]));
-    this.#figures.reads("node_collector_zone_health", () => zones.sizes().map(({ zone, size, healthy }) => [[zone], (100 * healthy) / size]));
-    this.#figures.reads("node_collector_unhealthy_nodes_in_zone", () => zones.sizes().map(({ zone, size, healthy }) => [[zone], size - healthy]));
+    this.figures.reads("node_collector_zone_size", () => zones.sizes().map(({ zone, size }) => [[zone], size]));
+    this.figures.reads("node_collector_zone_health", () => zones.sizes().map(({ zone, size, healthy }) => [[zone], (100 * healthy) / size]));
+    this.figures.reads("node_collector_unhealthy_nodes_in_zone", () => zones.sizes().map(({ zone, size, healthy }) => [[zone], size - healthy]));
   }
 
   #listen(leases: Informer<Lease>): void {
-    this.#nodes.addHandler({
+    this.objects.addHandler({
       add: (node) => {
-        this.#recorder.event(reference(node), "Normal", "RegisteredNode", `Node ${node.metadata.name} event: Registered Node ${node.metadata.name} in Controller`);
+        this.recorder.event(reference(node), "Normal", "RegisteredNode", `Node ${node.metadata.name} event: Registered Node ${node.metadata.name} in Controller`);
         this.#heard(node.metadata.name);
         this.#nodeChanged(node);
       },
       update: (node, old) => {
         if (heartbeatOf(node) !== heartbeatOf(old)) this.#heard(node.metadata.name);
-        if (isChangeOfInterest(node, old)) this.#nodeChanged(node);
+        if (this.isWorthwhile(node, old)) this.#nodeChanged(node);
       },
       delete: (node) => this.#nodeGone(node),
     });
@@ -84,64 +72,63 @@ class NodeLifecycle {
 
   /** Only notes the time: with thousands of nodes a heartbeat must cost nothing. */
   #heard(name: string): void {
-    this.#heardAt.set(name, this.#clock.monotonic());
+    this.#heardAt.set(name, this.clock.monotonic());
   }
 
   #nodeChanged(node: Stored<Node>): void {
-    this.#queue.add(node.metadata.name);
-    if (this.#zones.set(node, readiness(node) === "True", this.#clock.monotonic())) this.#enqueueUnhealthy();
+    if (this.#zones.set(node, readiness(node) === "True", this.clock.monotonic())) this.#enqueueUnhealthy();
   }
 
   #nodeGone(node: Stored<Node>): void {
     const { name } = node.metadata;
-    this.#recorder.event(reference(node), "Normal", "RemovingNode", `Node ${name} event: Removing Node ${name} from Controller`);
+    this.recorder.event(reference(node), "Normal", "RemovingNode", `Node ${name} event: Removing Node ${name} from Controller`);
     this.#heardAt.delete(name);
-    if (this.#zones.remove(name, this.#clock.monotonic())) this.#enqueueUnhealthy();
+    if (this.#zones.remove(name, this.clock.monotonic())) this.#enqueueUnhealthy();
   }
 
   #podPlaced(pod: Stored<Pod>): void {
-    const node = this.#nodes.lister.get(pod.spec?.nodeName ?? "");
-    if (node && isReady(pod) && readiness(node) !== "True" && readiness(node) !== undefined) this.#queue.add(node.metadata.name);
+    const node = this.objects.lister.get(pod.spec?.nodeName ?? "");
+    if (node && isReady(pod) && readiness(node) !== "True" && readiness(node) !== undefined) this.queue.add(node.metadata.name);
   }
 
   /** A zone changed state: what may happen to its unhealthy nodes is another thing now. */
   #enqueueUnhealthy(): void {
-    for (const node of this.#nodes.lister.list()) if (evictionTaintOf(node)) this.#queue.add(node.metadata.name);
+    for (const node of this.objects.lister.list()) if (evictionTaintOf(node)) this.queue.add(node.metadata.name);
   }
 
-  async #reconcile(name: string): Promise<void> {
-    let node = this.#nodes.lister.get(name);
+  protected async reconcile(name: string): Promise<void> {
+    let node = this.objects.lister.get(name);
     if (!node) return;
     const silentAt = this.#silentAt(node);
-    const now = this.#clock.monotonic();
+    const now = this.clock.monotonic();
     const began = performance.now();
     if (now >= silentAt) node = await this.#markUnknown(node);
-    else this.#queue.addAfter(name, silentAt - now);
+    else this.queue.addAfter(name, silentAt - now);
     await this.#updateTaints(node);
     if (evictionTaintOf(node)) await this.#markPodsNotReady(node);
-    this.#figures.observe("node_collector_update_node_health_duration_seconds", (performance.now() - began) / 1000);
+    this.figures.observe("node_collector_update_node_health_duration_seconds", (performance.now() - began) / 1000);
   }
 
   #silentAt(node: Stored<Node>): number {
-    const heardAt = this.#heardAt.get(node.metadata.name) ?? this.#clock.monotonic();
+    const heardAt = this.#heardAt.get(node.metadata.name) ?? this.clock.monotonic();
     return heardAt + (readiness(node) === undefined ? STARTUP_GRACE_MS : this.#graceMs);
   }
 
   async #markUnknown(node: Stored<Node>): Promise<Stored<Node>> {
-    const conditions = unknownConditions(node, timestamp(this.#clock.now()));
+    const conditions = unknownConditions(node, timestamp(this.clock.now()));
     if (!conditions) return node;
     const wasReady = readiness(node) === "True";
-    const updated = await this.#client.update<Node>(NODE, { ...node, status: { ...node.status, conditions } }, { subresource: "status" });
-    if (wasReady) this.#recorder.event(reference(node), "Normal", "NodeNotReady", `Node ${node.metadata.name} status is now: NodeNotReady`);
+    const updated = await this.client.update<Node>(NODE, { ...node, status: { ...node.status, conditions } }, { subresource: "status" });
+    if (wasReady) this.recorder.event(reference(node), "Normal", "NodeNotReady", `Node ${node.metadata.name} status is now: NodeNotReady`);
     return updated;
   }
 
   async #updateTaints(node: Stored<Node>): Promise<void> {
     const evictBy = this.#evictBy(node);
-    const taints = wantedTaints(node, evictBy, this.#clock.now());
+    const taints = wantedTaints(node, evictBy, this.clock.now());
     if (!taints) return;
-    await this.#client.update<Node>(NODE, { ...node, spec: { ...node.spec, taints } });
-    if (evictBy !== undefined && !isBeingEvicted(node)) this.#figures.count("node_collector_evictions_total", zoneKey(node));
+    await this.client.update<Node>(NODE, { ...node, spec: { ...node.spec, taints } });
+    if (evictBy !== undefined && !isBeingEvicted(node)) this.figures.count("node_collector_evictions_total", zoneKey(node));
   }
 
   /** The NoExecute taint the node is to carry now, as far as its zone's pace allows. */
@@ -149,9 +136,9 @@ class NodeLifecycle {
     const taint = evictionTaintOf(node);
     if (!taint || this.#zones.isAllDown) return undefined;
     if (isBeingEvicted(node)) return taint;
-    const wait = this.#zones.tryEvict(node, this.#clock.monotonic());
+    const wait = this.#zones.tryEvict(node, this.clock.monotonic());
     if (wait === 0) return taint;
-    if (wait !== undefined) this.#queue.addAfter(node.metadata.name, wait);
+    if (wait !== undefined) this.queue.addAfter(node.metadata.name, wait);
     return undefined;
   }
 
@@ -161,11 +148,11 @@ class NodeLifecycle {
   }
 
   async #markPodNotReady(pod: Stored<Pod>): Promise<void> {
-    const lastTransitionTime = timestamp(this.#clock.now());
+    const lastTransitionTime = timestamp(this.clock.now());
     const conditions = pod.status?.conditions?.map((condition) => (condition.type === "Ready" ? { ...condition, status: "False", lastTransitionTime } : condition));
     try {
-      await this.#client.update<Pod>(POD, { ...pod, status: { ...pod.status, ...(conditions && { conditions }) } }, { subresource: "status" });
-      this.#recorder.event(pod, "Warning", "NodeNotReady", "Node is not ready");
+      await this.client.update<Pod>(POD, { ...pod, status: { ...pod.status, ...(conditions && { conditions }) } }, { subresource: "status" });
+      this.recorder.event(pod, "Warning", "NodeNotReady", "Node is not ready");
     } catch (error) {
       if (!isNotFound(error)) throw error;
     }
@@ -194,11 +181,6 @@ function unknownConditions(node: Stored<Node>, now: string): NodeCondition[] | u
 
 function heartbeatOf(node: Node): string | undefined {
   return node.status?.conditions?.find(({ type }) => type === "Ready")?.lastHeartbeatTime;
-}
-
-/** Heartbeats alone change nothing here. */
-function isChangeOfInterest(node: Node, old: Node): boolean {
-  return describe(node) !== describe(old);
 }
 
 function describe({ metadata, spec, status }: Node): string {
