@@ -16,7 +16,6 @@ import type { Settings } from "../agent/kubelet/settings.ts";
 import { createNode } from "../agent/kubelet/node.ts";
 import { createRuntime } from "../agent/runtime/create.ts";
 import type { Runtime } from "../agent/runtime/runtime.ts";
-import { installPlugins, podNetwork, writeCniConfig, type PodNetworkOptions } from "../cni/config.ts";
 import { defaultAddress, machineName } from "../lib/addresses.ts";
 import { systemClock } from "../lib/clock.ts";
 import { startAll, type Component } from "../lib/component.ts";
@@ -40,18 +39,14 @@ import { labelsOf } from "./nodelabels.ts";
 import { createNodePolicy } from "./networkpolicy.ts";
 import { createNodeServer } from "./nodeserver.ts";
 import { preflightAgent } from "./preflight.ts";
-import { claimPidFile, selfCommand } from "./processes.ts";
+import { cniPaths, installOwnPlugins, ipamDir, writePodNetwork } from "./podnetwork.ts";
+import { claimPidFile } from "./processes.ts";
 import { rememberRuntime, runtimeChoice } from "./runtimechoice.ts";
 import { untilSignal } from "./signals.ts";
 import { KUBERNETES_VERSION } from "./version.ts";
 
 const log = logger("agent");
 const clock = systemClock;
-
-/** Where the runtime finds the pod network's plugins and configuration. */
-export function cniPaths(dataDir: string): { cniBinDir: string; cniConfDir: string } {
-  return { cniBinDir: joinPath(dataDir, "cni", "bin"), cniConfDir: joinPath(dataDir, "cni", "net.d") };
-}
 
 export async function runAgent({ values }: Invocation): Promise<number> {
   if (values["hollow"]) return (await import("./hollow.ts")).runHollow(values);
@@ -77,7 +72,7 @@ async function start(values: Values, signal: AbortSignal): Promise<() => Promise
   const settings = nodeSettings(values);
   const nodeName = values["node-name"] ?? machineName();
   const nodeIp = values["node-ip"] ?? defaultAddress();
-  await installPlugins({ binDir: cniPaths(dataDir).cniBinDir, program: pluginProgram() });
+  await installOwnPlugins(dataDir);
   const [identity, runtime] = await Promise.all([joinCluster(values, { nodeName, nodeIp, signal }), openRuntime(values, settings), tellMissing(dataDir)]);
   const client = identity.connect();
   const cluster = await readClusterConfig(client);
@@ -101,7 +96,7 @@ async function start(values: Values, signal: AbortSignal): Promise<() => Promise
     name: "pod network",
     start: async () => {
       const podCidr = await node.podCidr(signal);
-      if (podCidr) await writePodNetwork(dataDir, { podCidrs: [podCidr], dataDir: ipamDir(dataDir), mtu, variant });
+      if (podCidr) await writePodNetwork({ dataDir, runtime, podCidrs: [podCidr], mtu, variant });
       node.refresh();
       informers.start(signal);
     },
@@ -141,16 +136,6 @@ async function announceShutdown({ shutdown }: Kubelet, settings: Settings, signa
   if (totalMs > 0) await followLogind({ exec: hostExec, start: startProgram, clock, shutdown, totalMs }, signal);
 }
 
-async function writePodNetwork(dataDir: string, options: PodNetworkOptions): Promise<void> {
-  const { cniBinDir, cniConfDir } = cniPaths(dataDir);
-  await installPlugins({ binDir: cniBinDir, program: pluginProgram(), network: podNetwork(options) });
-  await writeCniConfig({ dir: cniConfDir, ...options });
-}
-
-function ipamDir(dataDir: string): string {
-  return joinPath(dataDir, "cni", "ipam");
-}
-
 function joinCluster(values: Values, node: { nodeName: string; nodeIp: string; signal: AbortSignal }): Promise<NodeIdentity> {
   const token = values["token"] ? parseJoinToken(values["token"]) : { bearer: "", authoritySha256: "" };
   return join({ server: values["join"] as string, token: token.bearer, caSha256: token.authoritySha256, dataDir: values["data-dir"] as string, clock, ...node });
@@ -173,9 +158,4 @@ export const isOrdinary = (dataDir: string): boolean => dataDir === joinPath(DEF
 export function agentCgroups(dataDir: string, options: Partial<CgroupFsOptions> = {}): CgroupFs {
   const root = isOrdinary(dataDir) || options.driver === "systemd" ? "" : `/minik8s-${createHash("sha256").update(dataDir).digest("hex").slice(0, 8)}`;
   return new CgroupFs({ driver: "cgroupfs", mounts: detectCgroups(), root, ...options });
-}
-
-function pluginProgram(): { executable: string; script?: string } {
-  const [executable, script] = selfCommand() as [string, string | undefined];
-  return { executable, ...(script !== undefined && { script }) };
 }

@@ -8,9 +8,10 @@ import { removeDockerPods } from "../agent/runtime/docker/remove.ts";
 import { systemClock } from "../lib/clock.ts";
 import { hostExec } from "../lib/exec.ts";
 import { cleanupNetwork } from "../net/cleanup.ts";
-import { agentCgroups, cniPaths, isOrdinary } from "./agent.ts";
+import { agentCgroups, isOrdinary } from "./agent.ts";
 import type { Invocation } from "./commands.ts";
 import { dockerNetwork } from "./dockernetwork.ts";
+import { cniPaths, removeSharedNetwork } from "./podnetwork.ts";
 import { stopMode } from "./processes.ts";
 import { Progress } from "./progress.ts";
 import { agentDataDir } from "./up.ts";
@@ -26,6 +27,7 @@ export async function runDown({ values }: Invocation): Promise<number> {
     await progress.stage(`stop the node in ${directory}`, async () => {
       await stopMode(directory, "agent");
       await removePrivateContainerd({ dataDir: directory, purge, exec: hostExec, clock: systemClock });
+      await removeSharedNetwork(directory);
       await removeDockerPods({ dataDir: directory, network: dockerNetwork({ ...cniPaths(directory), exec: hostExec }) });
     });
   }

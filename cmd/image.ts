@@ -4,7 +4,7 @@ import { createRuntime } from "../agent/runtime/create.ts";
 import type { Invocation } from "./commands.ts";
 import { UsageError } from "./flags.ts";
 import { nodesRuntime } from "./runtimechoice.ts";
-import { cniPaths } from "./agent.ts";
+import { cniPaths } from "./podnetwork.ts";
 
 export async function runImage({ values, positionals }: Invocation): Promise<number> {
   const [action, ...files] = positionals;

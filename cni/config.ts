@@ -51,7 +51,12 @@ export function podNetwork({ podCidrs, bridgeName = "cni0", mtu, dataDir, varian
 
 /** Writes the list into a runtime's configuration directory, atomically and only when it differs; says whether it did. */
 export async function writeCniConfig({ dir, ...options }: PodNetworkOptions & { readonly dir: string }): Promise<boolean> {
-  const text = `${JSON.stringify(podNetwork(options), null, 2)}\n`;
+  return writeConfigList(dir, podNetwork(options));
+}
+
+/** As `writeCniConfig`, of a list that is made already. */
+export async function writeConfigList(dir: string, list: ConfigList): Promise<boolean> {
+  const text = `${JSON.stringify(list, null, 2)}\n`;
   const path = join(dir, CONFIG_FILE);
   await mkdir(dir, { recursive: true });
   if ((await readFile(path, "utf8").catch(() => undefined)) === text) return false;
@@ -80,7 +85,8 @@ export async function installPlugins({ binDir, program, network }: { readonly bi
   }
 }
 
-function wholeProgram({ executable, script }: PluginProgram): string {
+/** The shell's words for the program. */
+export function wholeProgram({ executable, script }: PluginProgram): string {
   return [executable, ...(script === undefined ? [] : [script])].map((word) => `'${word}'`).join(" ");
 }
 

@@ -281,6 +281,6 @@ export interface Runtime {
   readonly images: ImageService;
   readonly streaming: Streaming;
   /** Version as nodeInfo shows it (`containerd://1.7.2`) and whether runtime and network are ready, with the reason when not. */
-  status(): Promise<{ readonly version: string; readonly runtimeReady: boolean; readonly networkReady: boolean; readonly message: string; readonly cgroupDriver: "cgroupfs" | "systemd"; readonly supplementalGroupsPolicy?: boolean; readonly handlers: readonly { readonly name: string; readonly recursiveReadOnlyMounts: boolean; readonly userNamespaces: boolean }[] }>;
+  status(): Promise<{ readonly version: string; readonly runtimeReady: boolean; readonly networkReady: boolean; readonly message: string; readonly cgroupDriver: "cgroupfs" | "systemd"; readonly supplementalGroupsPolicy?: boolean; /** Where it looks for its network plugins; undefined where it starts none. */ readonly cni?: { readonly binDir: string; readonly confDir: string }; readonly handlers: readonly { readonly name: string; readonly recursiveReadOnlyMounts: boolean; readonly userNamespaces: boolean }[] }>;
   close(): Promise<void>;
 }

@@ -60,6 +60,7 @@ export class CriRuntime implements Runtime {
       version: `${version.runtimeName}://${version.runtimeVersion.replace(/^v/, "")}`,
       runtimeReady: isTrue("RuntimeReady"), networkReady: isTrue("NetworkReady"), message,
       cgroupDriver: await this.#cgroupDriver(wire),
+      cni: cniDirectories(wire),
       supplementalGroupsPolicy: wire.features?.supplementalGroupsPolicy ?? false,
       handlers: handlers.length > 0 ? handlers : namedHandlers(wire),
     };
@@ -79,6 +80,17 @@ export class CriRuntime implements Runtime {
       // Runtimes before 1.28's CRI do not know the call, but show their configuration.
     }
     return /"SystemdCgroup":\s*true/.test(wire.info["config"] ?? "") ? "systemd" : "cgroupfs";
+  }
+}
+
+/** As its configuration says; CRI-O does not show its own, which are the usual ones. */
+export function cniDirectories({ info }: Pick<WireStatus, "info">): { binDir: string; confDir: string } {
+  const usual = { binDir: "/opt/cni/bin", confDir: "/etc/cni/net.d" };
+  try {
+    const { cni } = JSON.parse(info["config"] ?? "{}") as { cni?: { binDir?: string; binDirs?: string[]; confDir?: string } };
+    return { binDir: cni?.binDirs?.[0] || cni?.binDir || usual.binDir, confDir: cni?.confDir || usual.confDir };
+  } catch {
+    return usual;
   }
 }
 
