@@ -17,6 +17,14 @@ describe("running commands", () => {
     expect((await hostExec(["sleep", "60"], { timeoutMs: 50 })).exitCode).not.toBe(0);
   });
 
+  test("a command that takes too long is killed with all it started, and nobody waits for what holds its output", async () => {
+    const marker = `m8-${process.pid}-${Date.now()}`;
+    const others = (): string[] => Bun.spawnSync(["pgrep", "-f", marker]).stdout.toString().split("\n").filter(Boolean);
+    const result = await hostExec(["sh", "-c", `sh -c 'sleep 3600; echo ${marker}' & wait`], { timeoutMs: 500 });
+    expect(result).toEqual({ exitCode: 137, stdout: "", stderr: "did not end within 0.5 seconds" });
+    while (others().length > 0) await Bun.sleep(20);
+  });
+
   test("stdin and environment arrive", async () => {
     expect(await run(hostExec, ["sh", "-c", "cat; echo $WORD"], { stdin: "in ", env: { WORD: "env" } })).toBe("in env\n");
   });

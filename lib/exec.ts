@@ -17,25 +17,53 @@ export class ExecError extends Error {
   }
 }
 
+/** As shells tell of who was ended by SIGKILL. */
+const KILLED = 137;
+
 /** Administrators' commands are not on everybody's path: not after Debian's `su`, not for a runtime's plugins. */
 const SYSTEM_PATH = [...new Set([...(process.env["PATH"] ?? "").split(":").filter(Boolean), "/usr/local/sbin", "/usr/local/bin", "/usr/sbin", "/usr/bin", "/sbin", "/bin"])].join(":");
 
-/** Runs on this machine; a command that is not installed exits 127. */
+/** Runs on this machine; a command that is not installed exits 127. One that takes too long is killed with all it started. */
 export const hostExec: Exec = async (command, options = {}) => {
+  const { stdin, timeoutMs, env } = options;
   let child;
   try {
     child = Bun.spawn([...command], {
-      stdin: options.stdin === undefined ? "ignore" : new TextEncoder().encode(options.stdin),
+      stdin: stdin === undefined ? "ignore" : new TextEncoder().encode(stdin),
       stdout: "pipe", stderr: "pipe",
-      ...(options.timeoutMs !== undefined && { timeout: options.timeoutMs, killSignal: "SIGKILL" as const }),
-      env: { ...process.env, PATH: SYSTEM_PATH, ...options.env },
+      // A group of its own, so that whoever it starts can be ended with it.
+      detached: timeoutMs !== undefined,
+      env: { ...process.env, PATH: SYSTEM_PATH, ...env },
     });
   } catch (error) {
     return { exitCode: 127, stdout: "", stderr: `${command[0]}: ${(error as Error).message}` };
   }
-  const [stdout, stderr, exitCode] = await Promise.all([new Response(child.stdout).text(), new Response(child.stderr).text(), child.exited]);
-  return { exitCode, stdout, stderr };
+  const ended = Promise.all([new Response(child.stdout).text(), new Response(child.stderr).text(), child.exited]).then(([stdout, stderr, exitCode]) => ({ exitCode, stdout, stderr }));
+  return timeoutMs === undefined ? ended : within(ended, child, timeoutMs);
 };
+
+/** Not even its output is waited for then: a child that the kernel does not let end keeps it open. */
+async function within(ended: Promise<ExecResult>, child: Bun.Subprocess, timeoutMs: number): Promise<ExecResult> {
+  const late = Promise.withResolvers<ExecResult>();
+  const timer = setTimeout(() => {
+    killGroup(child.pid);
+    child.unref();
+    late.resolve({ exitCode: KILLED, stdout: "", stderr: `did not end within ${timeoutMs / 1000} seconds` });
+  }, timeoutMs);
+  try {
+    return await Promise.race([ended, late.promise]);
+  } finally {
+    clearTimeout(timer);
+  }
+}
+
+function killGroup(pid: number): void {
+  try {
+    process.kill(-pid, "SIGKILL");
+  } catch {
+    // It has just ended.
+  }
+}
 
 /** Runs and returns stdout; throws ExecError unless it exits 0. */
 export async function run(exec: Exec, command: readonly string[], options?: Parameters<Exec>[1]): Promise<string> {
