@@ -4,9 +4,10 @@ import type { Node, Pod } from "../../api/types.ts";
 import { refusal } from "./admission.ts";
 import { aContainer, aPod } from "./builders.ts";
 
+const NONE = { memory: false, disk: false, pid: false };
 const node: Node = { metadata: { name: "n1", labels: { zone: "a", "kubernetes.io/os": "linux" } }, status: { allocatable: { cpu: "2", memory: "1Gi", pods: "3", "example.com/widget": "1" } } };
 const ask = (pod: Pod, others: Pod[] = [], extra: Partial<Parameters<typeof refusal>[0]> = {}): string | undefined => {
-  const found = refusal({ pod, others, node, hasAppArmor: false, isUnderMemoryPressure: false, isStatic: false, ...extra });
+  const found = refusal({ pod, others, node, hasAppArmor: false, pressure: NONE, isStatic: false, ...extra });
   return found && `${found.reason}: ${found.message}`;
 };
 const wanting = (requests: Record<string, string>, name = "p"): Pod => aPod({ name, uid: name, spec: { containers: [aContainer({ resources: { requests } })] } });
@@ -43,9 +44,13 @@ test("a host port somebody has is refused, on another address it is not", () => 
   expect(ask(on("10.0.0.2", "p"), [on("10.0.0.1", "o")])).toBeUndefined();
 });
 
-test("under memory pressure only pods with a promise are admitted", () => {
-  expect(ask(aPod(), [], { isUnderMemoryPressure: true })).toBe("Evicted: The node had condition: [MemoryPressure]. ");
-  expect(ask(wanting({ memory: "1Mi" }), [], { isUnderMemoryPressure: true })).toBeUndefined();
+test("under memory pressure only pods with a promise are admitted, without disk or process ids none but the node's own", () => {
+  const [memory, disk] = [{ pressure: { ...NONE, memory: true } }, { pressure: { ...NONE, memory: true, disk: true } }];
+  expect(ask(aPod(), [], memory)).toBe("Evicted: The node had condition: [MemoryPressure]. ");
+  expect(ask(wanting({ memory: "1Mi" }), [], memory)).toBeUndefined();
+  expect(ask(wanting({ memory: "1Mi" }), [], disk)).toBe("Evicted: The node had condition: [MemoryPressure DiskPressure]. ");
+  expect(ask(aPod(), [], { pressure: { ...NONE, pid: true } })).toBe("Evicted: The node had condition: [PIDPressure]. ");
+  expect(ask(aPod(), [], { ...disk, isStatic: true })).toBeUndefined();
 });
 
 test("a NoExecute taint is refused unless tolerated, but not for a static pod", () => {

@@ -1,6 +1,7 @@
 // Whether this node can run a pod that was bound to it: the last look, after the scheduler's. Pure.
 // Reasons and messages are upstream's; a refused pod fails for good.
 import type { NodeSelectorRequirement, NodeSelectorTerm, Node, Pod, Taint, Toleration } from "../../api/types.ts";
+import type { Pressure } from "./nodestatus.ts";
 import { amount, milliCpu, podRequest, qosClass } from "./qos.ts";
 
 export interface Refusal {
@@ -15,7 +16,7 @@ export interface AdmissionInput {
   /** This node's object; undefined while it is not known, and then nothing is refused for it. */
   readonly node: Node | undefined;
   readonly hasAppArmor: boolean;
-  readonly isUnderMemoryPressure: boolean;
+  readonly pressure: Pressure;
   readonly isStatic: boolean;
   /** Further sysctls this node allows; one that ends with `*` is a prefix. */
   readonly allowedSysctls?: readonly string[];
@@ -29,7 +30,7 @@ const SAFE_SYSCTLS: ReadonlySet<string> = new Set([
 
 /** Why the pod is refused; undefined when it is admitted. */
 export function refusal(input: AdmissionInput): Refusal | undefined {
-  return badSysctl(input) ?? badAppArmor(input) ?? pressure(input) ?? (input.node && misfit(input, input.node));
+  return badSysctl(input) ?? badAppArmor(input) ?? pressed(input) ?? (input.node && misfit(input, input.node));
 }
 
 function badSysctl({ pod, allowedSysctls = [] }: AdmissionInput): Refusal | undefined {
@@ -51,11 +52,17 @@ function badAppArmor({ pod, hasAppArmor }: AdmissionInput): Refusal | undefined 
   return wantsProfile ? { reason: "AppArmor", message: "Cannot enforce AppArmor: AppArmor is not enabled on the host" } : undefined;
 }
 
-function pressure({ pod, isUnderMemoryPressure, isStatic }: AdmissionInput): Refusal | undefined {
-  if (!isUnderMemoryPressure || isStatic || qosClass(pod) !== "BestEffort" || (pod.spec?.priority ?? 0) >= 2_000_000_000) return undefined;
-  if ((pod.spec?.tolerations ?? []).some((toleration) => tolerates(toleration, { key: "node.kubernetes.io/memory-pressure", effect: "NoSchedule" }))) return undefined;
-  return { reason: "Evicted", message: "The node had condition: [MemoryPressure]. " };
+/** Memory is refused to those who said nothing of theirs; a node without disk or process ids has nothing for anybody. */
+function pressed({ pod, pressure, isStatic }: AdmissionInput): Refusal | undefined {
+  const conditions = CONDITIONS.filter(([kind]) => pressure[kind]).map(([, condition]) => condition);
+  if (conditions.length === 0 || isStatic || (pod.spec?.priority ?? 0) >= 2_000_000_000) return undefined;
+  if (conditions.join(" ") === "MemoryPressure" && (qosClass(pod) !== "BestEffort" || toleratesMemoryPressure(pod))) return undefined;
+  return { reason: "Evicted", message: `The node had condition: [${conditions.join(" ")}]. ` };
 }
+
+const CONDITIONS: readonly (readonly [keyof Pressure, string])[] = [["memory", "MemoryPressure"], ["disk", "DiskPressure"], ["pid", "PIDPressure"]];
+
+const toleratesMemoryPressure = (pod: Pod): boolean => (pod.spec?.tolerations ?? []).some((toleration) => tolerates(toleration, { key: "node.kubernetes.io/memory-pressure", effect: "NoSchedule" }));
 
 function misfit({ pod, others, isStatic }: AdmissionInput, node: Node): Refusal | undefined {
   const labels = node.metadata.labels ?? {};

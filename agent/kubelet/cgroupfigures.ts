@@ -8,7 +8,7 @@ export interface CgroupFigures {
   readonly processes: number;
   /** One of its own processes, none of those below; undefined when there is none. */
   readonly pid: number | undefined;
-  readonly memory: { readonly limitBytes: number | undefined; readonly cacheBytes: number; readonly mappedFileBytes: number; readonly swapBytes: number; readonly pageFaults: number; readonly majorPageFaults: number; readonly failures: number };
+  readonly memory: { readonly limitBytes: number | undefined; /** What cannot be dropped at once. */ readonly workingSetBytes: number; readonly cacheBytes: number; readonly mappedFileBytes: number; readonly swapBytes: number; readonly pageFaults: number; readonly majorPageFaults: number; readonly failures: number };
   readonly cpu: { readonly shares: number; readonly quotaUs: number | undefined; readonly periodUs: number; readonly periods: number; readonly throttledPeriods: number; readonly throttledSeconds: number };
   /** Pressure stall information, where the kernel gives it. */
   readonly psi: Readonly<Partial<Record<"cpu" | "memory" | "io", Psi>>>;
@@ -48,8 +48,8 @@ const PSI_KINDS = ["cpu", "memory", "io"] as const;
 export async function readCgroup(location: CgroupLocation): Promise<CgroupFigures> {
   const read = (controller: string, file: string): Promise<string> => text(join(location.mounts.get(controller) ?? "", location.path, file));
   const isV1 = location.version === 1;
-  const [stat, limit, failures, cpu, quota, period, weight, running, pids] = await Promise.all([
-    read("memory", "memory.stat"), read("memory", isV1 ? "memory.limit_in_bytes" : "memory.max"), isV1 ? read("memory", "memory.failcnt") : "0",
+  const [usage, stat, limit, failures, cpu, quota, period, weight, running, pids] = await Promise.all([
+    read("memory", isV1 ? "memory.usage_in_bytes" : "memory.current"), read("memory", "memory.stat"), read("memory", isV1 ? "memory.limit_in_bytes" : "memory.max"), isV1 ? read("memory", "memory.failcnt") : "0",
     read("cpu", "cpu.stat"), read("cpu", isV1 ? "cpu.cfs_quota_us" : "cpu.max"), isV1 ? read("cpu", "cpu.cfs_period_us") : "", isV1 ? read("cpu", "cpu.shares") : "", read("pids", "pids.current"), read("pids", "cgroup.procs"),
   ]);
   const memory = keyed(stat);
@@ -60,7 +60,7 @@ export async function readCgroup(location: CgroupLocation): Promise<CgroupFigure
     processes: Number(running) || 0,
     pid: Number(pids.split("\n")[0]) || undefined,
     memory: {
-      limitBytes: limitOf(limit), cacheBytes: total(isV1 ? "cache" : "file"), mappedFileBytes: total(isV1 ? "mapped_file" : "file_mapped"), swapBytes: isV1 ? total("swap") : Number(await read("memory", "memory.swap.current")) || 0,
+      limitBytes: limitOf(limit), workingSetBytes: Math.max(0, (Number(usage) || 0) - total("inactive_file")), cacheBytes: total(isV1 ? "cache" : "file"), mappedFileBytes: total(isV1 ? "mapped_file" : "file_mapped"), swapBytes: isV1 ? total("swap") : Number(await read("memory", "memory.swap.current")) || 0,
       pageFaults: total("pgfault"), majorPageFaults: total("pgmajfault"), failures: Number(failures) || 0,
     },
     cpu: {

@@ -5,7 +5,7 @@ import { FakeClock } from "../../lib/clock.ts";
 import { aContainer, aPod, conditionOf, Rig } from "./builders.ts";
 import { Eviction } from "./eviction.ts";
 import { SignalReader, type Signal } from "./evictionsignals.ts";
-import { localStorageBreach, lowResourceMessage, rankForDisk, rankForMemory, type PodUsage } from "./evictionrank.ts";
+import { localStorageBreach, lowResourceMessage, rankForDisk, rankForMemory, rankForPids, type PodUsage } from "./evictionrank.ts";
 
 const MI = 1024 * 1024;
 const usage = (name: string, memory: number, options: { request?: string; priority?: number } = {}): PodUsage => ({
@@ -22,6 +22,11 @@ test("those over their request go first, then the less important, then the greed
 test("what a pod keeps in its volumes and logs counts when the disk is full", () => {
   const ranked = rankForDisk([{ ...usage("little", 0), localBytes: MI }, { ...usage("much", 0), localBytes: 90 * MI }]);
   expect(ranked.map(({ uid }) => uid)).toEqual(["much", "little"]);
+});
+
+test("when process ids run out the less important goes first, then who has most of them", () => {
+  const ranked = rankForPids([{ ...usage("few", 0), processes: 3 }, { ...usage("important", 0, { priority: 10 }), processes: 900 }, { ...usage("many", 0), processes: 30 }]);
+  expect(ranked.map(({ uid }) => uid)).toEqual(["many", "few", "important"]);
 });
 
 test("the message tells the threshold and who used more than it asked for", () => {
@@ -87,4 +92,32 @@ test("images on a file system of their own have signals of their own", async () 
   };
   expect(await names(rig.dir)).toEqual(["memory.available", "nodefs.available", "pid.available"]);
   expect(await names("/proc")).toEqual(["memory.available", "nodefs.available", "imagefs.available", "pid.available"]);
+});
+
+test("a soft threshold waits for its grace whatever is done to the date, gives the pod its time and tells the node what is reclaimed", async () => {
+  rig = await new Rig().start();
+  await rig.create(aPod({ spec: { terminationGracePeriodSeconds: 60 } }));
+  await rig.until((p) => conditionOf(p, "Ready") === "True");
+  const clock = new FakeClock(0);
+  const events: string[] = [];
+  const node = { ...rig.kubelet.node, recorder: { event: (about: { kind?: string }, type: string, reason: string, message: string) => void events.push(`${about.kind} ${type} ${reason} ${message}`) } };
+  const eviction = new Eviction({ node, pods: rig.kubelet.pods, stats: rig.kubelet.stats, clock, exec: async () => ({ exitCode: 0, stdout: "", stderr: "" }), freeImages: async () => 0, signals: async () => [{ resource: "memory", available: 1, threshold: 2, soft: { graceMs: 60_000, maxGraceSeconds: 7 } }], onChange: () => {} });
+  await eviction.check();
+  expect(eviction.pressure().memory).toBe(true);
+  clock.jump(3_600_000);
+  await eviction.check();
+  expect(events).toEqual([]);
+  await clock.advance(60_000);
+  await eviction.check();
+  expect(events[0]).toBe("Node Warning EvictionThresholdMet Attempting to reclaim memory");
+  expect(events[1]).toStartWith("Pod Warning Evicted The node was low on resource: memory. ");
+});
+
+test("the memory of all pods is a signal of its own where it is limited, with the node's threshold", async () => {
+  rig = await new Rig().start();
+  const { node } = rig.kubelet;
+  const figures = await node.cgroups.allFigures();
+  const memory = { ...figures.memory, limitBytes: 1000 * MI, workingSetBytes: 950 * MI };
+  const signals = await new SignalReader().read({ ...node, cgroups: { ...node.cgroups, allFigures: async () => ({ ...figures, memory }) } });
+  expect(signals.find(({ name }) => name === "allocatableMemory.available")).toMatchObject({ resource: "memory", available: 50 * MI, threshold: 100 * MI });
 });

@@ -76,6 +76,8 @@ export class Eviction {
     const [first] = this.#due(low);
     if (!first || this.#isEvicting()) return;
     log.warn({ ...first }, "the node is low on a resource");
+    const { node } = this.options;
+    node.recorder.event({ apiVersion: "v1", kind: "Node", name: node.nodeName, uid: node.nodeName }, "Warning", "EvictionThresholdMet", `Attempting to reclaim ${first.resource}`);
     const missing = first.threshold + (first.reclaim ?? 0) - first.available;
     if (first.resource === "ephemeral-storage" && (await this.options.freeImages(missing)) >= missing) return;
     await this.#evictFor(first);
@@ -83,7 +85,7 @@ export class Eviction {
 
   /** Those that have been low for long enough, the hard ones first. */
   #due(low: readonly Signal[]): Signal[] {
-    const now = this.options.clock.now();
+    const now = this.options.clock.monotonic();
     const soft = low.filter((signal) => signal.soft);
     for (const name of this.#softSince.keys()) if (!soft.some((signal) => nameOf(signal) === name)) this.#softSince.delete(name);
     for (const signal of soft) if (!this.#softSince.has(nameOf(signal))) this.#softSince.set(nameOf(signal), now);
@@ -95,7 +97,7 @@ export class Eviction {
   }
 
   async #evictFor(signal: Signal): Promise<void> {
-    const usages = kindOf(signal.resource) === "disk" ? await this.#withLocalStorage(await this.#usages()) : await this.#usages();
+    const usages = await this.#with(signal, await this.#usages());
     const ranked = signal.resource === "memory" ? rankForMemory(usages) : signal.resource === "pids" ? rankForPids(usages) : rankForDisk(usages);
     const victim = ranked.map(({ uid }) => this.options.pods.get(uid)).find((worker) => worker && isEvictable(worker));
     if (!victim) {
@@ -123,6 +125,13 @@ export class Eviction {
     log.warn({ pod: worker.pod.metadata.name, message }, "evicting a pod");
     this.options.node.recorder.event(podRef(worker.pod), "Warning", "Evicted", message);
     worker.fail({ phase: "Failed", reason: "Evicted", message, graceSeconds, disruption: { reason: "TerminationByKubelet", message } });
+  }
+
+  /** Adds what is looked for only when it is short. */
+  async #with({ resource }: Signal, usages: readonly PodUsage[]): Promise<readonly PodUsage[]> {
+    if (kindOf(resource) === "disk") return this.#withLocalStorage(usages);
+    if (resource !== "pids") return usages;
+    return Promise.all(usages.map(async (usage) => ({ ...usage, processes: (await this.options.node.cgroups.figures(usage.pod)).own.processes })));
   }
 
   /** Most of what fills a disk is in no container's own layer. */

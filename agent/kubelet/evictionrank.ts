@@ -12,6 +12,7 @@ export interface PodUsage {
   readonly containers: readonly { readonly name: string; readonly memoryBytes: number; readonly diskBytes: number }[];
   /** In emptyDirs on disk and in logs. */
   readonly localBytes?: number;
+  readonly processes?: number;
 }
 
 const total = (usage: PodUsage, figure: "memoryBytes" | "diskBytes"): number => usage.containers.reduce((sum, container) => sum + container[figure], 0);
@@ -27,7 +28,7 @@ export function rankForDisk(usages: readonly PodUsage[]): PodUsage[] {
 }
 
 export function rankForPids(usages: readonly PodUsage[]): PodUsage[] {
-  return [...usages].sort((a, b) => priority(a) - priority(b));
+  return [...usages].sort((a, b) => priority(a) - priority(b) || (b.processes ?? 0) - (a.processes ?? 0));
 }
 
 function ranked(usages: readonly PodUsage[], excess: (usage: PodUsage) => number): PodUsage[] {

@@ -29,6 +29,9 @@ interface Figure {
 const LAST_PIDS = { share: 0.01 };
 const NAMES = { memory: "memory.available", "ephemeral-storage": "nodefs.available", inodes: "nodefs.inodesFree", pids: "pid.available" } as const;
 
+/** Upstream's threshold for the memory of all pods is that of the node's. */
+const HARD_OF: Readonly<Record<string, string>> = { "allocatableMemory.available": "memory.available" };
+
 /** The signal's name in upstream's words. */
 export const nameOf = (signal: Signal): string => signal.name ?? NAMES[signal.resource];
 
@@ -40,7 +43,7 @@ export class SignalReader {
   async read(node: NodeServices): Promise<Signal[]> {
     const { hard, soft, softGraceMs, maxGraceSeconds, minimumReclaim } = node.settings.eviction;
     return (await this.#figures(node)).flatMap(({ name, capacity, resource, available }) => {
-      const threshold = thresholdOf(hard[name] ?? (resource === "pids" ? LAST_PIDS : undefined), capacity);
+      const threshold = thresholdOf(hard[HARD_OF[name] ?? name] ?? (resource === "pids" ? LAST_PIDS : undefined), capacity);
       const reclaim = thresholdOf(minimumReclaim[name], capacity);
       const ofSoft = soft[name] ? [{ name, resource, available, reclaim, threshold: thresholdOf(soft[name], capacity), soft: { graceMs: softGraceMs[name] ?? 0, maxGraceSeconds } }] : [];
       return [{ name, resource, available, threshold, reclaim }, ...ofSoft];
@@ -48,7 +51,7 @@ export class SignalReader {
   }
 
   async #figures(node: NodeServices): Promise<Figure[]> {
-    const pids = pidFacts();
+    const [pids, { memory }] = [pidFacts(), await node.cgroups.allFigures()];
     this.#imageFs ??= ownImageFs(node).catch(() => {
       this.#imageFs = undefined;
       return undefined;
@@ -56,6 +59,8 @@ export class SignalReader {
     const imageFs = await this.#imageFs;
     return [
       { resource: "memory", name: "memory.available", available: availableMemoryBytes(), capacity: node.machine.memoryBytes },
+      // What the pods together may use runs out earlier where some of the machine's is kept for others.
+      ...(memory.limitBytes === undefined ? [] : [{ resource: "memory" as const, name: "allocatableMemory.available", available: memory.limitBytes - memory.workingSetBytes, capacity: memory.limitBytes }]),
       ...(await diskFigures("nodefs", node.paths.dataDir)),
       ...(imageFs === undefined ? [] : await diskFigures("imagefs", imageFs)),
       { resource: "pids", name: "pid.available", available: pids.max - pids.running, capacity: pids.max },

@@ -240,7 +240,7 @@ class NodeKubelet implements Kubelet {
   }
 
   #refuse(pod: Pod, others: readonly Pod[], node: Node | undefined): Refusal | undefined {
-    const found = this.shutdown.isOn ? SHUTDOWN_REFUSAL : refusal({ pod, others, node, allowedSysctls: this.node.settings.allowedUnsafeSysctls, hasAppArmor: hasAppArmor(), isUnderMemoryPressure: this.#eviction.pressure().memory, isStatic: isStatic(pod) });
+    const found = this.shutdown.isOn ? SHUTDOWN_REFUSAL : refusal({ pod, others, node, allowedSysctls: this.node.settings.allowedUnsafeSysctls, hasAppArmor: hasAppArmor(), pressure: this.#eviction.pressure(), isStatic: isStatic(pod) });
     if (found) this.node.figures.count("kubelet_admission_rejections_total", { reason: found.reason });
     return found;
   }
