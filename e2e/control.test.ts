@@ -3,6 +3,7 @@ import { afterAll, beforeAll, expect, test } from "bun:test";
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { TEST_TIMEOUT_MS } from "../lib/testing.ts";
 import { BINARY, eventually, Kubectl } from "./support.ts";
 
 const directory = mkdtempSync(join(tmpdir(), "minik8s-e2e-control-"));
@@ -14,9 +15,9 @@ beforeAll(async () => {
   const policy = join(directory, "policy.yaml");
   writeFileSync(policy, "apiVersion: audit.k8s.io/v1\nkind: Policy\nomitStages: [RequestReceived]\nrules:\n- level: None\n  nonResourceURLs: ['/readyz*']\n- level: Metadata\n  resources: [{group: '', resources: [secrets]}]\n- level: Request\n");
   const port = await freePort();
-  control = Bun.spawn([BINARY, "control", "--init", "--data-dir", join(directory, "data"), "--datastore", "memory", "--bind-address", "127.0.0.1", "--port", String(port), "--audit-policy-file", policy, "--shutdown-delay-duration", "8s"], { env: { ...process.env, MINIK8S_AUDIT_LOG_PATH: auditLog }, stdout: "ignore", stderr: "ignore" });
+  control = Bun.spawn([BINARY, "control", "--init", "--data-dir", join(directory, "data"), "--datastore", "memory", "--bind-address", "127.0.0.1", "--port", String(port), "--audit-policy-file", policy, "--shutdown-delay-duration", "25s"], { env: { ...process.env, MINIK8S_AUDIT_LOG_PATH: auditLog }, stdout: "ignore", stderr: "ignore" });
   await eventually("the control plane is ready", () => kubectl.run("get", "serviceaccount", "default"));
-}, 60_000);
+}, TEST_TIMEOUT_MS);
 
 afterAll(async () => {
   control.kill("SIGKILL");
@@ -52,7 +53,7 @@ test("at the end it is not ready first, then kubectl's watch ends as watches do,
   const notReady = await eventually("it is not ready any more", async () => {
     const { stderr } = await kubectl.attempt("get", "--raw", "/readyz");
     return stderr.includes("shutdown failed") ? stderr : undefined;
-  }, 6_000);
+  }, TEST_TIMEOUT_MS);
   expect(notReady).toContain("[+]ping ok");
   await kubectl.run("create", "configmap", "last", "--from-literal=still=served");
   expect(await watching.exited).toBe(0);
@@ -60,4 +61,4 @@ test("at the end it is not ready first, then kubectl's watch ends as watches do,
   expect(await new Response(watching.stderr).text()).toBe("");
   expect(await control.exited).toBe(0);
   expect(events().findLast(({ verb }) => verb === "watch")).toMatchObject({ stage: "ResponseComplete", responseStatus: { code: 200 } });
-}, 60_000);
+}, TEST_TIMEOUT_MS);

@@ -9,6 +9,7 @@ import "reflect-metadata";
 import * as x509 from "@peculiar/x509";
 import { parse } from "yaml";
 import { hostExec } from "../lib/exec.ts";
+import { TEST_TIMEOUT_MS } from "../lib/testing.ts";
 import { HollowCluster, type Wire } from "./hollow.suite.ts";
 import { BINARY, eventually } from "./support.ts";
 
@@ -20,13 +21,13 @@ beforeAll(async () => {
   await cluster.start();
   await Promise.all([cluster.addNodes("east", 3, "--node-labels", `${ZONE}=east`), cluster.addNodes("west", 3, "--node-labels", `${ZONE}=west`)]);
   await kubectl.apply(["east", "west"].map(deploymentIn).join("---"));
-  for (const zone of ["east", "west"]) await kubectl.run("rollout", "status", `deployment/${zone}`, "--timeout=60s");
+  for (const zone of ["east", "west"]) await kubectl.run("rollout", "status", `deployment/${zone}`, "--timeout=120s");
   // Two small zones: one loses all its nodes, the other most of them. Everything else is tested while the silence is waited for.
   await cluster.addNodes("south", 1, "--node-labels", `${ZONE}=south`);
   await cluster.addNodes("lost", 4, "--node-labels", `${ZONE}=south`);
   await Promise.all([cluster.silence("west"), cluster.silence("lost")]);
-}, 180_000);
-afterAll(() => cluster.stop(), 60_000);
+}, TEST_TIMEOUT_MS);
+afterAll(() => cluster.stop(), TEST_TIMEOUT_MS);
 
 /** Pods that stay in their zone, and leave a lost node at once. */
 function deploymentIn(zone: string): string {
@@ -59,7 +60,7 @@ test("a role that aggregates has the rules of all it selects, and loses those of
   await eventually("it has the rules", async () => (await kubectl.value("{.rules[*].resources[*]}", "clusterrole", "whole")) === "pods");
   await kubectl.run("delete", "clusterrole", "part");
   await eventually("it has none", async () => (await kubectl.value("{.rules[*].resources[*]}", "clusterrole", "whole")) === "");
-}, 120_000);
+}, TEST_TIMEOUT_MS);
 
 test("a bootstrap token signs what joining nodes read, and is cleared away when its time is up", async () => {
   const secret = (id: string, expiration: Date): string => `apiVersion: v1\nkind: Secret\nmetadata: { name: bootstrap-token-${id}, namespace: kube-system }\ntype: bootstrap.kubernetes.io/token\nstringData: { token-id: ${id}, token-secret: 0123456789abcdef, usage-bootstrap-signing: 'true', expiration: '${expiration.toISOString()}' }\n`;
@@ -76,7 +77,7 @@ test("a bootstrap token signs what joining nodes read, and is cleared away when 
   await kubectl.apply(secret("sooner", new Date(Date.now() + 2_000)));
   await eventually("it is cleared away", async () => (await kubectl.attempt("get", "secret", "-n", "kube-system", "bootstrap-token-sooner")).stderr.includes("NotFound"));
   await eventually("its signature too", async () => (await info()).data["jws-kubeconfig-sooner"] === undefined);
-}, 120_000);
+}, TEST_TIMEOUT_MS);
 
 describe("a certificate somebody asks for", () => {
   async function ask(name: string, signerName: string, usages: readonly string[]): Promise<string> {
@@ -99,7 +100,7 @@ describe("a certificate somebody asks for", () => {
     const server = await kubectl.run("config", "view", "-o", "jsonpath={.clusters[0].cluster.server}");
     const answer = await hostExec(["kubectl", "--kubeconfig", "/dev/null", "--server", server, "--insecure-skip-tls-verify", "--client-certificate", files[0], "--client-key", files[1], "get", "pods"], { timeoutMs: 30_000 });
     expect(answer.stderr).toContain('User "ann" cannot list resource "pods"');
-  }, 120_000);
+  }, TEST_TIMEOUT_MS);
 
   test("is refused where its signer must not sign it, and where a person denies it", async () => {
     await ask("wrong", "kubernetes.io/kube-apiserver-client-kubelet", ["client auth", "digital signature"]);
@@ -109,7 +110,7 @@ describe("a certificate somebody asks for", () => {
     await kubectl.run("certificate", "deny", "denied");
     expect(await kubectl.run("get", "csr", "denied")).toContain("Denied");
     expect(await kubectl.value("{.status.certificate}", "csr", "denied")).toBe("");
-  }, 120_000);
+  }, TEST_TIMEOUT_MS);
 });
 
 test("a range of addresses stays while a Service has one of them, and goes with the last", async () => {
@@ -122,7 +123,7 @@ test("a range of addresses stays while a Service has one of them, and goes with 
   await eventually("it says what it waits for", async () => (await cluster.get(path)).status.conditions[0].message === "There are still IPAddresses referencing the ServiceCIDR, please remove them or create a new ServiceCIDR");
   await kubectl.run("delete", "service", "far");
   await eventually("it is gone", () => cluster.get(path).then(() => false, (error: Error) => error.message.includes("not found")));
-}, 120_000);
+}, TEST_TIMEOUT_MS);
 
 describe("a budget", () => {
   const evict = (name: string): Promise<Wire> => cluster.request("POST", `/api/v1/namespaces/default/pods/${name}/eviction`, { apiVersion: "policy/v1", kind: "Eviction", metadata: { name, namespace: "default" } }).then(() => "granted", (error: Error) => error.message);
@@ -131,14 +132,14 @@ describe("a budget", () => {
   test("that is not met keeps pods that are not ready, unless it is told to let them go", async () => {
     const pod = (name: string, extra: string): string => `apiVersion: v1\nkind: Pod\nmetadata: { name: ${name}, labels: { app: picky } }\nspec: { ${extra} nodeSelector: { ${ZONE}: east }, containers: [{ name: c, image: i }] }\n---\n`;
     await kubectl.apply(`${pod("well", "")}${pod("sick", "readinessGates: [{ conditionType: never }],")}apiVersion: policy/v1\nkind: PodDisruptionBudget\nmetadata: { name: picky }\nspec: { minAvailable: 2, selector: { matchLabels: { app: picky } } }\n`);
-    await kubectl.run("wait", "--for=condition=Ready", "pod/well", "--timeout=60s");
+    await kubectl.run("wait", "--for=condition=Ready", "pod/well", "--timeout=120s");
     await eventually("sick runs", async () => (await kubectl.value("{.status.phase}", "pod", "sick")) === "Running");
     await eventually("it is counted", async () => (await kubectl.value("{.status.currentHealthy}/{.status.desiredHealthy}", "pdb", "picky")) === "1/2");
     expect(await evict("sick")).toContain("Cannot evict pod as it would violate the pod's disruption budget.");
     await policyOf("AlwaysAllow");
     expect(await evict("well")).toContain("Cannot evict pod as it would violate the pod's disruption budget.");
     expect(await evict("sick")).toBe("granted");
-  }, 120_000);
+  }, TEST_TIMEOUT_MS);
 });
 
 test("nodes are told to keep what they read for longer when there are more than a hundred", async () => {
@@ -148,7 +149,7 @@ test("nodes are told to keep what they read for longer when there are more than 
   await eventually("many keep it for a while", async () => (await told("crowd-100")) === "15");
   await cluster.silence("crowd");
   await cluster.request("DELETE", "/api/v1/nodes?labelSelector=group%3Dcrowd");
-}, 120_000);
+}, TEST_TIMEOUT_MS);
 
 test("a zone that falls silent as a whole is emptied node by node, and no other is touched", async () => {
   const nodes = async (): Promise<Wire[]> => (await cluster.get(`/api/v1/nodes?labelSelector=${encodeURIComponent(`${ZONE}=west`)}`)).items;

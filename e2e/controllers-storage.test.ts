@@ -1,5 +1,6 @@
 // What the controllers of volumes do, seen with kubectl on hollow nodes: claims that grow, claims of pods, attachments, classes in use.
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
+import { TEST_TIMEOUT_MS } from "../lib/testing.ts";
 import { HollowCluster, type Wire } from "./hollow.suite.ts";
 import { eventually } from "./support.ts";
 
@@ -11,8 +12,8 @@ const ATTACHMENTS = "/apis/storage.k8s.io/v1/volumeattachments";
 beforeAll(async () => {
   await cluster.start();
   await cluster.addNodes("node", 2);
-}, 120_000);
-afterAll(() => cluster.stop(), 60_000);
+}, TEST_TIMEOUT_MS);
+afterAll(() => cluster.stop(), TEST_TIMEOUT_MS);
 
 const claim = (name: string, spec: string): string => `
 apiVersion: v1
@@ -35,13 +36,13 @@ const resize = (name: string, storage: string): ReturnType<typeof kubectl.attemp
 describe("a claim that asks for more", () => {
   test("has it at once where volumes have no size of their own, in its volume too", async () => {
     await kubectl.apply(claim("grows", "storageClassName: local-path") + "---" + podWith("user", "persistentVolumeClaim: { claimName: grows }"));
-    await kubectl.run("wait", "--for=condition=Ready", "pod/user", "--timeout=60s");
+    await kubectl.run("wait", "--for=condition=Ready", "pod/user", "--timeout=120s");
     expect((await resize("grows", "3Gi")).exitCode).toBe(0);
     await eventually("the claim has grown", async () => (await kubectl.value("{.status.capacity.storage}", "pvc", "grows")) === "3Gi");
     expect(await kubectl.value("{.spec.capacity.storage}", "pv", await kubectl.value("{.spec.volumeName}", "pvc", "grows"))).toBe("3Gi");
     await eventually("it is told", async () => (await cluster.events("grows")).includes("VolumeResizeSuccessful: Resize volume succeeded"));
     expect((await resize("grows", "2Gi")).stderr).toContain("field can not be less than status.capacity");
-  }, 120_000);
+  }, TEST_TIMEOUT_MS);
 
   test("waits for its driver where somebody else grows volumes, and is refused where the class does not let it", async () => {
     const classOf = (name: string, allow: boolean): string => `\napiVersion: storage.k8s.io/v1\nkind: StorageClass\nmetadata: { name: ${name} }\nprovisioner: disk.example.com\nallowVolumeExpansion: ${allow}\n---`;
@@ -52,7 +53,7 @@ describe("a claim that asks for more", () => {
     await eventually("it is told who is waited for", async () => (await cluster.events("driven")).includes("ExternalExpanding: waiting for an external controller to expand this PVC"));
     expect(await kubectl.value("{.status.capacity.storage}", "pvc", "driven")).toBe("1Gi");
     expect((await resize("fixed", "2Gi")).stderr).toContain("only dynamically provisioned pvc can be resized and the storageclass that provisions the pvc must support resize");
-  }, 120_000);
+  }, TEST_TIMEOUT_MS);
 });
 
 test("a claim of a CSI driver keeps what the driver's side-car says of its growth, and who must act next", async () => {
@@ -86,19 +87,19 @@ describe("the claim of a pod's own volume", () => {
 
   test("is made from the template, belongs to the pod, and goes with it", async () => {
     await kubectl.apply(podWith("owner", own));
-    await kubectl.run("wait", "--for=condition=Ready", "pod/owner", "--timeout=60s");
+    await kubectl.run("wait", "--for=condition=Ready", "pod/owner", "--timeout=120s");
     const [made, pod] = await Promise.all([cluster.get(`${CLAIMS}/owner-v`), cluster.get("/api/v1/namespaces/default/pods/owner")]);
     expect(made.metadata).toMatchObject({ labels: { from: "template" }, ownerReferences: [{ kind: "Pod", name: "owner", uid: pod.metadata.uid, controller: true, blockOwnerDeletion: true }] });
     await kubectl.run("delete", "pod", "owner");
     await eventually("the claim is gone", async () => (await kubectl.attempt("get", "pvc", "owner-v")).stderr.includes("NotFound"));
-  }, 120_000);
+  }, TEST_TIMEOUT_MS);
 
   test("is never somebody else's of the same name: the pod waits and says why", async () => {
     await kubectl.apply(claim("clash-v", "storageClassName: local-path") + "---" + podWith("clash", own));
     await eventually("the clash is told", async () => (await cluster.events("clash")).includes("FailedBinding: ephemeral volume v: PVC default/clash-v was not created for pod default/clash (pod is not owner)"));
     expect(await kubectl.value("{.spec.nodeName}", "pod", "clash")).toBe("");
     await kubectl.run("delete", "pod", "clash");
-  }, 120_000);
+  }, TEST_TIMEOUT_MS);
 });
 
 test("a class of attributes stays while a claim names it, and goes when none does", async () => {
@@ -109,7 +110,7 @@ test("a class of attributes stays while a claim names it, and goes when none doe
   await eventually("it is asked to go", async () => (await cluster.get(path)).metadata.deletionTimestamp);
   await kubectl.run("delete", "pvc", "tuned");
   await eventually("it is gone", () => cluster.get(path).then(() => false, (error: Error) => error.message.includes("not found")));
-}, 120_000);
+}, TEST_TIMEOUT_MS);
 
 describe("a volume that a driver attaches", () => {
   const driver = "disk.example.com";
@@ -133,7 +134,7 @@ describe("a volume that a driver attaches", () => {
     await kubectl.run("delete", "pod", "first");
     await eventually("it moves", async () => (await attachments()).map(({ spec }) => spec.nodeName).join() === "node-1");
     await eventually("the first node is told", async () => (await kubectl.value("{.status.volumesAttached}", "node", "node-0")) === "");
-  }, 120_000);
+  }, TEST_TIMEOUT_MS);
 
   test("that a dead node still holds is taken from it when the node is said to be out of service", async () => {
     await attach();
@@ -145,5 +146,5 @@ describe("a volume that a driver attaches", () => {
     expect((await attachments()).length).toBe(1);
     await kubectl.run("taint", "node", "node-1", "node.kubernetes.io/out-of-service=nodeshutdown:NoExecute");
     await eventually("it is detached", async () => (await attachments()).length === 0);
-  }, 120_000);
+  }, TEST_TIMEOUT_MS);
 });

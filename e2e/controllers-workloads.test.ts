@@ -1,5 +1,6 @@
 // What the controllers of workloads do beyond what every cluster test sees, with kubectl on hollow nodes.
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
+import { TEST_TIMEOUT_MS } from "../lib/testing.ts";
 import { HollowCluster, type Wire } from "./hollow.suite.ts";
 import { eventually } from "./support.ts";
 
@@ -9,8 +10,8 @@ const { kubectl } = cluster;
 beforeAll(async () => {
   await cluster.start();
   await cluster.addNodes("node", 2);
-}, 120_000);
-afterAll(() => cluster.stop(), 60_000);
+}, TEST_TIMEOUT_MS);
+afterAll(() => cluster.stop(), TEST_TIMEOUT_MS);
 
 test("pods that are on their way out are counted by their ReplicaSet and its Deployment", async () => {
   await kubectl.apply(`
@@ -24,12 +25,12 @@ spec:
     metadata: { labels: { app: slow } }
     spec: { containers: [{ name: c, image: i, lifecycle: { preStop: { exec: { command: [sleep, '1000'] } } } }], terminationGracePeriodSeconds: 20 }
 `);
-  await kubectl.run("rollout", "status", "deployment/slow", "--timeout=60s");
+  await kubectl.run("rollout", "status", "deployment/slow", "--timeout=120s");
   await kubectl.run("scale", "deployment/slow", "--replicas=1");
   const terminating = async (): Promise<Wire[]> => Promise.all([cluster.get("/apis/apps/v1/namespaces/default/deployments/slow"), cluster.get("/apis/apps/v1/namespaces/default/replicasets").then(({ items }) => items[0])]).then((both) => both.map(({ status }) => status.terminatingReplicas));
   await eventually("two are counted", async () => (await terminating()).join() === "2,2");
   await eventually("none is left", async () => (await terminating()).join() === "0,0", 90_000);
-}, 180_000);
+}, TEST_TIMEOUT_MS);
 
 describe("a CronJob", () => {
   const cron = (name: string, schedule: string, more = ""): string => `
@@ -47,7 +48,7 @@ spec:
     await eventually("it is told", async () => (await cluster.events("never")).includes("InvalidSchedule: invalid schedule: 59 23 31 2 * : time difference between two schedules is less than 1 second"));
     await expect(kubectl.apply(cron("garbage", "every day"))).rejects.toThrow("spec.schedule");
     await expect(kubectl.apply(cron("mars", "* * * * *", "timeZone: Mars/Olympus"))).rejects.toThrow("unknown time zone Mars/Olympus");
-  }, 120_000);
+  }, TEST_TIMEOUT_MS);
 
   test("that was not looked after for hours makes one Job, and says how many times were missed", async () => {
     await kubectl.apply(cron("late", "* * * * *", "suspend: true"));
@@ -57,10 +58,10 @@ spec:
     await eventually("it says so", async () => (await cluster.events("late")).includes("TooManyMissedTimes: too many missed start times. Set or decrease .spec.startingDeadlineSeconds or check clock skew"));
     const job = await eventually("one Job is made", async (): Promise<Wire> => (await cluster.get("/apis/batch/v1/namespaces/default/jobs")).items[0]);
     expect(job.metadata.ownerReferences[0]).toMatchObject({ kind: "CronJob", name: "late" });
-    await kubectl.run("wait", "--for=condition=Complete", `job/${job.metadata.name}`, "--timeout=60s");
+    await kubectl.run("wait", "--for=condition=Complete", `job/${job.metadata.name}`, "--timeout=120s");
     await eventually("it is seen to be done", async () => (await cluster.events("late")).includes(`SawCompletedJob: Saw completed job: ${job.metadata.name}, condition: Complete`));
     await kubectl.run("delete", "cronjob", "late");
-  }, 120_000);
+  }, TEST_TIMEOUT_MS);
 });
 
 test("an autoscaler without figures says so on itself, and leaves the size alone", async () => {
@@ -69,7 +70,7 @@ test("an autoscaler without figures says so on itself, and leaves the size alone
   await eventually("the least is kept", async () => (await kubectl.value("{.spec.replicas}", "deployment", "measured")) === "2");
   const active = (): Promise<Wire> => cluster.get("/apis/autoscaling/v2/namespaces/default/horizontalpodautoscalers/measured").then(({ status }) => status?.conditions?.find(({ type }: Wire) => type === "ScalingActive"));
   await eventually("it says why", async () => (await active())?.reason === "FailedGetResourceMetric", 120_000);
-}, 180_000);
+}, TEST_TIMEOUT_MS);
 
 describe("a claim for devices, made from a template", () => {
   const SLICE = { apiVersion: "resource.k8s.io/v1", kind: "ResourceSlice", metadata: { name: "gpus" }, spec: { driver: "gpu.example.com", nodeName: "node-1", pool: { name: "node-1", generation: 1, resourceSliceCount: 1 }, devices: [{ name: "gpu-0" }] } };
@@ -96,7 +97,7 @@ kind: ResourceClaimTemplate
 metadata: { name: one }
 spec: { spec: { devices: { requests: [{ name: r, exactly: { deviceClassName: gpu } }] } } }
 ---${pod("has")}`);
-    await kubectl.run("wait", "--for=condition=Ready", "pod/has", "--timeout=60s");
+    await kubectl.run("wait", "--for=condition=Ready", "pod/has", "--timeout=120s");
     expect(await kubectl.value("{.spec.nodeName}", "pod", "has")).toBe("node-1");
     const [claim] = await claims();
     expect(claim.metadata).toMatchObject({ annotations: { "resource.kubernetes.io/pod-claim-name": "gpu" }, ownerReferences: [{ kind: "Pod", name: "has", controller: true }] });
@@ -104,7 +105,7 @@ spec: { spec: { devices: { requests: [{ name: r, exactly: { deviceClassName: gpu
     await kubectl.apply(pod("waits"));
     await eventually("the other is told why it waits", async () => (await cluster.events("waits")).some((event) => event.includes("cannot allocate all claims")));
     await kubectl.run("delete", "pod", "has");
-    await kubectl.run("wait", "--for=condition=Ready", "pod/waits", "--timeout=60s");
+    await kubectl.run("wait", "--for=condition=Ready", "pod/waits", "--timeout=120s");
     await eventually("only its claim is left", async () => (await claims()).map(({ status }) => status?.reservedFor?.[0]?.name).join() === "waits");
-  }, 120_000);
+  }, TEST_TIMEOUT_MS);
 });

@@ -3,6 +3,7 @@ import { afterAll, beforeAll, describe, expect, test } from "bun:test";
 import { writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { hostExec } from "../lib/exec.ts";
+import { TEST_TIMEOUT_MS } from "../lib/testing.ts";
 import { HollowCluster, type Wire } from "./hollow.suite.ts";
 import { BINARY, eventually } from "./support.ts";
 
@@ -23,8 +24,8 @@ profiles:
 `);
   await cluster.start("--scheduler-config", config);
   await cluster.addNodes("node", 3);
-}, 120_000);
-afterAll(() => cluster.stop(), 60_000);
+}, TEST_TIMEOUT_MS);
+afterAll(() => cluster.stop(), TEST_TIMEOUT_MS);
 
 const pod = (name: string, spec: string, cpu = "0"): string => `
 apiVersion: v1
@@ -36,7 +37,7 @@ spec:
   containers: [{ name: c, image: i, resources: { requests: { cpu: "${cpu}" } } }]
 ---`;
 const nodeOf = (name: string): Promise<string> => kubectl.value("{.spec.nodeName}", "pod", name);
-const runs = (name: string): Promise<string> => kubectl.run("wait", "--for=condition=Ready", `pod/${name}`, "--timeout=60s");
+const runs = (name: string): Promise<string> => kubectl.run("wait", "--for=condition=Ready", `pod/${name}`, "--timeout=120s");
 const told = async (name: string, message: string): Promise<unknown> => eventually(`${name} is told`, async () => (await cluster.get(`/api/v1/namespaces/default/pods/${name}`)).status.conditions?.find(({ type, status }: Wire) => type === "PodScheduled" && status === "False")?.message === message);
 
 describe("a pod that fits nowhere is told why, node by node", () => {
@@ -49,7 +50,7 @@ describe("a pod that fits nowhere is told why, node by node", () => {
     await kubectl.run("taint", "node", "node-0", "team-");
     await kubectl.run("uncordon", "node-1");
     await kubectl.run("delete", "pod", "huge");
-  }, 120_000);
+  }, TEST_TIMEOUT_MS);
 
   test("and comes to rest where it can once the reason is gone", async () => {
     await kubectl.apply(pod("choosy", "nodeSelector: { disk: fast }"));
@@ -57,14 +58,14 @@ describe("a pod that fits nowhere is told why, node by node", () => {
     await kubectl.run("label", "node", "node-2", "disk=fast");
     await runs("choosy");
     expect(await nodeOf("choosy")).toBe("node-2");
-  }, 120_000);
+  }, TEST_TIMEOUT_MS);
 
   test("when nodes do not say that they can do what it needs", async () => {
     await Promise.all([0, 1].map((i) => cluster.setStatus(`/api/v1/nodes/node-${i}`, { declaredFeatures: [] })));
     await cluster.request("POST", "/api/v1/namespaces/default/pods", { apiVersion: "v1", kind: "Pod", metadata: { name: "needy" }, spec: { containers: [{ name: "c", image: "i", restartPolicy: "Never", restartPolicyRules: [{ action: "RestartAllContainers", exitCodes: { operator: "In", values: [1] } }] }] } });
     await runs("needy");
     expect(await nodeOf("needy")).toBe("node-2");
-  }, 120_000);
+  }, TEST_TIMEOUT_MS);
 });
 
 test("a gated pod waits for its gates, without being tried", async () => {
@@ -74,7 +75,7 @@ test("a gated pod waits for its gates, without being tried", async () => {
   expect((await cluster.get("/metrics")).includes('scheduler_pending_pods{queue="gated"} 1\n')).toBe(true);
   await cluster.request("PATCH", "/api/v1/namespaces/default/pods/gated", { spec: { schedulingGates: [] } }, "application/merge-patch+json");
   await runs("gated");
-}, 120_000);
+}, TEST_TIMEOUT_MS);
 
 test("a profile of the file packs what the default one spreads", async () => {
   await kubectl.apply(pod("heavy", "nodeName: node-1", "16"));
@@ -85,7 +86,7 @@ test("a profile of the file packs what the default one spreads", async () => {
   expect(await nodeOf("s1")).not.toBe("node-1");
   await kubectl.apply(pod("nobody", "schedulerName: unheard-of"));
   expect(await nodeOf("nobody")).toBe("");
-}, 120_000);
+}, TEST_TIMEOUT_MS);
 
 test("a more important pod is nominated to the node it makes room on, and gets it though others want it too", async () => {
   const classOf = (name: string, value: number): string => `\napiVersion: scheduling.k8s.io/v1\nkind: PriorityClass\nmetadata: { name: ${name} }\nvalue: ${value}\npreemptionPolicy: ${name === "high" ? "PreemptLowerPriority" : "Never"}\n---`;
@@ -101,7 +102,7 @@ test("a more important pod is nominated to the node it makes room on, and gets i
   expect(await nodeOf("vip")).toBe(promised);
   expect(await nodeOf("rival")).toBe("");
   expect((await cluster.get("/api/v1/namespaces/default/events?fieldSelector=reason%3DPreempted")).items.map(({ message }: Wire) => message)).toEqual([expect.stringMatching(new RegExp(`^Preempted by pod [-0-9a-f]+ on node ${promised}$`))]);
-}, 120_000);
+}, TEST_TIMEOUT_MS);
 
 test("its numbers are served under upstream's names", async () => {
   const text: string = await cluster.get("/metrics");
@@ -109,11 +110,11 @@ test("its numbers are served under upstream's names", async () => {
     expect([name, text.includes(`# TYPE scheduler_${name} `)]).toEqual([name, true]);
   }
   expect(text.split("\n").filter((line) => line.startsWith("scheduler_schedule_attempts_total"))).toContain('scheduler_schedule_attempts_total{profile="packer",result="scheduled"} 2');
-}, 120_000);
+}, TEST_TIMEOUT_MS);
 
 test("a file that cannot be meant is refused at the start, with every field that is wrong", async () => {
   writeFileSync(config, "apiVersion: kubescheduler.config.k8s.io/v1\nkind: KubeSchedulerConfiguration\nparallelism: 0\nprofiles: [{ pluginConfig: [{ name: InterPodAffinity, args: { hardPodAffinityWeight: 101 } }] }]\n");
   const { exitCode, stderr } = await hostExec([BINARY, "control", "--init", "--data-dir", join(cluster.directory, "never"), "--scheduler-config", config], { timeoutMs: 90_000 });
   expect(exitCode).toBe(2);
   expect(stderr).toContain("[parallelism: Invalid value: 0: should be an integer value greater than zero, profiles[0].pluginConfig[0].args.hardPodAffinityWeight: Invalid value: 101: not in valid range [0, 100]]");
-}, 120_000);
+}, TEST_TIMEOUT_MS);

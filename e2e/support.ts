@@ -2,6 +2,7 @@
 import { existsSync } from "node:fs";
 import { join } from "node:path";
 import { hostExec, type ExecResult } from "../lib/exec.ts";
+import { PATIENCE_MS, TEST_TIMEOUT_MS } from "../lib/testing.ts";
 
 const ROOT = join(import.meta.dir, "..");
 export const BINARY = process.env["MINIK8S_BIN"] ?? join(ROOT, "dist", "minik8s");
@@ -9,7 +10,7 @@ export const SAMPLE_IMAGE = join(ROOT, "dist", "hello.tar");
 
 /** Runs a program and returns its output; throws with everything it said when it fails. */
 export async function must(command: readonly string[], options: { timeoutMs?: number; stdin?: string; env?: Record<string, string> } = {}): Promise<string> {
-  const result = await hostExec(command, { timeoutMs: 120_000, ...options });
+  const result = await hostExec(command, { timeoutMs: TEST_TIMEOUT_MS, ...options });
   if (result.exitCode !== 0) throw new Error(`${command.join(" ")} exited ${result.exitCode}:\n${result.stdout}${result.stderr}`);
   return result.stdout;
 }
@@ -51,7 +52,7 @@ export class Kubectl {
 
   /** The outcome of a call that may fail. */
   attempt(...args: string[]): Promise<ExecResult> {
-    return hostExec([this.program, "--kubeconfig", this.kubeconfig, ...args], { timeoutMs: 60_000 });
+    return hostExec([this.program, "--kubeconfig", this.kubeconfig, ...args], { timeoutMs: TEST_TIMEOUT_MS });
   }
 
   /** One value by JSON path. */
@@ -73,7 +74,7 @@ export async function sampleImage(): Promise<string> {
 }
 
 /** Waits until `probe` returns something truthy; throws what it last saw after `timeoutMs`. */
-export async function eventually<T>(what: string, probe: () => Promise<T>, timeoutMs = 60_000): Promise<NonNullable<T>> {
+export async function eventually<T>(what: string, probe: () => Promise<T>, timeoutMs = PATIENCE_MS): Promise<NonNullable<T>> {
   const deadline = Date.now() + timeoutMs;
   let last: unknown;
   for (;;) {
