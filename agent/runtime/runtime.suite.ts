@@ -1,7 +1,7 @@
 // What every container runtime promises the kubelet, as tests; each implementation runs them.
 // Bringing a runtime up, and an image that holds busybox, is the caller's.
 import { afterAll, beforeAll, describe, expect, setDefaultTimeout, test } from "bun:test";
-import { existsSync, mkdtempSync, readdirSync, readFileSync, renameSync, rmdirSync, rmSync } from "node:fs";
+import { existsSync, mkdtempSync, readdirSync, readFileSync, renameSync, rmdirSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { PassThrough, Writable } from "node:stream";
@@ -217,6 +217,17 @@ export function runtimeSuite(name: string, create: () => Promise<RuntimeUnderTes
       const outcome = await under.runtime.streaming.execSync(id, ["sleep", "77777"], { timeoutMs: 1000, maxBytes: 10 }).catch((error: unknown) => error);
       expect(outcome).toMatchObject({ name: "RuntimeError", reason: "Timeout" });
       await eventually("the end of its child", async () => !(await output(id, "ps")).includes("77777"));
+    });
+
+    onReal("containers find the names their pod was given, the machine's where it was given none, and their own file where they mount one", async () => {
+      const own = join(logs, "own.conf");
+      writeFileSync(own, "nameserver 10.0.0.53\n");
+      const machines = readFileSync("/etc/resolv.conf", "utf8").match(/^nameserver .*$/gm) ?? [];
+      const named = await pod({ dns: { servers: ["10.96.0.10"], searches: ["default.svc.cluster.local", "lan"], options: ["ndots:5"] } });
+      const read = async (id: string): Promise<string[]> => (await output(id, "cat", "/etc/resolv.conf")).split("\n").map((line) => line.trim()).toSorted();
+      expect(await read(await named.run())).toEqual(["nameserver 10.96.0.10", "options ndots:5", "search default.svc.cluster.local lan"]);
+      expect(await read(await named.run({ name: "other", mounts: [{ hostPath: own, containerPath: "/etc/resolv.conf", readOnly: false, propagation: "private" }] }))).toEqual(["nameserver 10.0.0.53"]);
+      expect(await read(await (await pod()).run())).toEqual(expect.arrayContaining(machines));
     });
 
     onReal("a terminal has the size it is told", async () => {

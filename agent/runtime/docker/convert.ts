@@ -27,6 +27,8 @@ export function sandboxOptions(config: SandboxConfig, image: string, facts: Conv
     Image: image,
     Labels: sandboxLabels(config),
     ...(!hostNetwork && config.hostname && { Hostname: config.hostname }),
+    // The pod network is ours: an engine that looks after it starts itself twice more for every sandbox, only to find nothing to do.
+    NetworkDisabled: !hostNetwork,
     ...(config.runAsUser !== undefined && { User: userOf(config.runAsUser, config.runAsGroup) }),
     HostConfig: {
       NetworkMode: hostNetwork ? "host" : "none",

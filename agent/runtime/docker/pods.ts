@@ -10,12 +10,14 @@ import { ask, askIfPresent, statusCode } from "./engine.ts";
 import type { DockerLogs } from "./logs.ts";
 import type { DockerNetworks } from "./networks.ts";
 import { type ContainerLabel, decodeLabels, type SandboxLabel, TYPE_LABEL } from "./record.ts";
+import { resolvConf, type ResolvFiles } from "./resolv.ts";
 import { readLayer, readStats } from "./stats.ts";
 
 export interface DockerPodsDeps {
   readonly docker: Docker;
   readonly logs: DockerLogs;
   readonly networks: DockerNetworks;
+  readonly resolvFiles: ResolvFiles;
   readonly creations: Creations;
   readonly sandboxImage: string;
   /** The engine's own directory. */
@@ -30,6 +32,8 @@ export class DockerPods implements PodRuntime {
   readonly #docker: Docker;
   readonly #facts: ConvertFacts;
   readonly #imageIds = new Map<string, string>();
+  /** Of the containers this process made. */
+  readonly #logPaths = new Map<string, string>();
 
   constructor(deps: DockerPodsDeps) {
     this.#deps = deps;
@@ -42,6 +46,7 @@ export class DockerPods implements PodRuntime {
     void this.#deps.creations.tidy();
     const [sandboxes, containers] = await Promise.all([this.#list("sandbox"), this.#list("container")]);
     this.#deps.logs.retain(new Set(containers.map(({ Id }) => Id)));
+    this.#deps.resolvFiles.retain(new Set(sandboxes.map(({ Id }) => Id)));
     await this.#deps.networks.retain(new Set(sandboxes.map(({ Id }) => Id)));
     await Promise.allSettled(containers.map(async ({ Id, State }) => {
       await this.#follow(Id);
@@ -63,9 +68,13 @@ export class DockerPods implements PodRuntime {
 
   async #connect(id: string, config: SandboxConfig): Promise<void> {
     const info = await ask("CreatePodSandboxError", () => this.#docker.getContainer(id).inspect());
-    // Containers that join the sandbox's network share this file with it.
-    if (config.dns.servers.length + config.dns.searches.length + config.dns.options.length > 0) writeFileSync(info.ResolvConfPath, resolvConf(config.dns));
-    if (config.namespaces.network === "node") return;
+    if (config.namespaces.network === "node") {
+      const text = resolvConf(config.dns);
+      // Containers that join the sandbox's network share this file with it.
+      if (text !== undefined) writeFileSync(info.ResolvConfPath, text);
+      return;
+    }
+    this.#deps.resolvFiles.write(id, config.dns);
     const { name, namespace, uid, portMappings } = config;
     await this.#deps.networks.attach({ containerId: id, netnsPath: `/proc/${info.State.Pid}/ns/net`, portMappings, pod: { name, namespace, uid } });
   }
@@ -82,6 +91,7 @@ export class DockerPods implements PodRuntime {
     const containers = (await this.#list("container")).filter((info) => containerLabel(info).sandboxId === id);
     await Promise.all(containers.map(({ Id }) => this.removeContainer(Id)));
     await this.#remove(id);
+    this.#deps.resolvFiles.remove(id);
   }
 
   async listSandboxes(): Promise<Sandbox[]> {
@@ -94,7 +104,9 @@ export class DockerPods implements PodRuntime {
   }
 
   async createContainer(sandboxId: string, config: ContainerConfig, sandbox: SandboxConfig): Promise<string> {
-    return this.#create("CreateContainerError", containerOptions(sandboxId, config, sandbox, this.#facts));
+    const id = await this.#create("CreateContainerError", containerOptions(sandboxId, this.#deps.resolvFiles.mountInto(sandboxId, config), sandbox, this.#facts));
+    this.#logPaths.set(id, `${sandbox.logDirectory}/${config.logPath}`);
+    return id;
   }
 
   async startContainer(id: string): Promise<void> {
@@ -109,6 +121,7 @@ export class DockerPods implements PodRuntime {
 
   async removeContainer(id: string): Promise<void> {
     await this.#remove(id);
+    this.#logPaths.delete(id);
     await this.#deps.logs.remove(id);
   }
 
@@ -169,11 +182,15 @@ export class DockerPods implements PodRuntime {
   }
 
   async #follow(id: string): Promise<void> {
+    const logPath = this.#logPaths.get(id) ?? (await this.#logPathOf(id));
+    // The engine tells the file's name only once the container has started.
+    if (logPath !== undefined) await this.#deps.logs.follow(id, `${this.#deps.rootDir}/containers/${id}/${id}-json.log`, logPath);
+  }
+
+  async #logPathOf(id: string): Promise<string | undefined> {
     const info = await askIfPresent("Unavailable", () => this.#docker.getContainer(id).inspect());
     const label = decodeLabels(info?.Config.Labels);
-    if (!info || label?.type !== "container") return;
-    // The engine tells the file's name only once the container has started.
-    await this.#deps.logs.follow(id, `${this.#deps.rootDir}/containers/${id}/${id}-json.log`, label.logPath);
+    return label?.type === "container" ? label.logPath : undefined;
   }
 
   /** A list of all costs the engine time for each; one by its id does not. */
@@ -198,9 +215,4 @@ export class DockerPods implements PodRuntime {
 
 function containerLabel(info: ContainerInfo): ContainerLabel {
   return decodeLabels(info.Labels) as ContainerLabel;
-}
-
-function resolvConf({ servers, searches, options }: SandboxConfig["dns"]): string {
-  const lines = [...(searches.length > 0 ? [`search ${searches.join(" ")}`] : []), ...servers.map((server) => `nameserver ${server}`), ...(options.length > 0 ? [`options ${options.join(" ")}`] : [])];
-  return `${lines.join("\n")}\n`;
 }

@@ -16,6 +16,7 @@ import { DockerImages } from "./images.ts";
 import { DockerLogs } from "./logs.ts";
 import { DockerNetworks, type SandboxNetwork } from "./networks.ts";
 import { rememberEndpoint } from "./remove.ts";
+import { ResolvFiles } from "./resolv.ts";
 import { DockerPods } from "./pods.ts";
 import { DockerStreaming } from "./streaming.ts";
 
@@ -41,6 +42,14 @@ function notAnswering(socketPath: string, error: unknown): RuntimeError {
 
 const MIN_OOM_SCORE = -1000;
 
+/** What an engine is: it stays so until it is started anew. */
+interface About {
+  readonly version: Docker.DockerVersion;
+  readonly driver: "cgroupfs" | "systemd";
+}
+
+const ABOUT_MS = 300_000;
+
 /** Runtime on one Docker engine. `connect` makes it. */
 export class DockerRuntime implements Runtime {
   readonly name = "docker";
@@ -50,6 +59,8 @@ export class DockerRuntime implements Runtime {
   readonly #docker: Docker;
   readonly #logs: DockerLogs;
   readonly #network: SandboxNetwork;
+  readonly #clock: Clock;
+  #known: (About & { readonly at: number }) | undefined;
   readonly #stop = new AbortController();
 
   /** Rejects with RuntimeError when no engine answers; adopts what runs, and brings the sandbox image. */
@@ -67,10 +78,12 @@ export class DockerRuntime implements Runtime {
   private constructor(docker: Docker, info: EngineInfo, { dataDir, network, clock = systemClock, exec = hostExec }: DockerRuntimeOptions) {
     this.#docker = docker;
     this.#network = network;
+    this.#clock = clock;
     this.#logs = new DockerLogs(join(dataDir, "docker", "logs"));
     const events = new DockerEvents(docker, clock);
     this.pods = new DockerPods({
       docker, logs: this.#logs,
+      resolvFiles: new ResolvFiles(join(dataDir, "docker", "resolv")),
       networks: new DockerNetworks(join(dataDir, "docker", "networks"), network),
       creations: new Creations({ directory: join(dataDir, "docker", "creations"), docker, rootDir: info.DockerRootDir, exec, clock, signal: this.#stop.signal }),
       sandboxImage: pauseImageName(), rootDir: info.DockerRootDir,
@@ -83,14 +96,30 @@ export class DockerRuntime implements Runtime {
   }
 
   async status(): ReturnType<Runtime["status"]> {
-    const [version, info] = await Promise.all([ask("Unavailable", () => this.#docker.version()), ask("Unavailable", () => this.#docker.info())]);
+    const { version, driver } = await this.#about();
     const networkReady = this.#network.isReady?.() ?? true;
     return {
       version: `docker://${version.Version.replace(/\+.*$/, "")}`,
       runtimeReady: true, networkReady, message: networkReady ? "" : "container runtime network not ready: NetworkReady=false reason:NetworkPluginNotReady message:the pod network is not configured yet",
-      cgroupDriver: (info as EngineInfo).CgroupDriver === "systemd" ? "systemd" : "cgroupfs",
+      cgroupDriver: driver,
       handlers: [{ name: "", recursiveReadOnlyMounts: canMountRecursively(version), userNamespaces: false }],
     };
+  }
+
+  /** An engine says its version by starting four programs to ask for theirs: asked for now and then, and again after it did not answer. */
+  async #about(): Promise<About> {
+    const now = this.#clock.monotonic();
+    try {
+      await ask("Unavailable", () => this.#docker.ping());
+      if (!this.#known || now - this.#known.at > ABOUT_MS) {
+        const [version, info] = await Promise.all([ask("Unavailable", () => this.#docker.version()), ask("Unavailable", () => this.#docker.info())]);
+        this.#known = { version, driver: (info as EngineInfo).CgroupDriver === "systemd" ? "systemd" : "cgroupfs", at: now };
+      }
+      return this.#known;
+    } catch (error) {
+      this.#known = undefined;
+      throw error;
+    }
   }
 
   async close(): Promise<void> {
