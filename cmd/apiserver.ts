@@ -131,7 +131,7 @@ export function buildApiServer({ values, store, pki, signal, advertise, own }: A
       host: values["bind-address"] as string,
       port: Number(values["port"]),
       advertise: `${advertise}:${values["port"]}`,
-      certificate: { cert: serving.certPem + pki.roots.authority.certPem, key: serving.keyPem },
+      certificate: { cert: serving.certPem + pki.roots.authority.certPem, key: serving.keyPem }, clientAuthorities: [pki.roots.authority.certPem],
       authenticators: [auth.authenticator],
       authorizer: auth.authorizer,
       openapi: codec.openapi(kinds),

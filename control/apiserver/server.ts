@@ -48,6 +48,8 @@ export interface HttpOptions {
   /** 0 picks a free one. */
   readonly port: number;
   readonly certificate: ServingCertificate;
+  /** PEM of the authorities clients are told to show a certificate of. */
+  readonly clientAuthorities?: readonly string[];
   readonly authenticators: readonly Authenticator[];
   readonly authorizer: Authorizer;
   /** What `/version` says. */
@@ -136,7 +138,7 @@ function httpServer(engine: Engine, options: HttpOptions): HttpServer {
   const readsStore = async (): Promise<void> => void (await engine.store.get("/health"));
   const basic: HealthCheck[] = [{ name: "ping", check: () => {} }, { name: "log", check: () => {} }, { name: "etcd", check: readsStore }, { name: "etcd-readiness", readinessOnly: true, check: readsStore }];
   return new HttpServer({
-    engine, authenticators: options.authenticators, authorizer: options.authorizer, certificate: options.certificate, connect, aggregator, limits: options.limits, timeouts: options.timeouts, audit: options.audit, shutdown: options.shutdown,
+    engine, authenticators: options.authenticators, authorizer: options.authorizer, certificate: options.certificate, clientAuthorities: options.clientAuthorities, connect, aggregator, limits: options.limits, timeouts: options.timeouts, audit: options.audit, shutdown: options.shutdown,
     documents: { discovery: new Discovery(engine.kinds, () => advertise, aggregator?.kinds), version, checks: [...basic, ...checks], metrics: new Metrics(() => engine.caches, options.metrics), openapi: openapi && (aggregator?.openapi(openapi) ?? openapi), openid, own, debug: debugTables(options.limits) },
   });
 }

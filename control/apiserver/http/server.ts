@@ -17,6 +17,8 @@ export interface ServingCertificate {
 
 export interface HttpDeps extends ServeDeps {
   readonly certificate: ServingCertificate;
+  /** PEM of the authorities that clients are asked for certificates of; certificates of others are taken too, and judged later. */
+  readonly clientAuthorities?: readonly string[] | undefined;
   readonly shutdown?: ShutdownOptions | undefined;
 }
 
@@ -40,12 +42,14 @@ export class HttpServer {
   readonly #handler: RequestHandler;
   readonly #connections: Connections;
   readonly #shutdown: ShutdownOptions;
+  readonly #clientAuthorities: { readonly ca?: string[] };
   #stopped: Promise<void> | undefined;
 
   constructor(deps: HttpDeps) {
     const { cert, key } = deps.certificate;
     this.#shutdown = deps.shutdown ?? DEFAULT_SHUTDOWN;
-    this.#server = createSecureServer({ cert, key, allowHTTP1: true, requestCert: true, rejectUnauthorized: false, ALPNProtocols: ["h2", "http/1.1"], handshakeTimeout: HANDSHAKE_MS, maxSessionMemory: SESSION_MEMORY_MB, settings: { maxConcurrentStreams: 1000, initialWindowSize: 1024 * 1024 } });
+    this.#clientAuthorities = deps.clientAuthorities?.length ? { ca: [...deps.clientAuthorities] } : {};
+    this.#server = createSecureServer({ cert, key, ...this.#clientAuthorities, allowHTTP1: true, requestCert: true, rejectUnauthorized: false, ALPNProtocols: ["h2", "http/1.1"], handshakeTimeout: HANDSHAKE_MS, maxSessionMemory: SESSION_MEMORY_MB, settings: { maxConcurrentStreams: 1000, initialWindowSize: 1024 * 1024 } });
     this.#connections = new Connections(this.#server);
     const readiness = { name: "shutdown", readinessOnly: true, check: () => this.#requireRunning() };
     const handler = new RequestHandler({ ...deps, documents: { ...deps.documents, checks: [...deps.documents.checks, readiness] } }, this.#connections);
@@ -76,7 +80,7 @@ export class HttpServer {
 
   /** Uses another key pair for connections that come from now on. */
   replaceCertificate({ cert, key }: ServingCertificate): void {
-    (this.#server as unknown as { setSecureContext(options: ServingCertificate): void }).setSecureContext({ cert, key });
+    (this.#server as unknown as { setSecureContext(options: ServingCertificate & { ca?: string[] }): void }).setSecureContext({ cert, key, ...this.#clientAuthorities });
   }
 
   /** Says that it is not ready any more, then takes no new connections, ends watches, lets requests finish and closes what is left. */
