@@ -26,6 +26,8 @@ export class SpdyStream extends Duplex {
     this.#session = session;
     // A lost connection is no reason to end the process when nobody listens.
     this.on("error", () => {});
+    // Nothing is asked for after the last byte, so that reading it is all that says there is room again.
+    this.on("end", () => session.readable(this));
   }
 
   /** The peer is gone: what it sent can still be read, what is written goes nowhere. */
@@ -130,8 +132,8 @@ export class SpdySession {
 
   /** For streams of this session only. */
   forget(stream: SpdyStream, resetStatus: number | undefined): void {
-    if (!this.#streams.delete(stream.id)) return;
-    if (resetStatus !== undefined) this.#reset(stream.id, resetStatus);
+    const isKnown = this.#streams.delete(stream.id);
+    if (isKnown && resetStatus !== undefined) this.#reset(stream.id, resetStatus);
     this.readable(stream);
   }
 

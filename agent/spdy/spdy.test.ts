@@ -1,7 +1,8 @@
 import { describe, expect, test } from "bun:test";
 import { createServer, connect, type Socket } from "node:net";
+import { Duplex } from "node:stream";
 import { constants, createDeflate } from "node:zlib";
-import { FrameParser } from "./frames.ts";
+import { controlFrame, dataFrame, FrameParser, FrameType } from "./frames.ts";
 import { DICTIONARY, HeaderReader, HeaderWriter } from "./headers.ts";
 import { SpdySession, type SpdyStream } from "./session.ts";
 
@@ -99,6 +100,22 @@ describe("a session over a socket", () => {
     });
   });
 
+  test.each(["ended", "was reset"])("a stream that %s before its last bytes were read holds nobody else up", async (how) => {
+    const transport = new Duplex({ read: () => {}, write: (_chunk, _encoding, done) => done() });
+    const opened: SpdyStream[] = [];
+    const session = new SpdySession(transport, { isServer: true, onStream: (stream) => void opened.push(stream) });
+    const writer = new HeaderWriter();
+    const open = (id: number): Buffer => controlFrame(FrameType.SynStream, 0, Buffer.concat([uint32(id), Buffer.alloc(6), writer.encode({})]));
+    const last = how === "ended" ? dataFrame(1, Buffer.alloc(0), true) : controlFrame(FrameType.RstStream, 0, Buffer.concat([uint32(1), uint32(5)]));
+    transport.push(Buffer.concat([open(1), open(3), dataFrame(1, Buffer.alloc(1 << 20), false), last]));
+    while (!opened[0]?.readableLength) await Bun.sleep(1);
+    expect(transport.isPaused()).toBe(true);
+    expect((await readAll(opened[0])).length).toBe(1 << 20);
+    transport.push(dataFrame(3, Buffer.from("status"), true));
+    expect((await readAll(opened[1] as SpdyStream)).toString()).toBe("status");
+    session.close();
+  });
+
   test("garbage ends the session", async () => {
     const { promise, resolve } = Promise.withResolvers<void>();
     const server = createServer((socket) => void new SpdySession(socket, { isServer: true }).closed.then(resolve));
@@ -136,6 +153,12 @@ async function withPair(use: (client: SpdySession, nextStream: () => Promise<Spd
 
 function listening(server: ReturnType<typeof createServer>): Promise<{ port: number }> {
   return new Promise((resolve) => server.listen(0, "127.0.0.1", () => resolve(server.address() as { port: number })));
+}
+
+function uint32(value: number): Buffer {
+  const bytes = Buffer.alloc(4);
+  bytes.writeUInt32BE(value);
+  return bytes;
 }
 
 /** `for await` would destroy the stream at its end, and with it the other direction. */

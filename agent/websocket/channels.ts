@@ -53,6 +53,8 @@ class ChannelStream extends Duplex {
   constructor(readonly channel: number, readonly connection: WebSocketConnection, readonly transmit: (payload: Buffer, done: () => void) => void) {
     super({ allowHalfOpen: true });
     this.on("error", () => {});
+    // Nothing is asked for after the last byte, so that reading it is all that says there is room again.
+    this.on("end", () => connection.release(this));
   }
 
   receive(payload: Buffer): void {
