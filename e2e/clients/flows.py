@@ -1,7 +1,9 @@
 """The flows every client of a cluster runs, with the unchanged Python client; prints one line for each that held.
 
+A flow that hangs ends the program after FLOW_SECONDS with where each thread stands.
 Needs a node and the sample's image: python3 e2e/clients/flows.py KUBECONFIG
 """
+import faulthandler
 import json
 import sys
 import threading
@@ -12,6 +14,8 @@ from kubernetes.client.rest import ApiException
 from kubernetes.stream import portforward, stream
 
 NAMESPACE = "flows-py"
+FLOW_SECONDS = 120
+WAIT_SECONDS = 90
 config.load_kube_config(sys.argv[1])
 core = client.CoreV1Api()
 apps = client.AppsV1Api()
@@ -23,11 +27,12 @@ def expect(what, seen, wanted):
 
 
 def until(what, probe):
-    for _ in range(300):
+    deadline = time.monotonic() + WAIT_SECONDS
+    while time.monotonic() < deadline:
         if probe():
             return
         time.sleep(0.1)
-    raise AssertionError(f"{what}: not within 30 s")
+    raise AssertionError(f"{what}: not within {WAIT_SECONDS} s")
 
 
 def config_map(name, labels=None, data=None):
@@ -52,7 +57,7 @@ def flow_watch():
 
     threading.Timer(0.3, write).start()
     seen = []
-    for event in watch.Watch().stream(core.list_namespaced_config_map, NAMESPACE, resource_version=version, timeout_seconds=30):
+    for event in watch.Watch().stream(core.list_namespaced_config_map, NAMESPACE, resource_version=version, timeout_seconds=WAIT_SECONDS):
         seen.append((event["type"], event["object"].metadata.name))
         if event["type"] == "DELETED":
             break
@@ -65,7 +70,7 @@ def flow_informer():
     expect("the list", cache, {"a", "b", "c"})
     watching = watch.Watch()
     threading.Timer(0.3, lambda: core.delete_namespaced_config_map("c", NAMESPACE)).start()
-    for event in watching.stream(core.list_namespaced_config_map, NAMESPACE, label_selector="flow=list", timeout_seconds=30):
+    for event in watching.stream(core.list_namespaced_config_map, NAMESPACE, label_selector="flow=list", timeout_seconds=WAIT_SECONDS):
         if event["type"] == "DELETED":
             cache.discard(event["object"].metadata.name)
             watching.stop()
@@ -106,16 +111,17 @@ def flow_apply():
 
 
 def flow_pod():
-    container = client.V1Container(name="web", image="minik8s/hello:1", ports=[client.V1ContainerPort(container_port=8080)])
+    container = client.V1Container(name="web", image="minik8s/hello:1", ports=[client.V1ContainerPort(container_port=8080)],
+                                   readiness_probe=client.V1Probe(http_get=client.V1HTTPGetAction(port=8080), period_seconds=1))
     core.create_namespaced_pod(NAMESPACE, client.V1Pod(metadata=client.V1ObjectMeta(name="shell"), spec=client.V1PodSpec(termination_grace_period_seconds=1, containers=[container])))
-    until("the pod to run", lambda: core.read_namespaced_pod("shell", NAMESPACE).status.phase == "Running")
+    until("the pod to answer", lambda: any(status.ready for status in core.read_namespaced_pod("shell", NAMESPACE).status.container_statuses or []))
 
 
 def flow_exec():
     command = ["sh", "-c", "read line; echo out $line; echo err >&2; exit 3"]
     session = stream(core.connect_get_namespaced_pod_exec, "shell", NAMESPACE, command=command, stdin=True, stdout=True, stderr=True, tty=False, _preload_content=False)
     session.write_stdin("in\n")
-    session.run_forever(timeout=30)
+    session.run_forever(timeout=WAIT_SECONDS)
     expect("output", (session.read_stdout(), session.read_stderr()), ("out in\n", "err\n"))
     expect("the exit code", session.returncode, 3)
 
@@ -153,5 +159,8 @@ def flow_delete():
 core.create_namespace(client.V1Namespace(metadata=client.V1ObjectMeta(name=NAMESPACE)))
 until("the namespace's account", lambda: core.list_namespaced_service_account(NAMESPACE).items)
 for name in ("list", "watch", "informer", "patch", "apply", "pod", "exec", "log", "port_forward", "delete"):
+    print(f"running {name}", file=sys.stderr, flush=True)
+    faulthandler.dump_traceback_later(FLOW_SECONDS, exit=True)
     globals()[f"flow_{name}"]()
+    faulthandler.cancel_dump_traceback_later()
     print(name, flush=True)

@@ -4,6 +4,8 @@ import { PassThrough } from "node:stream";
 import { AppsV1Api, CoreV1Api, Exec, KubeConfig, KubernetesObjectApi, Log, makeInformer, PatchStrategy, PortForward, setHeaderOptions, Watch, type V1ConfigMap, type V1Status } from "@kubernetes/client-node";
 
 const NAMESPACE = "flows-js";
+const FLOW_MS = 120_000;
+const WAIT_MS = 90_000;
 const config = new KubeConfig();
 config.loadFromFile(process.argv[2] as string);
 const core = config.makeApiClient(CoreV1Api);
@@ -18,11 +20,9 @@ function expectEqual(what: string, seen: unknown, wanted: unknown): void {
 }
 
 async function until(what: string, probe: () => boolean | Promise<boolean>): Promise<void> {
-  for (let tries = 0; tries < 300; tries++) {
-    if (await probe()) return;
-    await Bun.sleep(100);
-  }
-  throw new Error(`${what}: not within 30 s`);
+  const deadline = Date.now() + WAIT_MS;
+  for (; Date.now() < deadline; await Bun.sleep(100)) if (await probe()) return;
+  throw new Error(`${what}: not within ${WAIT_MS / 1000} s`);
 }
 
 const apply = (manager: string, value: string, force = false): Promise<V1ConfigMap> => objects.patch<V1ConfigMap>(aMap("applied", { key: value }), undefined, undefined, manager, force, PatchStrategy.ServerSideApply);
@@ -81,8 +81,8 @@ const FLOWS: Readonly<Record<string, () => Promise<void>>> = {
   },
 
   async pod() {
-    await core.createNamespacedPod({ ...inPlace, body: { metadata: { name: "shell" }, spec: { terminationGracePeriodSeconds: 1, containers: [{ name: "web", image: "minik8s/hello:1", ports: [{ containerPort: 8080 }] }] } } });
-    await until("the pod to run", async () => (await core.readNamespacedPod({ ...inPlace, name: "shell" })).status?.phase === "Running");
+    await core.createNamespacedPod({ ...inPlace, body: { metadata: { name: "shell" }, spec: { terminationGracePeriodSeconds: 1, containers: [{ name: "web", image: "minik8s/hello:1", ports: [{ containerPort: 8080 }], readinessProbe: { httpGet: { port: 8080 }, periodSeconds: 1 } }] } } });
+    await until("the pod to answer", async () => (await core.readNamespacedPod({ ...inPlace, name: "shell" })).status?.containerStatuses?.[0]?.ready === true);
   },
 
   async exec() {
@@ -136,7 +136,8 @@ const FLOWS: Readonly<Record<string, () => Promise<void>>> = {
 await core.createNamespace({ body: { metadata: { name: NAMESPACE } } });
 await until("the namespace's account", async () => (await core.listNamespacedServiceAccount(inPlace)).items.length === 1);
 for (const [name, flow] of Object.entries(FLOWS)) {
-  await flow();
+  process.stderr.write(`running ${name}\n`);
+  await Promise.race([flow(), Bun.sleep(FLOW_MS).then(() => Promise.reject(new Error(`${name} hangs`)))]);
   process.stdout.write(`${name}\n`);
 }
 // Keep-alive connections would hold the process.
