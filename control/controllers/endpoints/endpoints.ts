@@ -7,8 +7,9 @@ import type { EndpointAddress, Endpoints, EndpointSubset, Pod, Service, Stored }
 import { controllerOf, telling, type Controller, type ControllerDeps } from "../controller.ts";
 import { ENDPOINTS } from "../kinds.ts";
 import { isReady } from "../pods.ts";
-import { canonical, isSame } from "../template.ts";
+import { isSame } from "../template.ts";
 import { Pace } from "../pace.ts";
+import { repackSubsets } from "./subsets.ts";
 import { TriggerTimes, withTriggerTime } from "./triggertimes.ts";
 import { addressesOf, canBeEndpoint, hasManagedEndpoints, hostnameOf, isHeadless, isIPv6, podsOf, targetPortOf, watchServicePods } from "./servicepods.ts";
 
@@ -89,20 +90,11 @@ export function endpointsOf(service: Stored<Service>, pods: readonly Stored<Pod>
 
 function subsetsOf(service: Stored<Service>, pods: readonly Stored<Pod>[]): EndpointSubset[] {
   const publishesAll = service.spec?.publishNotReadyAddresses === true;
-  const groups = new Map<string, { ports: Ports; ready: EndpointAddress[]; notReady: EndpointAddress[] }>();
-  for (const pod of pods) {
+  return repackSubsets(pods.flatMap((pod) => {
     const address = canBeEndpoint(pod, publishesAll) ? addressOf(service, pod) : undefined;
     const ports = portsOf(service, pod);
-    if (!address || (ports.length === 0 && (service.spec?.ports?.length || service.spec?.clusterIP !== "None"))) continue;
-    const key = canonical(ports);
-    const group = groups.get(key) ?? { ports, ready: [], notReady: [] };
-    groups.set(key, group);
-    (publishesAll || isReady(pod) ? group.ready : group.notReady).push(address);
-  }
-  return [...groups].sort(([a], [b]) => (a < b ? -1 : 1)).map(([, { ports, ready, notReady }]) => ({
-    ...(ready.length > 0 && { addresses: ready.sort(byAddress) }),
-    ...(notReady.length > 0 && { notReadyAddresses: notReady.sort(byAddress) }),
-    ...(ports.length > 0 && { ports }),
+    if (!address || (ports.length === 0 && (service.spec?.ports?.length || service.spec?.clusterIP !== "None"))) return [];
+    return [publishesAll || isReady(pod) ? { addresses: [address], ports } : { notReadyAddresses: [address], ports }];
   }));
 }
 
@@ -117,12 +109,11 @@ function addressOf(service: Stored<Service>, pod: Stored<Pod>): EndpointAddress 
 }
 
 function portsOf(service: Service, pod: Pod): Ports {
-  const ports = (service.spec?.ports ?? []).flatMap((servicePort) => {
+  return (service.spec?.ports ?? []).flatMap((servicePort) => {
     const port = targetPortOf(pod, servicePort);
     const { name, protocol = "TCP", appProtocol } = servicePort;
     return port === undefined ? [] : [{ ...(name && { name }), port, protocol, ...(appProtocol && { appProtocol }) }];
   });
-  return ports.sort((a, b) => (canonical(a) < canonical(b) ? -1 : 1));
 }
 
 /** At most a thousand addresses, ready ones first: what is more belongs in EndpointSlices. */
@@ -141,8 +132,4 @@ function truncate(subsets: readonly EndpointSubset[]): { subsets: EndpointSubset
 
 function addressCount({ addresses, notReadyAddresses }: EndpointSubset): number {
   return (addresses?.length ?? 0) + (notReadyAddresses?.length ?? 0);
-}
-
-function byAddress(a: EndpointAddress, b: EndpointAddress): number {
-  return a.ip < b.ip ? -1 : a.ip > b.ip ? 1 : 0;
 }

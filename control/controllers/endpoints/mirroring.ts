@@ -10,6 +10,7 @@ import { newControllerRef } from "../owners.ts";
 import { canonical, isSame } from "../template.ts";
 import { PendingWrites } from "../writes.ts";
 import { MANAGED_BY, SERVICE_NAME } from "./sliceplan.ts";
+import { repackSubsets } from "./subsets.ts";
 
 const NAME = "endpointslice-mirroring-controller";
 const MIRROR = "endpointslicemirroring-controller.k8s.io";
@@ -80,7 +81,7 @@ class Mirroring extends KindController<Endpoints> {
   }
 
   #warn(endpoints: Stored<Endpoints>): void {
-    const addresses = (endpoints.subsets ?? []).map(allAddresses);
+    const addresses = repackSubsets(endpoints.subsets ?? []).map(allAddresses);
     const invalid = addresses.flat().filter(({ address }) => !parseAddress(address.ip)).length;
     const skipped = addresses.reduce((total, subset) => total + Math.max(0, subset.length - MAX_ADDRESSES), 0);
     if (invalid > 0) this.recorder.event(endpoints, "Warning", "InvalidIPAddress", `Skipped ${invalid} invalid IP addresses when mirroring to EndpointSlices`);
@@ -91,7 +92,7 @@ class Mirroring extends KindController<Endpoints> {
 /** The slices that say what hand-written Endpoints say: one per family and set of ports. */
 export function mirrorsOf(endpoints: Stored<Endpoints>): EndpointSlice[] {
   const groups = new Map<string, EndpointSlice>();
-  for (const subset of endpoints.subsets ?? []) {
+  for (const subset of repackSubsets(endpoints.subsets ?? [])) {
     for (const { address, ready } of allAddresses(subset).slice(0, MAX_ADDRESSES)) {
       const parsed = parseAddress(address.ip);
       if (!parsed) continue;
