@@ -15,9 +15,9 @@ const NODE = builtinKind("", "v1", "Node");
 let node: NodeComponent;
 afterEach(() => node.stop());
 
-async function started(api = new FakeApi(), pressure: () => Pressure = () => ({ memory: false, disk: false, pid: false })): Promise<{ api: FakeApi; events: string[] }> {
+async function started(api = new FakeApi(), pressure: () => Pressure = () => ({ memory: false, disk: false, pid: false }), configuration: object = {}): Promise<{ api: FakeApi; events: string[] }> {
   const events: string[] = [];
-  node = createNode({ client: api, runtime: new FakeRuntime(), clock: systemClock, recorder: { event: (_about, _type, reason) => void events.push(reason) }, nodeName: "n1", nodeIp: "10.0.0.1", dataDir: "/tmp", version: "v1.36.2", labels: { extra: "yes" }, pressure, settings: settingsOf({ ...DEFAULT_CONFIGURATION, kubeReserved: { cpu: "500m" } }) });
+  node = createNode({ client: api, runtime: new FakeRuntime(), clock: systemClock, recorder: { event: (_about, _type, reason) => void events.push(reason) }, nodeName: "n1", nodeIp: "10.0.0.1", dataDir: "/tmp", version: "v1.36.2", labels: { extra: "yes" }, pressure, settings: settingsOf({ ...DEFAULT_CONFIGURATION, kubeReserved: { cpu: "500m" }, ...configuration }) });
   await node.start();
   return { api, events };
 }
@@ -49,22 +49,30 @@ test("pressure is told at once, with an event", async () => {
   const { api, events } = await started(new FakeApi(), () => ({ memory, disk: false, pid: false }));
   await until(api, (n) => condition(n, "Ready") !== undefined);
   memory = true;
-  await Bun.sleep(20);
   node.refresh();
   await until(api, (n) => n.status?.conditions?.some((c) => c.type === "MemoryPressure" && c.status === "True") ?? false);
   expect(events).toContain("NodeHasInsufficientMemory");
+});
+
+test("what changes while a status is being made is told right after it", async () => {
+  let asked = 0;
+  const { api } = await started(new FakeApi(), () => {
+    const memory = ++asked > 2;
+    // The first time is for registering.
+    if (asked === 2) node.refresh();
+    return { memory, disk: false, pid: false };
+  }, { nodeStatusUpdateFrequency: "1h" });
+  await until(api, (n) => n.status?.conditions?.some((c) => c.type === "MemoryPressure" && c.status === "True") ?? false);
 });
 
 test("a device somebody adds to the capacity becomes allocatable, and goes again", async () => {
   const { api } = await started();
   const found = await until(api, (n) => condition(n, "Ready") !== undefined);
   await api.update<Node>(NODE, { ...found, status: { ...found.status, capacity: { ...found.status?.capacity, "example.com/widget": "3" } } });
-  await Bun.sleep(20);
   node.refresh();
   const with3 = await until(api, (n) => n.status?.allocatable?.["example.com/widget"] === "3");
   const { "example.com/widget": _gone, ...rest } = with3.status?.capacity ?? {};
   await api.update<Node>(NODE, { ...with3, status: { ...with3.status, capacity: rest } });
-  await Bun.sleep(20);
   node.refresh();
   await until(api, (n) => !("example.com/widget" in (n.status?.allocatable ?? {})));
 });
@@ -73,7 +81,6 @@ test("a node that is deleted registers again, and one that is there is taken ove
   const { api } = await started();
   const first = await until(api, (n) => condition(n, "Ready") !== undefined);
   await api.delete(NODE, { name: "n1" }, { gracePeriodSeconds: 0 });
-  await Bun.sleep(20);
   node.refresh();
   const second = await until(api, (n) => n.metadata.uid !== first.metadata.uid);
   await node.stop();

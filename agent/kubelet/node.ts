@@ -73,6 +73,8 @@ class Reporter {
   #sentAt = -Infinity;
   #machine: MachineFacts | undefined;
   #wake: (() => void) | undefined;
+  /** Something has changed since the last report began. */
+  #isStale = false;
   #startedAt = 0;
   uid = "";
   readonly #health: RuntimeHealth;
@@ -85,6 +87,7 @@ class Reporter {
   }
 
   refresh(): void {
+    this.#isStale = true;
     this.#wake?.();
   }
 
@@ -110,13 +113,14 @@ class Reporter {
     const { clock } = this.deps;
     while (!this.signal.aborted) {
       let isReady = false;
+      this.#isStale = false;
       try {
         isReady = await this.#report();
       } catch (error) {
         if (!this.signal.aborted) log.warn({ err: error }, "reporting the node's status failed");
       }
       const isStarting = !isReady && clock.monotonic() - this.#startedAt < STARTING_MS;
-      await this.#pause(isStarting ? STARTING_CHECK_MS : this.#settings.nodeStatus.checkMs);
+      if (!this.#isStale) await this.#pause(isStarting ? STARTING_CHECK_MS : this.#settings.nodeStatus.checkMs);
     }
   }
 
