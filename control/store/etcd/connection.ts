@@ -28,7 +28,8 @@ export interface WatchRequest {
 }
 
 const log = logger("etcd");
-const CALL_TIMEOUT_MS = 5_000;
+/** Long, because a write whose answer was merely late is sent again. */
+const CALL_TIMEOUT_MS = 10_000;
 const QUIET_MS = 5000;
 const OPTIONS = {
   "grpc.max_receive_message_length": -1,
