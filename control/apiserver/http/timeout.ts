@@ -39,11 +39,11 @@ function refuse(why: string): ApiError {
   return badRequest(`invalid timeout specified in the request URL - time: ${why}`);
 }
 
-/** Answers 504, or cuts off a reply that is under way: its reader is too slow. */
+/** Answers 504, or cuts off a reply that is under way: its reader is too slow. One that was given in time may still be taken. */
 export function expire(exchange: Exchange): void {
   const { response } = exchange;
-  if (response.headersSent) return void response.destroy();
-  // Whoever is still sending a body would keep the connection's share for as long as they like.
+  if (response.headersSent && !response.writableEnded) return void response.destroy();
+  // Whoever is still sending a body, or takes no answer, would keep the connection's share for as long as they like.
   setTimeout(() => response.destroy(), LINGER_MS).unref();
-  replyError(exchange, new ApiError(504, "Timeout", "Timeout: request did not complete within the allotted timeout", {}));
+  if (!response.headersSent) replyError(exchange, new ApiError(504, "Timeout", "Timeout: request did not complete within the allotted timeout", {}));
 }
