@@ -9,6 +9,8 @@ const GROWING_MS = 20;
 export interface ChangesOptions {
   /** In case a file system tells nothing of changes. */
   readonly recheckMs: number;
+  /** The same where changes cannot be watched at all; `recheckMs` when left out. */
+  readonly unwatchedMs?: number;
   /** Their aborting counts as a change. */
   readonly signals: readonly AbortSignal[];
 }
@@ -34,7 +36,7 @@ export class Changes {
       this.#unwatch();
       await this.#wait(GROWING_MS);
     } else if (this.#watcher || !this.#watch()) {
-      await this.#wait(this.#options.recheckMs);
+      await this.#wait(this.#watcher ? this.#options.recheckMs : (this.#options.unwatchedMs ?? this.#options.recheckMs));
     }
   }
 

@@ -2,7 +2,7 @@
 // Injected as `Mounter`, so that volumes can be tested without root.
 import { dlopen, FFIType, read } from "bun:ffi";
 import type { ImageFiles } from "../runtime/runtime.ts";
-import { isRemote, mountTable } from "./mounttable.ts";
+import { isMounted, isRemote, mountTable } from "./mounttable.ts";
 import { endsWithin } from "./responsive.ts";
 
 /** Mounting on this machine. Unmounting succeeds on absence. */
@@ -109,9 +109,7 @@ export const hostMounter: Mounter = {
   },
 
   // By the kernel's table alone: looking at the path itself would wait for a server that is gone.
-  async isMountPoint(path) {
-    return (await mountTable()).some(({ point }) => point === path);
-  },
+  isMountPoint: (path) => isMounted(path),
 
   async below(directory) {
     const points = (await mountTable()).map(({ point }) => point);

@@ -24,7 +24,8 @@ export interface LogPaths {
 const LAST_BYTES = 64 * 1024;
 const NEWLINE = 0x0a;
 /** In case a file system tells nothing of changes. */
-const RECHECK_MS = 10_000;
+const RECHECK_MS = 60_000;
+const UNWATCHED_MS = 10_000;
 
 /** Follows one log from `start` to `stop`. */
 export class LogFollower {
@@ -74,7 +75,7 @@ export class LogFollower {
   }
 
   async #follow(): Promise<void> {
-    const changes = new Changes(this.#paths.source, { recheckMs: RECHECK_MS, signals: [this.#stop.signal] });
+    const changes = new Changes(this.#paths.source, { recheckMs: RECHECK_MS, unwatchedMs: UNWATCHED_MS, signals: [this.#stop.signal] });
     while (!this.#stop.signal.aborted) await changes.next(await this.#drain());
     changes.close();
   }
