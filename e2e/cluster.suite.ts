@@ -64,17 +64,17 @@ export function describeCluster({ runtime, startRuntime, stopRuntime }: ClusterU
       expect(await kubectl.run("exec", pod, "--", "cat", "/note")).toBe("from-the-host\n");
       await kubectl.run("exec", pod, "--", "sh", "-c", "echo to-the-log > /proc/1/fd/1");
       await eventually("the line is in the log", async () => (await kubectl.run("logs", pod, "--tail=5", "--timestamps")).includes("to-the-log"));
-    }, 60_000);
+    }, 120_000);
 
     test("port-forward carries requests", async () => {
-      const forward = Bun.spawn([program, "--kubeconfig", kubeconfig, "port-forward", await podOf(name), "18099:8080"], { stdout: "ignore", stderr: "ignore" });
+      const forward = Bun.spawn([program, "--kubeconfig", kubeconfig, "port-forward", await podOf(name), "18099:8080"], { stdout: "ignore", stderr: "inherit" });
       try {
         expect(await eventually("the forwarded port answers", () => answer("127.0.0.1:18099"))).toContain(`hello from ${name}-`);
       } finally {
         forward.kill();
         await forward.exited;
       }
-    }, 60_000);
+    }, 120_000);
 
     test("scaling, a rolling update, its history and undoing it", async () => {
       await kubectl.run("scale", `deployment/${name}`, "--replicas=4");
@@ -96,12 +96,12 @@ export function describeCluster({ runtime, startRuntime, stopRuntime }: ClusterU
       expect(await kubectl.run("api-resources")).toContain("deployments");
       expect(await kubectl.run("get", "nodes,pods,services", "-A", "-o", "wide")).toContain(`${runtime}://`);
       await kubectl.run("wait", "--for=condition=Available", `deployment/${name}`, "--timeout=30s");
-    }, 60_000);
+    }, 120_000);
 
     test("deleting a Deployment takes its pods with it", async () => {
       await kubectl.run("delete", "deployment,service", name);
       await eventually("its pods are gone", async () => (await admin.run("get", "pods", "-l", `app=${name}`, "-o", "name")) === "");
-    }, 90_000);
+    }, 120_000);
   });
 
   describeClients(kubeconfig);
@@ -112,7 +112,7 @@ export function describeCluster({ runtime, startRuntime, stopRuntime }: ClusterU
     expect(await admin.run("get", "--raw", "/api/v1/namespaces/default/configmaps/applied")).toContain('"manager":"e2e"');
     const diff = await must(["sh", "-c", `printf '${manifest.replaceAll("\n", "\\n").replace("one", "two")}' | kubectl --kubeconfig ${kubeconfig} diff -f -; [ $? -eq 1 ]`]);
     expect(diff).toContain("+  key: two");
-  }, 60_000);
+  }, 120_000);
 
   test("draining cordons the node and uncordon takes it back", async () => {
     const node = await admin.value("{.items[0].metadata.name}", "nodes");
@@ -120,7 +120,7 @@ export function describeCluster({ runtime, startRuntime, stopRuntime }: ClusterU
     expect(await admin.value("{.spec.unschedulable}", "node", node)).toBe("true");
     await admin.run("uncordon", node);
     expect(await admin.value("{.spec.unschedulable}", "node", node)).toBe("");
-  }, 90_000);
+  }, 120_000);
 
   test("a user without a credential, and one with a wrong token, are turned away", async () => {
     const server = await admin.run("config", "view", "-o", "jsonpath={.clusters[0].cluster.server}");

@@ -1,6 +1,7 @@
 // GET /containerLogs: which log, with which options, and for how long to follow it.
 // Reading the file is `logs/`.
 import type { ServerResponse } from "node:http";
+import type { Writable } from "node:stream";
 import type { Pod } from "../../api/types.ts";
 import type { Clock } from "../../lib/clock.ts";
 import type { Runtime } from "../runtime/runtime.ts";
@@ -82,14 +83,13 @@ export async function serveContainerLogs({ runtime, clock }: { readonly runtime:
 
 /** The log as the body of an HTTP response. */
 export function responseSink(response: ServerResponse): LogSink {
-  const gone = new AbortController();
-  response.on("close", () => gone.abort());
+  const gone = whenClosed(response);
   const open = (): LogOutput => {
     response.writeHead(200, { "content-type": "text/plain" });
     response.flushHeaders();
     return { write: (chunk) => written(response, chunk), end: () => void response.end() };
   };
-  return { open, signal: gone.signal };
+  return { open, signal: gone };
 }
 
 const SOCKET_PROTOCOLS = ["binary.k8s.io", "base64.binary.k8s.io"];
@@ -97,14 +97,21 @@ const SOCKET_PROTOCOLS = ["binary.k8s.io", "base64.binary.k8s.io"];
 /** The log as WebSocket messages, which is how browsers and older clients follow one. */
 export function webSocketSink(upgrade: Upgrade): LogSink {
   const protocol = offeredProtocols(upgrade.request).find((name) => SOCKET_PROTOCOLS.includes(name));
-  const gone = new AbortController();
-  upgrade.socket.once("close", () => gone.abort());
+  const gone = whenClosed(upgrade.socket);
   const open = (): LogOutput => {
     const connection = WebSocketConnection.accept(upgrade.request, upgrade.socket, { protocol, head: upgrade.head });
     const send = (chunk: Buffer): Promise<void> => new Promise((done) => (protocol?.startsWith("base64.") ? connection.send(Buffer.from(chunk.toString("base64")), { text: true, done }) : connection.send(chunk, { done })));
     return { write: send, end: () => connection.close() };
   };
-  return { open, signal: gone.signal };
+  return { open, signal: gone };
+}
+
+/** Aborts when the reader goes, or has gone while it was asked who it is. */
+function whenClosed(reader: Writable): AbortSignal {
+  if (reader.destroyed) return AbortSignal.abort();
+  const gone = new AbortController();
+  reader.once("close", () => gone.abort());
+  return gone.signal;
 }
 
 /** Aborts once the container no longer runs: told by an event, and looked at now and then in case none comes. */

@@ -1,11 +1,14 @@
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
 import { mkdtempSync, rmSync } from "node:fs";
+import type { ServerResponse } from "node:http";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { PassThrough } from "node:stream";
 import { connect, type TLSSocket } from "node:tls";
 import { WebSocket } from "ws";
 import { SpdySession, type SpdyStream } from "../spdy/session.ts";
 import { subresourcesOf } from "./access.ts";
+import { responseSink } from "./container-logs.ts";
 import { serveNode, testCertificate } from "./testing.ts";
 
 process.env["NODE_TLS_REJECT_UNAUTHORIZED"] = "0";
@@ -85,6 +88,12 @@ describe("container logs", () => {
   test("come as WebSocket messages to who asks so", async () => {
     expect((await webSocket("/containerLogs/default/web/app", ["binary.k8s.io"])).join("")).toBe("one\ntwo\n");
     expect((await webSocket("/containerLogs/default/web/app?tailLines=1", ["base64.binary.k8s.io"])).map(atob).join("")).toBe("two\n");
+  });
+
+  test("are followed for nobody who has left before they began", () => {
+    const [gone, there] = [new PassThrough(), new PassThrough()];
+    gone.destroy();
+    expect([gone, there].map((reader) => responseSink(reader as unknown as ServerResponse).signal.aborted)).toEqual([true, false]);
   });
 
   test("followed ones end with the container", async () => {
