@@ -2,6 +2,7 @@
 // Which scenarios there are is the tests' business.
 import { test } from "bun:test";
 import { configureLogging } from "../../../lib/log.ts";
+import { TEST_TIMEOUT_MS } from "../../../lib/testing.ts";
 import { check, World, type WorldOptions } from "./world.suite.ts";
 import { generateName } from "../../apiserver/verbs/generate-name.ts";
 import { seeded, type Random } from "./weather.suite.ts";
@@ -62,7 +63,7 @@ export function plays(name: string, scenario: Scenario): void {
     } finally {
       restore();
     }
-  }, 60_000);
+  }, TEST_TIMEOUT_MS);
 }
 
 /** Whatever is left to chance in the process is decided by the seed; returns how to undo that. */
