@@ -13,8 +13,8 @@ const log = logger("node-certificates");
 const RETRY_MS = 10_000;
 /** The last part of a certificate's life, in which whoever failed to renew it has tried for weeks. */
 const OVERDUE = 0.1;
-/** Node's timers overflow beyond this. */
-const MAX_SLEEP_MS = 2 ** 31 - 1;
+/** Sleepers do not hear of a date that was set forward, nor of a machine that slept: the date is looked at this often. */
+const LOOK_MS = 60_000;
 
 /** Key and certificate in one file, so that they are replaced together. */
 export async function loadCertificate(path: string): Promise<ClientCertificate | undefined> {
@@ -124,7 +124,7 @@ export class RotatingCertificate {
     const { clock, request } = this.options;
     while (!signal.aborted) {
       const due = this.#current ? renewalTime(this.#current.certPem, Math.random()) : 0;
-      while (!signal.aborted && clock.now() < due) await clock.sleep(Math.min(due - clock.now(), MAX_SLEEP_MS), signal);
+      while (!signal.aborted && clock.now() < due) await clock.sleep(Math.min(due - clock.now(), LOOK_MS), signal);
       if (signal.aborted) return;
       try {
         await this.renew(client, signal);

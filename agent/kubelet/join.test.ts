@@ -9,7 +9,7 @@ import type { CertificateSigningRequest, Stored } from "../../api/types.ts";
 import type { Authenticator } from "../../control/apiserver/auth/auth.ts";
 import { selfSigned, startTestServer, type TestServer } from "../../control/apiserver/testing.ts";
 import { createAuthority, issue, readRequest, signRequest } from "../../control/pki/certificates.ts";
-import { systemClock } from "../../lib/clock.ts";
+import { FakeClock, systemClock } from "../../lib/clock.ts";
 import { identityPaths, isValid, loadCertificate, renewalTime, RotatingCertificate, saveCertificate } from "./identity.ts";
 import { join, JoinError, type JoinOptions } from "./join.ts";
 
@@ -96,4 +96,22 @@ test("a certificate is renewed in the last third of its life", async () => {
   const life = validToDate.getTime() - validFromDate.getTime();
   expect((renewalTime(certPem, 0) - validFromDate.getTime()) / life).toBeCloseTo(0.7);
   expect((renewalTime(certPem, 1) - validFromDate.getTime()) / life).toBeCloseTo(0.9);
+});
+
+test("a certificate whose end comes by a date set forward, or while the machine slept, is renewed a minute later", async () => {
+  const path = identityPaths(joinPath(dir, "n1")).client;
+  const clock = new FakeClock(Date.now());
+  const certificate = new RotatingCertificate({ path, clock, request: { signerName: "kubernetes.io/kube-apiserver-client-kubelet", nodeName: "n1" } }, await loadCertificate(path));
+  const renewed = Promise.withResolvers<void>();
+  certificate.onChange(renewed.resolve);
+  const done = new AbortController();
+  const kept = certificate.keepFresh(server.client, done.signal);
+  await clock.advance(60_000);
+  const before = asked.length;
+  clock.jump(3_600_000);
+  await clock.advance(60_000);
+  await renewed.promise;
+  expect(asked.length).toBe(before + 1);
+  done.abort();
+  await kept;
 });
