@@ -46,8 +46,8 @@ eventually "a resize reaches the container's cpu" prints '^30000 100000$' cat "$
 eventually "a resize reaches the container's memory" prints '^83886080$' cat "$(container_cgroup guaranteed)/memory.max"
 eventually "a resize reaches the pod's memory" prints '^83886080$' cat "$(pod_cgroup guaranteed)/memory.max"
 
-pod probed 'command=["sh", "-c", "mkdir /www; echo served > /www/index.html; httpd -p 8080 -h /www; sleep 5; touch /ready; sleep 100000"]' 'container=readinessProbe: {exec: {command: [ls, /ready]}, periodSeconds: 1}
-livenessProbe: {httpGet: {path: /, port: 8080}, periodSeconds: 2}'
+pod probed 'command=["sh", "-c", "mkdir /www; echo served > /www/index.html; httpd -p 8080 -h /www; sleep 5; touch /ready; sleep 100000"]' 'container=readinessProbe: {exec: {command: [ls, /ready]}, periodSeconds: 1, timeoutSeconds: 20}
+livenessProbe: {httpGet: {path: /, port: 8080}, periodSeconds: 2, timeoutSeconds: 20}'
 eventually "probes" ready probed
 kubectl expose pod probed --name probed --port 80 --target-port 8080 >/dev/null 2>&1
 eventually "a Service from the node" prints served curl -s -m 5 "http://$(field service/probed .spec.clusterIP)/"

@@ -12,7 +12,7 @@ test("containerd 1.x gets its CRI plugin's settings in one place", () => {
   const config = Bun.TOML.parse(containerdConfig(FACTS)) as Record<string, any>;
   const cri = config.plugins["io.containerd.grpc.v1.cri"];
   expect(config).toMatchObject({ version: 2, root: "/d/root", state: "/d/state", oom_score: -999, grpc: { address: "/d/containerd.sock" }, timeouts: { "io.containerd.timeout.shim.load": "20s" } });
-  expect(cri).toMatchObject({ sandbox_image: "minik8s.io/pause:1", stream_server_address: "127.0.0.1", restrict_oom_score_adj: false, disable_apparmor: true, cni: { bin_dir: "/d/cni/bin", conf_dir: "/d/cni/net.d" } });
+  expect(cri).toMatchObject({ sandbox_image: "minik8s.io/pause:1", stream_server_address: "127.0.0.1", restrict_oom_score_adj: false, disable_apparmor: true, disable_hugetlb_controller: false, tolerate_missing_hugetlb_controller: true, cni: { bin_dir: "/d/cni/bin", conf_dir: "/d/cni/net.d" } });
   expect(cri.containerd).toMatchObject({ snapshotter: "overlayfs", runtimes: { runc: { runtime_type: "io.containerd.runc.v2", options: { SystemdCgroup: false } } } });
 });
 

@@ -72,7 +72,8 @@ function version3(facts: ContainerdFacts): string[] {
 const stream = { stream_server_address: "127.0.0.1", stream_server_port: "0" };
 
 function runtimeSettings(facts: ContainerdFacts): Record<string, Value> {
-  return { max_container_log_line_size: MAX_LOG_LINE_BYTES, restrict_oom_score_adj: facts.restrictOomScoreAdj, disable_apparmor: !facts.hasApparmor };
+  // Left to itself it forgets the huge pages a container is limited to.
+  return { disable_hugetlb_controller: false, tolerate_missing_hugetlb_controller: true, max_container_log_line_size: MAX_LOG_LINE_BYTES, restrict_oom_score_adj: facts.restrictOomScoreAdj, disable_apparmor: !facts.hasApparmor };
 }
 
 function runc(parent: string, facts: ContainerdFacts): string[] {

@@ -12,6 +12,7 @@ import type { DockerNetworks } from "./networks.ts";
 import { type ContainerLabel, decodeLabels, type SandboxLabel, TYPE_LABEL } from "./record.ts";
 import { resolvConf, type ResolvFiles } from "./resolv.ts";
 import { readLayer, readStats } from "./stats.ts";
+import { setUnified } from "./unified.ts";
 
 export interface DockerPodsDeps {
   readonly docker: Docker;
@@ -34,6 +35,8 @@ export class DockerPods implements PodRuntime {
   readonly #imageIds = new Map<string, string>();
   /** Of the containers this process made. */
   readonly #logPaths = new Map<string, string>();
+  /** By container: what its cgroup is set to once it runs. */
+  readonly #unified = new Map<string, Readonly<Record<string, string>>>();
 
   constructor(deps: DockerPodsDeps) {
     this.#deps = deps;
@@ -106,12 +109,17 @@ export class DockerPods implements PodRuntime {
   async createContainer(sandboxId: string, config: ContainerConfig, sandbox: SandboxConfig): Promise<string> {
     const id = await this.#create("CreateContainerError", containerOptions(sandboxId, this.#deps.resolvFiles.mountInto(sandboxId, config), sandbox, this.#facts));
     this.#logPaths.set(id, `${sandbox.logDirectory}/${config.logPath}`);
+    if (config.resources?.unified) this.#unified.set(id, config.resources.unified);
     return id;
   }
 
   async startContainer(id: string): Promise<void> {
     await this.#follow(id);
     await ask("RunContainerError", () => this.#docker.getContainer(id).start());
+    const unified = this.#unified.get(id);
+    if (!unified) return;
+    const info = await askIfPresent("Unavailable", () => this.#docker.getContainer(id).inspect());
+    if (info?.State.Running) await setUnified(info.State.Pid, unified);
   }
 
   async stopContainer(id: string, timeoutSeconds: number): Promise<void> {
@@ -120,6 +128,7 @@ export class DockerPods implements PodRuntime {
   }
 
   async removeContainer(id: string): Promise<void> {
+    this.#unified.delete(id);
     await this.#remove(id);
     this.#logPaths.delete(id);
     await this.#deps.logs.remove(id);
