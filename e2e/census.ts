@@ -81,9 +81,7 @@ function processesOf(dataDir: string): string[] {
   const all = readdirSync("/proc").filter((name) => /^\d+$/.test(name)).map((name) => processOf(Number(name)));
   const ours = new Set(all.filter(({ command, cgroups }) => command.includes(dataDir) || cgroups.includes(group)).map(({ pid }) => pid));
   const isBelow = (pid: number): boolean => ours.has(pid) || all.some((other) => other.pid === pid && ours.has(other.parent));
-  // An engine that was killed forgets shims of its own; what ran in them is in our cgroups.
-  const isEngines = (command: string): boolean => command.includes(join(dataDir, "engine"));
-  return all.filter(({ pid, command }) => isBelow(pid) && !isEngines(command)).map(({ pid, parent, state, command, cgroups }) => `${command || "(no command)"} (${state}, pid ${pid} of ${parent}, ${/^1:name=systemd:(.*)$/m.exec(cgroups)?.[1] ?? cgroups.split("\n")[0]})`);
+  return all.filter(({ pid }) => isBelow(pid)).map(({ pid, parent, state, command, cgroups }) => `${command || "(no command)"} (${state}, pid ${pid} of ${parent}, ${/^1:name=systemd:(.*)$/m.exec(cgroups)?.[1] ?? cgroups.split("\n")[0]})`);
 }
 
 /** One process; all of it is empty when it is gone already. */

@@ -58,6 +58,13 @@ export function findProcesses(commandArguments: readonly string[]): number[] {
     .map(Number);
 }
 
+/** What follows `flag` on a process's command line; undefined when it is not there, or the process is gone. */
+export function argumentAfter(flag: string, pid: number): string | undefined {
+  const words = readOrEmpty(`/proc/${pid}/cmdline`).split("\0");
+  const at = words.indexOf(flag);
+  return at < 0 ? undefined : words[at + 1];
+}
+
 /** Process ids of a process's children, their children and so on. */
 export function descendantsOf(pid: number): number[] {
   const parents = readdirSync("/proc").filter((name) => /^\d+$/.test(name)).map((name) => [Number(name), Number(/^\d+ \(.*\) \S (\d+)/s.exec(readOrEmpty(`/proc/${name}/stat`))?.[1])] as const);

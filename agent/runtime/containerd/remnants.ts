@@ -1,11 +1,11 @@
 // What a containerd that was killed in the midst of its work leaves behind: shims, network namespaces and leases it knows nothing of.
 // Looked for before this agent asks for anything, because whatever is there by then cannot be of its own work under way.
-import { existsSync, readdirSync, readFileSync, rmSync, rmdirSync } from "node:fs";
+import { existsSync, readdirSync, rmSync, rmdirSync } from "node:fs";
 import { join } from "node:path";
 import type { Exec } from "../../../lib/exec.ts";
 import { logger } from "../../../lib/log.ts";
 import type { CriClient } from "./cri.ts";
-import { descendantsOf, findProcesses, isAlive } from "./machine.ts";
+import { argumentAfter, descendantsOf, findProcesses, isAlive } from "./machine.ts";
 import type { WireContainer, WireSandbox } from "./messages.ts";
 import type { ContainerdPaths } from "./private.ts";
 
@@ -94,14 +94,4 @@ async function removeLeases({ socket }: ContainerdPaths, before: number, exec: E
   const old = lines.filter(([id, createdAt = "", labels = ""]) => id && Date.parse(createdAt) + CTR_STEP_MS <= before && labels.includes("containerd.io/gc.expire")).map(([id]) => id as string);
   if (old.length > 0) await ctr("delete", "--sync", ...old);
   return old.length;
-}
-
-function argumentAfter(flag: string, pid: number): string | undefined {
-  try {
-    const words = readFileSync(`/proc/${pid}/cmdline`, "utf8").split("\0");
-    const at = words.indexOf(flag);
-    return at < 0 ? undefined : words[at + 1];
-  } catch {
-    return undefined;
-  }
 }

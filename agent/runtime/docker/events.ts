@@ -1,6 +1,7 @@
 // Prompt news of sandboxes and containers from the Docker Engine's event stream.
 // An event is a hint; after a gap everything is hinted at.
 import type Docker from "dockerode";
+import type { ContainerInfo } from "dockerode";
 import type { Clock } from "../../../lib/clock.ts";
 import { logger } from "../../../lib/log.ts";
 import { Broadcast } from "../broadcast.ts";
@@ -22,12 +23,15 @@ interface WireEvent {
 export class DockerEvents {
   readonly #docker: Docker;
   readonly #clock: Clock;
+  readonly #onReturn: (containers: readonly ContainerInfo[]) => void;
   readonly #broadcast = new Broadcast<RuntimeEvent>();
   readonly #log = logger("runtime");
 
-  constructor(docker: Docker, clock: Clock) {
+  /** `onReturn` is told of this node's containers when the engine answers after it did not. */
+  constructor(docker: Docker, clock: Clock, onReturn: (containers: readonly ContainerInfo[]) => void = () => {}) {
     this.#docker = docker;
     this.#clock = clock;
+    this.#onReturn = onReturn;
   }
 
   subscribe(signal: AbortSignal): AsyncIterable<RuntimeEvent> {
@@ -76,6 +80,7 @@ export class DockerEvents {
 
   async #hintAtEverything(): Promise<void> {
     const containers = await this.#docker.listContainers({ all: true, filters: { label: [TYPE_LABEL] } });
+    this.#onReturn(containers);
     for (const { Id, State, Labels } of containers) this.#tell(State === "running" ? "started" : "stopped", Id, Labels);
   }
 }

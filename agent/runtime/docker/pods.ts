@@ -3,6 +3,7 @@
 import { readFileSync, writeFileSync } from "node:fs";
 import type Docker from "dockerode";
 import type { ContainerInfo } from "dockerode";
+import { logger } from "../../../lib/log.ts";
 import { type ContainerConfig, type ContainerRecord, type ContainerStats, type LayerUsage, type LinuxResources, type PodRuntime, RuntimeError, type RuntimeEvent, type Sandbox, type SandboxConfig } from "../runtime.ts";
 import { containerOptions, type ConvertFacts, resourceConfig, sandboxOptions, toContainer, toContainerStatus, toSandbox } from "./convert.ts";
 import type { Creations } from "./creations.ts";
@@ -11,8 +12,11 @@ import type { DockerLogs } from "./logs.ts";
 import type { DockerNetworks } from "./networks.ts";
 import { type ContainerLabel, decodeLabels, type SandboxLabel, TYPE_LABEL } from "./record.ts";
 import { resolvConf, type ResolvFiles } from "./resolv.ts";
+import type { Shims } from "./shims.ts";
 import { readLayer, readStats } from "./stats.ts";
 import { setUnified } from "./unified.ts";
+
+const log = logger("runtime");
 
 export interface DockerPodsDeps {
   readonly docker: Docker;
@@ -20,6 +24,7 @@ export interface DockerPodsDeps {
   readonly networks: DockerNetworks;
   readonly resolvFiles: ResolvFiles;
   readonly creations: Creations;
+  readonly shims: Shims;
   readonly sandboxImage: string;
   /** The engine's own directory. */
   readonly rootDir: string;
@@ -48,6 +53,7 @@ export class DockerPods implements PodRuntime {
   async adopt(): Promise<void> {
     void this.#deps.creations.tidy();
     const [sandboxes, containers] = await Promise.all([this.#list("sandbox"), this.#list("container")]);
+    this.endShims([...sandboxes, ...containers]);
     this.#deps.logs.retain(new Set(containers.map(({ Id }) => Id)));
     this.#deps.resolvFiles.retain(new Set(sandboxes.map(({ Id }) => Id)));
     await this.#deps.networks.retain(new Set(sandboxes.map(({ Id }) => Id)));
@@ -55,6 +61,11 @@ export class DockerPods implements PodRuntime {
       await this.#follow(Id);
       if (State !== "running" && State !== "created") await this.#deps.logs.finish(Id);
     }));
+  }
+
+  /** Ends the shims of those that an engine's death has ended. */
+  endShims(containers: readonly ContainerInfo[]): void {
+    void this.#deps.shims.tidy(containers.filter(({ State }) => State !== "running").map(({ Id }) => Id)).catch((error: unknown) => log.debug({ err: error }, "could not look for shims that are left"));
   }
 
   async runSandbox(config: SandboxConfig): Promise<string> {

@@ -27,7 +27,7 @@ export async function removeDockerPods({ dataDir, network, clock = systemClock }
   }
   await new DockerNetworks(join(dataDir, "docker", "networks"), network).retain(new Set());
   // By name: whoever keeps an engine's own files beside them keeps those.
-  for (const own of ["networks", "logs", "resolv", "creations", "endpoint"]) rmSync(join(dataDir, "docker", own), { recursive: true, force: true });
+  for (const own of ["networks", "logs", "resolv", "creations", "shims", "endpoint"]) rmSync(join(dataDir, "docker", own), { recursive: true, force: true });
 }
 
 /** undefined when the call failed or was not answered: an engine that hangs holds nothing else up. */

@@ -10,7 +10,7 @@ import { canLowerOomScore } from "../containerd/machine.ts";
 import { pauseImage, pauseImageName } from "../pause/image.ts";
 import { type Runtime, RuntimeError } from "../runtime.ts";
 import { Creations } from "./creations.ts";
-import { ask, connectDocker, messageOf } from "./engine.ts";
+import { ask, askIfPresent, connectDocker, messageOf } from "./engine.ts";
 import { DockerEvents } from "./events.ts";
 import { DockerImages } from "./images.ts";
 import { DockerLogs } from "./logs.ts";
@@ -18,6 +18,7 @@ import { DockerNetworks, type SandboxNetwork } from "./networks.ts";
 import { rememberEndpoint } from "./remove.ts";
 import { ResolvFiles } from "./resolv.ts";
 import { DockerPods } from "./pods.ts";
+import { Shims } from "./shims.ts";
 import { DockerStreaming } from "./streaming.ts";
 
 export interface DockerRuntimeOptions {
@@ -80,12 +81,13 @@ export class DockerRuntime implements Runtime {
     this.#network = network;
     this.#clock = clock;
     this.#logs = new DockerLogs(join(dataDir, "docker", "logs"));
-    const events = new DockerEvents(docker, clock);
+    const events = new DockerEvents(docker, clock, (containers) => this.pods.endShims(containers));
     this.pods = new DockerPods({
       docker, logs: this.#logs,
       resolvFiles: new ResolvFiles(join(dataDir, "docker", "resolv")),
       networks: new DockerNetworks(join(dataDir, "docker", "networks"), network),
       creations: new Creations({ directory: join(dataDir, "docker", "creations"), docker, rootDir: info.DockerRootDir, exec, clock, signal: this.#stop.signal }),
+      shims: new Shims({ file: join(dataDir, "docker", "shims"), clock, signal: this.#stop.signal, isRunning: async (id) => (await askIfPresent("Unavailable", () => docker.getContainer(id).inspect()))?.State.Running ?? false }),
       sandboxImage: pauseImageName(), rootDir: info.DockerRootDir,
       minOomScoreAdj: canLowerOomScore() ? MIN_OOM_SCORE : Number(readFileSync("/proc/self/oom_score_adj", "utf8")),
       events: (signal) => events.subscribe(signal),
