@@ -3,7 +3,7 @@
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
-import { findProcesses } from "../agent/runtime/containerd/machine.ts";
+import { findDaemons } from "../agent/runtime/containerd/machine.ts";
 import { deadMount } from "../agent/volumes/deadmount.ts";
 import { cpuMicros, memoryMB } from "../scripts/bench-parts/process.ts";
 import { census, nothingLeft, settledCensus, type CensusTarget } from "./census.ts";
@@ -136,7 +136,7 @@ export function describeFaults(runtime: "containerd" | "docker"): void {
   });
 
   const pidIn = (path: string): number => Number(readFileSync(path, "utf8"));
-  const runtimePid = (): number => (runtime === "docker" ? pidIn(join(target.dataDir, "docker.pid")) : (findProcesses(["--config", join(target.dataDir, "containerd", "config.toml")])[0] as number));
+  const runtimePid = (): number => (runtime === "docker" ? pidIn(join(target.dataDir, "docker.pid")) : (findDaemons(["--config", join(target.dataDir, "containerd", "config.toml")])[0] as number));
   const identityOf = (pod: string): Promise<string> => kubectl.value("{.status.containerStatuses[0].containerID} {.status.containerStatuses[0].restartCount}", "pod", pod);
   const readyMessage = (): Promise<string> => kubectl.value(`{.status.conditions[?(@.type=="Ready")].message}`, "node", "node-1");
 

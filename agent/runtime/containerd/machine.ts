@@ -58,6 +58,13 @@ export function findProcesses(commandArguments: readonly string[]): number[] {
     .map(Number);
 }
 
+/** As `findProcesses`, without what one of them is just starting: a child has its parent's command line until it has its own. */
+export function findDaemons(commandArguments: readonly string[]): number[] {
+  const found = findProcesses(commandArguments);
+  const children = new Set(found.length > 1 ? found.flatMap(descendantsOf) : []);
+  return found.filter((pid) => !children.has(pid));
+}
+
 /** What follows `flag` on a process's command line; undefined when it is not there, or the process is gone. */
 export function argumentAfter(flag: string, pid: number): string | undefined {
   const words = readOrEmpty(`/proc/${pid}/cmdline`).split("\0");

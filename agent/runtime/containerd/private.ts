@@ -11,7 +11,7 @@ import { pauseImageName } from "../pause/image.ts";
 import { RuntimeError } from "../runtime.ts";
 import { containerdConfig } from "./config.ts";
 import { CriClient } from "./cri.ts";
-import { canLowerOomScore, chooseSnapshotter, containerdMajorVersion, findProcesses, hasApparmor, isAlive } from "./machine.ts";
+import { canLowerOomScore, chooseSnapshotter, containerdMajorVersion, findDaemons, hasApparmor, isAlive } from "./machine.ts";
 import { findRemnants, removeRemnants, unneeded, type Remnants } from "./remnants.ts";
 
 export interface PrivateContainerdOptions {
@@ -82,7 +82,7 @@ export class PrivateContainerd implements Component {
   /** Adopts the running one when its configuration is the wanted one, starts it otherwise; resolves once CRI answers. */
   async start(): Promise<void> {
     const config = await this.#wantedConfig();
-    const running = findProcesses(["--config", this.paths.config]);
+    const running = findDaemons(["--config", this.paths.config]);
     const unchanged = readOrEmpty(this.paths.config) === config;
     const isAdopted = running.length === 1 && (unchanged || this.#options.adopt === false);
     if (isAdopted && running[0] !== undefined) {
@@ -180,7 +180,7 @@ export class PrivateContainerd implements Component {
       if (this.#stop.signal.aborted) return;
       boundLog(this.paths.log);
       if (isAlive(this.#pid)) continue;
-      const other = findProcesses(["--config", this.paths.config])[0];
+      const other = findDaemons(["--config", this.paths.config])[0];
       if (other !== undefined) {
         // Somebody else was quicker: two of them on the same files would undo each other's work.
         this.#pid = other;

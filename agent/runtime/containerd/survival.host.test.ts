@@ -8,7 +8,7 @@ import { busyboxImage } from "../busybox-image.ts";
 import { createRuntime } from "../create.ts";
 import type { Runtime } from "../runtime.ts";
 import { aContainer, aSandbox, removeSuiteCgroups } from "../runtime.suite.ts";
-import { findProcesses, isAlive } from "./machine.ts";
+import { findDaemons, findProcesses, isAlive } from "./machine.ts";
 import { containerdPaths } from "./private.ts";
 import { removePrivateContainerd } from "./remove.ts";
 
@@ -24,7 +24,7 @@ let containerId: string;
 const clock: Clock = { ...systemClock, sleep: (ms, signal) => systemClock.sleep(ms / 10, signal) };
 const open = (): Promise<Runtime> => createRuntime({ kind: "containerd", clock, dataDir, cniBinDir: join(dataDir, "cni/bin"), cniConfDir: join(dataDir, "cni/conf") });
 const shims = (id: string): number[] => findProcesses(["-id", id, "-address", containerdPaths(dataDir).socket]).filter(isAlive);
-const daemon = (): number | undefined => findProcesses(["--config", containerdPaths(dataDir).config])[0];
+const daemon = (): number | undefined => findDaemons(["--config", containerdPaths(dataDir).config])[0];
 
 beforeAll(async () => {
   dataDir = mkdtempSync("/tmp/mk8s-rt-");
