@@ -89,7 +89,7 @@ test("a shim that containerd gave up, because it was slow when containerd came b
   while (shims(sandbox).length > 0) await Bun.sleep(100);
   await runtime.pods.removeSandbox(sandbox);
   expect(await runtime.pods.sandboxStatus(sandbox)).toBeUndefined();
-});
+}, 180_000);
 
 test("taking it down ends containers also when containerd itself is dead", async () => {
   const config = aSandbox({ uid: "orphan", logDirectory: join(dataDir, "logs") });
