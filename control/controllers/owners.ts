@@ -104,9 +104,15 @@ function recheck<T extends KubeObject>({ client, owner, ownerKind }: Claim<T>): 
 }
 
 async function adopt<T extends KubeObject>({ client, kind, owner, ownerKind, finalizer }: Claim<T>, object: Stored<T>): Promise<Stored<T> | undefined> {
-  const ownerReferences = [...(object.metadata.ownerReferences ?? []), newControllerRef(ownerKind, owner)];
+  const ownerReferences = withReference(object.metadata.ownerReferences ?? [], newControllerRef(ownerKind, owner));
   const finalizers = finalizer === undefined ? undefined : [...new Set([...(object.metadata.finalizers ?? []), finalizer])];
   return patchMetadata({ client, kind, object, change: { ownerReferences, ...(finalizers && { finalizers }) } });
+}
+
+/** Whoever names the owner already, without being controlled by it, names it once all the same. */
+function withReference(references: readonly OwnerReference[], added: OwnerReference): OwnerReference[] {
+  if (!references.some(({ uid }) => uid === added.uid)) return [...references, added];
+  return references.map((reference) => (reference.uid === added.uid ? { ...reference, ...added } : reference));
 }
 
 async function release<T extends KubeObject>({ client, kind, owner, finalizer }: Claim<T>, object: Stored<T>): Promise<void> {

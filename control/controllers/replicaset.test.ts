@@ -66,6 +66,15 @@ describe("a ReplicaSet", () => {
     await becomes(async () => (await podsOf(cluster)).map((pod) => pod.metadata.name).toSorted(), [a.metadata.name, c.metadata.name].toSorted());
   });
 
+  test("controls a pod that named it already, which goes on naming it once", async () => {
+    const cluster = aCluster();
+    const { metadata: { uid } } = await cluster.create(REPLICA_SET, aSet(1));
+    await cluster.create(POD, aPod("friend", { ownerReferences: [{ apiVersion: "apps/v1", kind: "ReplicaSet", name: "web", uid, controller: false }, { apiVersion: "v1", kind: "Node", name: "n", uid: "other" }] }));
+    await cluster.start(replicaSetController);
+    await becomes(async () => (await cluster.get<Pod>(POD, "friend")).metadata.ownerReferences?.map(({ name, controller }) => [name, controller]), [["web", true], ["n", undefined]]);
+    expect(await podsOf(cluster)).toHaveLength(1);
+  });
+
   test("adopts a matching orphan instead of making a pod, and lets go of one that no longer matches", async () => {
     const cluster = aCluster();
     await cluster.create(POD, aPod("orphan"));

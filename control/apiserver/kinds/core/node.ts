@@ -16,7 +16,7 @@ export const nodeStrategy = define<Node>({
   group: "", kind: "Node",
   applyDefaults({ spec, status }) {
     if (status?.capacity) status.allocatable ??= { ...status.capacity };
-    if (spec?.podCIDR && !spec.podCIDRs?.length) spec.podCIDRs = [spec.podCIDR];
+    if (spec?.podCIDR && spec.podCIDR !== spec.podCIDRs?.[0]) spec.podCIDRs = [spec.podCIDR];
     else if (spec?.podCIDRs?.length) spec.podCIDR = spec.podCIDRs[0] as string;
   },
   keepsStatusOnCreate: true,

@@ -5,7 +5,8 @@ import { defaultPodSpec } from "./spec-defaults.ts";
 
 /** Sets what a pod implies. Idempotent; mutates. */
 export function defaultPod(pod: Pod): void {
-  const { spec } = pod;
+  const { spec, status } = pod;
+  if (status) keepAddressesInStep(status);
   if (!spec) return;
   defaultPodSpec(spec);
   const containers = [...(spec.initContainers ?? []), ...(spec.containers ?? [])];
@@ -13,6 +14,14 @@ export function defaultPod(pod: Pod): void {
   defaultPodResources(spec);
   spec.enableServiceLinks ??= true;
   if (spec.hostNetwork) for (const container of containers) for (const port of container.ports ?? []) port.hostPort ||= port.containerPort;
+}
+
+/** The one address is the first of the many; where they differ the one is meant, as older clients know no other. */
+function keepAddressesInStep(status: NonNullable<Pod["status"]>): void {
+  const { podIP, podIPs } = status;
+  const first = podIPs?.[0]?.ip;
+  if (podIP && podIP !== first) status.podIPs = [{ ip: podIP }];
+  else if (first) status.podIP = first;
 }
 
 function requestLimits({ resources }: Container): void {

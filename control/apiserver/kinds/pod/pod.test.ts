@@ -38,6 +38,16 @@ describe("a new pod", () => {
     [`busybox@sha256:${"a".repeat(64)}`, "IfNotPresent"], [`busybox:latest@sha256:${"a".repeat(64)}`, "Always"], ["NotLower", "IfNotPresent"],
   ] as const)("%s is pulled %s", (image, policy) => expect(defaultPullPolicy(image)).toBe(policy));
 
+  test("that is told one address has it first among many, and the other way round", async () => {
+    await create();
+    const told = async (status: object): Promise<unknown> => {
+      const { status: { podIP, podIPs } = {} } = await server.client.patch<Pod>(POD, { name, namespace: "default" }, { status }, { type: "merge", subresource: "status" });
+      return [podIP, ...(podIPs ?? []).map(({ ip }) => ip)];
+    };
+    expect(await told({ podIPs: [{ ip: "10.0.0.1" }, { ip: "fd00::1" }] })).toEqual(["10.0.0.1", "10.0.0.1", "fd00::1"]);
+    expect(await told({ podIP: "10.0.0.2" })).toEqual(["10.0.0.2", "10.0.0.2"]);
+  });
+
   test("on the host's network takes the host's ports", async () => {
     const { spec } = await create({ hostNetwork: true, containers: [{ name: "c", image: "i", ports: [{ containerPort: 80 }] }] });
     expect(spec?.containers[0]?.ports).toEqual([{ containerPort: 80, hostPort: 80, protocol: "TCP" }]);
