@@ -46,8 +46,9 @@ export const certificateSigningRequestStrategy = define<Request>({
     approval: {
       prepareForUpdate(request, old, context) {
         request.spec = old.spec;
+        const { conditions: _before, ...kept } = old.status ?? {};
         const conditions = request.status?.conditions;
-        request.status = { ...old.status, ...(conditions && { conditions }) };
+        request.status = { ...kept, ...(conditions && { conditions }) };
         keepIdentity(request, old, ["ownerReferences"]);
         stamp(request, old, context);
       },
