@@ -12,6 +12,7 @@ const NAMESPACE = "kube-node-lease";
 /** How often a healthy node renews. */
 export const RENEW_MS = 10_000;
 const RETRY_MS = 1_000;
+const TELL_EVERY = 60;
 const DURATION_SECONDS = 40;
 
 export interface LeaseInput {
@@ -26,15 +27,19 @@ export interface LeaseInput {
 /** Renews until the signal aborts; a failure is tried again within a second. */
 export async function keepLease(input: LeaseInput, signal: AbortSignal): Promise<void> {
   let held: Stored<Lease> | undefined;
+  let failures = 0;
   // A quarter of its life, so that one lost renewal costs nothing.
   const renewMs = input.durationSeconds === undefined ? RENEW_MS : input.durationSeconds * 250;
   while (!signal.aborted) {
     let pause = renewMs;
     try {
       held = await renew(input, held);
+      if (failures > 0) log.info({ failures }, "the node's lease is renewed again");
+      failures = 0;
     } catch (error) {
       if (signal.aborted) return;
-      log.warn({ err: error }, "renewing the node's lease failed");
+      // An hour without an API server has 3600 of them.
+      if (failures++ % TELL_EVERY === 0) log.warn({ err: error, failures }, "renewing the node's lease failed");
       held = undefined;
       pause = RETRY_MS;
     }
