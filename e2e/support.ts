@@ -17,6 +17,17 @@ export async function must(command: readonly string[], options: { timeoutMs?: nu
 
 const pem = (data: string | undefined): string => Buffer.from(data ?? "", "base64").toString();
 
+/** kubectl gives a connection ten seconds, and a machine that is busy enough takes longer: what has not been sent is tried again. */
+async function reached(call: () => Promise<string>): Promise<string> {
+  for (let left = 3; ; left--) {
+    try {
+      return await call();
+    } catch (error) {
+      if (left === 0 || !/Unable to connect to the server: (net\/http: TLS handshake timeout|context deadline exceeded)\n/.test((error as Error).message)) throw error;
+    }
+  }
+}
+
 /** kubectl against one cluster. */
 export class Kubectl {
   constructor(private readonly kubeconfig: string, private readonly program = "kubectl") {}
@@ -28,12 +39,12 @@ export class Kubectl {
 
   /** Output of a call that must succeed. */
   run(...args: string[]): Promise<string> {
-    return must([...this.command, ...args]);
+    return reached(() => must([...this.command, ...args]));
   }
 
   /** Applies a manifest given as text. */
   apply(manifest: string, ...args: string[]): Promise<string> {
-    return must([this.program, "--kubeconfig", this.kubeconfig, "apply", ...args, "-f", "-"], { stdin: manifest });
+    return reached(() => must([...this.command, "apply", ...args, "-f", "-"], { stdin: manifest }));
   }
 
   /** The reply to an object posted to a path of the API. */
