@@ -14,6 +14,7 @@ import { balancedAllocation, nodeResourcesFit, type FitArgs } from "./plugins/re
 import { DEFAULT_PREEMPTION, type PreemptionArgs } from "./preemption.ts";
 import type { DeviceCounts } from "./dra/reserve.ts";
 import type { ExtenderConfig } from "./extenders/config.ts";
+import { deviceTotals } from "./dra/totals.ts";
 import type { DeviceObjects } from "./dra/objects.ts";
 import { dynamicResources } from "./plugins/dynamicresources.ts";
 import { podTopologySpread, SYSTEM_DEFAULTS, type DefaultConstraint, type SpreadArgs } from "./plugins/spread.ts";
@@ -89,7 +90,7 @@ export function defaultPlugins(context: PluginContext, args: PluginArgs = {}): E
     filtering(taintToleration, 3),
     filtering(nodeAffinity(args.addedAffinity), 2),
     filtering(nodePorts),
-    filtering(nodeResourcesFit(args.nodeResourcesFit, (resource) => devices.classForResource(resource) !== undefined), 1),
+    filtering(nodeResourcesFit(args.nodeResourcesFit, (resource) => devices.classForResource(resource) !== undefined, (resource, node) => deviceTotals(devices, resource, node)), 1),
     filtering(volumeRestrictions(volumes)),
     filtering(nodeVolumeLimits(volumes)),
     filtering(volumeBinding({ volumes, client, clock, bindTimeoutMs: args.bindTimeoutMs ?? BIND_TIMEOUT_MS })),

@@ -105,6 +105,11 @@ function selectorsOf(owner: string, selectors: Exact["selectors"]): NamedSelecto
   });
 }
 
+/** Whether a device is of a class; throws AllocationError when a selector cannot be asked. */
+export function classMatcher({ metadata, spec }: Class): WishPlan["matches"] {
+  return matcherOf(selectorsOf(`class ${metadata.name}`, spec?.selectors));
+}
+
 /** Class first, then request. */
 function matcherOf(named: readonly NamedSelector[]): WishPlan["matches"] {
   const selectors = named.map(({ at, expression }) => ({ at, selector: told(at, "compile", () => deviceSelector(expression)) }));

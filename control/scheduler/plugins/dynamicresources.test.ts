@@ -1,5 +1,6 @@
 import { describe, expect, test } from "bun:test";
 import type { Pod, ResourceClaim } from "../../../api/types.ts";
+import { readSchedulerConfig } from "../configfile.ts";
 import { aNode, aPod, NODE, POD } from "../fakes.ts";
 import { nodeOf, settle, start } from "../harness.ts";
 import { aClaim, aClass, aSlice, CLAIM, claimOf, CLASS, cluster, devicesOf, DRIVER, gpus, ofClass, SLICE, using, whyWaiting } from "./dynamicresources.suite.ts";
@@ -264,6 +265,21 @@ describe("a resource that stands for devices", () => {
     await settle();
     expect(nodeOf(api.pod("default/p"))).toBe("n");
     expect(api.for(CLAIM).lister.list()).toEqual([]);
+  });
+
+  test.each([["LeastAllocated", "empty"], ["MostAllocated", "half"]])("is scored by how many of a node's devices are taken: %s", async (strategy, wanted) => {
+    const config = readSchedulerConfig(`apiVersion: kubescheduler.config.k8s.io/v1\nkind: KubeSchedulerConfiguration\nprofiles: [{pluginConfig: [{name: NodeResourcesFit, args: {scoringStrategy: {type: ${strategy}, resources: [{name: example.com/gpu, weight: 1}]}}}]}]\n`);
+    const { api } = start({ config });
+    api.put(CLASS, aClass("gpu", { extendedResourceName: "example.com/gpu" }));
+    for (const name of ["empty", "half", "other"]) {
+      api.put(NODE, aNode(name));
+      if (name !== "other") api.put(SLICE, aSlice(name, gpus(4)));
+    }
+    const { status, ...claim } = aClaim("held", ofClass({ count: 2 }));
+    api.put(CLAIM, { ...claim, status: { ...status, allocation: { devices: { results: ["gpu-0", "gpu-1"].map((device) => ({ request: "gpu", driver: DRIVER, pool: "half", device })) } } } });
+    api.put(POD, asking("example.com/gpu"));
+    await settle();
+    expect(nodeOf(api.pod("default/p"))).toBe(wanted);
   });
 
   test("that no class stands for any more is lacking", async () => {

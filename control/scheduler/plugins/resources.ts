@@ -21,16 +21,21 @@ export const DEFAULT_FIT: FitArgs = { strategy: "LeastAllocated", resources: [{ 
 
 /** Whether a resource stands for devices: then a node that does not offer it itself may still have some. */
 type IsDevice = (resource: string) => boolean;
+/** How many of those a node has, and how many of them are taken. */
+type Totals = (resource: string, node: NodeState) => { readonly capacity: number; readonly taken: number };
 
 /** Requests fit into what is left. */
-export function nodeResourcesFit(args: FitArgs = DEFAULT_FIT, isDevice: IsDevice = () => false): Plugin {
+export function nodeResourcesFit(args: FitArgs = DEFAULT_FIT, isDevice: IsDevice = () => false, totals?: Totals): Plugin {
   const ignored = new Set(args.ignoredResources);
+  const countsDevices = ({ shape }: PodInfo): boolean => args.resources.some(({ name }) => isScalar(name) && amount(shape.requests, name) > 0 && isDevice(name));
   const ignoredGroups = new Set(args.ignoredResourceGroups);
   const isIgnored = (name: string): boolean => ignored.has(name) || (name.includes("/") && ignoredGroups.has(name.slice(0, name.indexOf("/"))));
   return {
     name: FIT,
     filterNode: (pod, node) => insufficient(pod, node, { isIgnored, isDevice }),
-    nodeScore: { applies: () => true, score: (pod, node) => allocationScore(pod, node, args) },
+    nodeScore: { applies: (pod) => !countsDevices(pod), score: (pod, node) => allocationScore(pod, node, { args }) },
+    // Devices come and go without a change of the node, so nothing is remembered about them.
+    prepareScore: (pod) => (countsDevices(pod) ? { score: (node) => allocationScore(pod, node, { args, totals }) } : undefined),
     hint: { on: ["NodeAdd", "NodeUpdate", "AssignedPodDelete", "AssignedPodUpdate", "PodUpdate", "DeviceChange"], helps: (event, pod) => fitHint(event, pod, isDevice) },
   };
 }
@@ -71,7 +76,7 @@ function insufficient({ shape }: PodInfo, node: NodeState, { isIgnored, isDevice
   return { code: isResolvable ? "Unschedulable" : "UnschedulableAndUnresolvable", reasons, plugin: FIT };
 }
 
-function allocationScore({ shape }: PodInfo, node: NodeState, args: FitArgs): number {
+function allocationScore({ shape }: PodInfo, node: NodeState, { args, totals }: { readonly args: FitArgs; readonly totals?: Totals | undefined }): number {
   let total = 0;
   let weights = 0;
   for (const { name, weight } of args.resources) {
@@ -86,8 +91,10 @@ function allocationScore({ shape }: PodInfo, node: NodeState, args: FitArgs): nu
     } else {
       const asked = amount(shape.requests, name);
       if (asked === 0 && name !== "ephemeral-storage") continue;
-      allocatable = amount(node.allocatable, name);
-      requested = used(node, name) + asked;
+      const own = amount(node.allocatable, name);
+      const devices = own === 0 && isScalar(name) ? totals?.(name, node) : undefined;
+      allocatable = devices?.capacity ?? own;
+      requested = (devices?.taken ?? used(node, name)) + asked;
     }
     if (allocatable === 0) continue;
     const score = scoreOf(requested, allocatable, args);
