@@ -68,6 +68,18 @@ test("the first pod is left to the whole plugin, which makes the bridge; the nex
   expect(reserved()).toEqual(["10.244.7.2", "10.244.7.4"]);
 });
 
+test("a pod is detached whoever attached it, again and without its namespace too, and others keep their addresses", async () => {
+  const [first, second, third] = [await aPod("a"), await aPod("b"), await aPod("c")];
+  await plugin(first);
+  for (const pod of [second, third]) expect((await call(env(pod))).exitCode).toBe(0);
+  writeFileSync(join(dataDir, "minik8s", "10.244.7.9"), `${first.name}x\r\neth0`);
+  writeFileSync(join(dataDir, "minik8s", "10.244.7.10"), `${first.name}\r\neth1`);
+  for (const gone of [first, second, second, { name: "never-was", path: "" }]) expect(await call(env(gone, { CNI_COMMAND: "DEL", CNI_NETNS: "" }))).toEqual({ exitCode: 0, stdout: "" });
+  expect(reserved()).toEqual(["10.244.7.10", "10.244.7.4", "10.244.7.9"]);
+  const links = await Promise.all([first, second, third].map(async ({ name }) => (await showLink(node.exec, hostLinkName(name, "eth0")))?.master));
+  expect(links).toEqual([undefined, undefined, "cni0"]);
+});
+
 test("many attached at once, by the script and by the plugin, get an address each", async () => {
   await plugin(await aPod("first"));
   const pods = await Promise.all(Array.from({ length: 8 }, (_, index) => aPod(`p${index}`)));
@@ -97,7 +109,8 @@ test("an attachment that fails takes its address back before the whole plugin tr
 });
 
 test.each<[string, object, object]>([
-  ["another command", { CNI_COMMAND: "DEL" }, {}],
+  ["another command", { CNI_COMMAND: "CHECK" }, {}],
+  ["taking host ports away", { CNI_COMMAND: "DEL" }, { runtimeConfig: { portMappings: [{ hostPort: 80, containerPort: 80 }] } }],
   ["a host port", {}, { runtimeConfig: { portMappings: [{ hostPort: 80, containerPort: 80 }] } }],
   ["another configuration", {}, { ipMasq: true }],
   ["a wanted address", { CNI_ARGS: "IP=10.244.7.9" }, {}],

@@ -1,4 +1,4 @@
-// The bridge plugin as a shell script: it attaches an ordinary pod for a tenth of the processor time that starting the executable takes.
+// The bridge plugin as a shell script: it attaches and detaches an ordinary pod for a tenth of the processor time that starting the executable takes.
 // It knows one configuration, that of a node with a /24 of IPv4; for any other, for other commands and after a failure it hands over to the executable.
 import type { ConfigList } from "./config.ts";
 import { hardwareAddress } from "./names.ts";
@@ -13,7 +13,7 @@ export function bridgeScript(list: ConfigList, whole: string): string | undefine
   const gateway = `${prefix}.1`;
   const size = mtu === undefined ? "" : ` mtu ${mtu}`;
   return `#!/bin/sh
-[ "$CNI_COMMAND" = ADD ] || MINIK8S_CNI_PLUGIN=bridge exec ${whole}
+case $CNI_COMMAND in ADD | DEL) ;; *) MINIK8S_CNI_PLUGIN=bridge exec ${whole} ;; esac
 config=
 while IFS= read -r line || [ -n "$line" ]; do config=$config$line; done
 whole() { printf %s "$config" | MINIK8S_CNI_PLUGIN=bridge ${whole}; exit; }
@@ -21,7 +21,6 @@ case $config in '${known}') ;; *) whole ;; esac
 case ";$CNI_ARGS" in *';IP='*) whole ;; esac
 case $CNI_CONTAINERID in *[!A-Za-z0-9_.-]* | '') whole ;; esac
 case $CNI_IFNAME in *[!A-Za-z0-9]* | '') whole ;; esac
-case $CNI_NETNS in *[!A-Za-z0-9_./-]* | '') whole ;; esac
 PATH=$PATH:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin
 store='${ipam.dataDir}/${list.name}'
 
@@ -44,11 +43,26 @@ reserve() {
   done
   return 1
 }
+release() {
+  flock 9 || return
+  grep -lxF "$CNI_CONTAINERID$(printf '\\r')" "$store"/${prefix}.* | while IFS= read -r file; do
+    { read -r line; read -r line; } <"$file"
+    case $line in "$CNI_IFNAME" | '') rm -f "$file" || return ;; esac
+  done
+}
 back() { rm -f "$store/$address"; whole; }
-reserve 9>>"$store/lock" 2>/dev/null || whole
-
-link=$(printf %s "$CNI_CONTAINERID$CNI_IFNAME" | sha1sum) || back
+link=$(printf %s "$CNI_CONTAINERID$CNI_IFNAME" | sha1sum) || whole
 link=veth\${link%"\${link#????????}"}
+
+# Host ports would be in the configuration. An address is free only once no link answers to it.
+if [ "$CNI_COMMAND" = DEL ]; then
+  ip link delete dev "$link" 2>/dev/null || ! ip link show dev "$link" >/dev/null 2>&1 || whole
+  release 9>>"$store/lock" 2>/dev/null || whole
+  exit 0
+fi
+
+case $CNI_NETNS in *[!A-Za-z0-9_./-]* | '') whole ;; esac
+reserve 9>>"$store/lock" 2>/dev/null || whole
 mac=$(printf '${hardwareAddress(`${prefix}.0`).slice(0, -2)}%02x' "$at")
 ip -batch - >/dev/null 2>&1 <<END || back
 address replace ${gateway}/24 dev ${bridge}
