@@ -24,33 +24,7 @@ case $CNI_IFNAME in *[!A-Za-z0-9]* | '') whole ;; esac
 PATH=$PATH:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin
 store='${ipam.dataDir}/${list.name}'
 
-# As hostlocal/store.ts: an entry appears whole or not at all, and only under the lock.
-reserve() {
-  flock 9 || return
-  last=
-  read -r last <"$store/last_reserved_ip.0"
-  case $last in ${prefix}.[1-9] | ${prefix}.[1-9][0-9] | ${prefix}.[12][0-9][0-9]) at=\${last##*.} ;; *) at=1 ;; esac
-  printf '%s\\r\\n%s' "$CNI_CONTAINERID" "$CNI_IFNAME" >"$store/.new-script" || return
-  tries=0
-  while [ $((tries += 1)) -le 253 ]; do
-    at=$((at + 1))
-    [ $at -le 254 ] || at=2
-    address=${prefix}.$at
-    [ ! -e "$store/$address" ] || continue
-    mv "$store/.new-script" "$store/$address" || return
-    printf %s "$address" >"$store/last_reserved_ip.0"
-    return 0
-  done
-  return 1
-}
-release() {
-  flock 9 || return
-  grep -lxF "$CNI_CONTAINERID$(printf '\\r')" "$store"/${prefix}.* | while IFS= read -r file; do
-    { read -r line; read -r line; } <"$file"
-    case $line in "$CNI_IFNAME" | '') rm -f "$file" || return ;; esac
-  done
-}
-back() { rm -f "$store/$address"; whole; }
+${addressFunctions(prefix)}back() { rm -f "$store/$address"; whole; }
 link=$(printf %s "$CNI_CONTAINERID$CNI_IFNAME" | sha1sum) || whole
 link=veth\${link%"\${link#????????}"}
 
@@ -77,6 +51,37 @@ link set dev $CNI_IFNAME up
 route replace 0.0.0.0/0 via ${gateway} dev $CNI_IFNAME
 END
 printf '{"cniVersion":"${list.cniVersion}","interfaces":[{"name":"${bridge}"},{"name":"%s"},{"name":"%s","mac":"%s","sandbox":"%s"}],"ips":[{"address":"%s/24","gateway":"${gateway}","interface":2}],"routes":[{"dst":"0.0.0.0/0","gw":"${gateway}"}],"dns":{}}\\n' "$link" "$CNI_IFNAME" "$mac" "$CNI_NETNS" "$address"
+`;
+}
+
+/** Taking the next free address of a /24, and giving back what a container has. */
+function addressFunctions(prefix: string): string {
+  return `# As hostlocal/store.ts: an entry appears whole or not at all, and only under the lock.
+reserve() {
+  flock 9 || return
+  last=
+  read -r last <"$store/last_reserved_ip.0"
+  case $last in ${prefix}.[1-9] | ${prefix}.[1-9][0-9] | ${prefix}.[12][0-9][0-9]) at=\${last##*.} ;; *) at=1 ;; esac
+  printf '%s\\r\\n%s' "$CNI_CONTAINERID" "$CNI_IFNAME" >"$store/.new-script" || return
+  tries=0
+  while [ $((tries += 1)) -le 253 ]; do
+    at=$((at + 1))
+    [ $at -le 254 ] || at=2
+    address=${prefix}.$at
+    [ ! -e "$store/$address" ] || continue
+    mv "$store/.new-script" "$store/$address" || return
+    printf %s "$address" >"$store/last_reserved_ip.0"
+    return 0
+  done
+  return 1
+}
+release() {
+  flock 9 || return
+  grep -lxF "$CNI_CONTAINERID$(printf '\\r')" "$store"/${prefix}.* | while IFS= read -r file; do
+    { read -r line; read -r line; } <"$file"
+    case $line in "$CNI_IFNAME" | '') rm -f "$file" || return ;; esac
+  done
+}
 `;
 }
 
