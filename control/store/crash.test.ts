@@ -59,7 +59,7 @@ test(`after each of ${ROUNDS} kills in the middle of concurrent writes every ack
     expect(store.revision).toBeGreaterThanOrEqual(highest);
     await store.close();
   }
-}, TEST_TIMEOUT_MS);
+}, 4 * TEST_TIMEOUT_MS);
 
 /** True when history shows a delete of `key` newer than `revision`: written, but killed before it was acknowledged. */
 async function deletedAfter(store: Awaited<ReturnType<typeof openLevelStore>>, key: string, revision: number): Promise<boolean> {

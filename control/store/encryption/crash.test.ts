@@ -41,4 +41,4 @@ test(`after each of ${ROUNDS} kills while keys change every acknowledged value i
     }
     await below.close();
   }
-}, TEST_TIMEOUT_MS);
+}, 4 * TEST_TIMEOUT_MS);
