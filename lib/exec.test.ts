@@ -25,6 +25,14 @@ describe("running commands", () => {
     while (others().length > 0) await Bun.sleep(20);
   });
 
+  test("a command nobody wants any more is ended, and one that was not wanted to begin with", async () => {
+    const stop = new AbortController();
+    const running = hostExec(["sleep", "3600"], { timeoutMs: 3_600_000, signal: stop.signal });
+    stop.abort();
+    expect((await running).exitCode).toBe(137);
+    expect(await hostExec(["sleep", "3600"], { timeoutMs: 3_600_000, signal: stop.signal })).toEqual({ exitCode: 137, stdout: "", stderr: "is not wanted any more" });
+  });
+
   test("stdin and environment arrive", async () => {
     expect(await run(hostExec, ["sh", "-c", "cat; echo $WORD"], { stdin: "in ", env: { WORD: "env" } })).toBe("in env\n");
   });

@@ -11,13 +11,13 @@ export function nfs(mounter: Mounter, exec: Exec): VolumeKind {
   return {
     plugin: "kubernetes.io~nfs",
     handles: (volume) => volume.nfs !== undefined,
-    async setup({ volume, dir }) {
+    async setup({ volume, dir, signal }) {
       const { server = "", path = "", readOnly = false } = volume.nfs ?? {};
       const isReadOnly = readOnly || volume.readOnly === true;
       if (!(await mounter.isMountPoint(dir))) {
         await mkdir(dir, { recursive: true, mode: 0o750 });
         const options = [...(volume.mountOptions ?? []), ...(isReadOnly ? ["ro"] : [])];
-        await run(exec, ["mount", "-t", "nfs", ...(options.length > 0 ? ["-o", options.join(",")] : []), `${server}:${path}`, dir], { timeoutMs: MOUNT_TIMEOUT_MS });
+        await run(exec, ["mount", "-t", "nfs", ...(options.length > 0 ? ["-o", options.join(",")] : []), `${server}:${path}`, dir], { timeoutMs: MOUNT_TIMEOUT_MS, signal });
       }
       await requireAnswer(dir);
       return { hostPath: dir, readOnly: isReadOnly };
