@@ -11,6 +11,7 @@ import { encodeObject } from "../json.ts";
 import { resourceOf, storedKind, storeKey } from "../keys.ts";
 import type { Strategy } from "../kinds/strategy.ts";
 import { validateMetadata } from "../metadata.ts";
+import { dedupOwnerReferences } from "./ownerreferences.ts";
 import { generateName } from "./generate-name.ts";
 import type { ResourceRequest } from "../request.ts";
 import { makeReady, represent, toStored } from "./convert.ts";
@@ -65,12 +66,14 @@ async function createOnce(engine: Engine, request: ResourceRequest, object: AnyO
   const name = object.metadata.name ?? "";
   engine.codec.applyDefaults(kind, object);
   strategy.applyDefaults?.(object);
+  dedupOwnerReferences(request, object, false);
   // Before admission: what that adds belongs to nobody.
   if (!managed) engine.codec.updateManagedFields({ kind, previous: undefined, object, manager: fieldManager, subresource, now: object.metadata.creationTimestamp as string });
   const admission = review(engine, attributesOf(request, "CREATE", { object, name }));
   let isStored = false;
   try {
     await admission.admit();
+    dedupOwnerReferences(request, object, true);
     await prepare(engine, request, strategy, object);
     await admission.validate();
     const entry = await store(engine, request, strategy, object);

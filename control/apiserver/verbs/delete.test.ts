@@ -185,6 +185,13 @@ describe("eviction", () => {
     await server.client.update<PodDisruptionBudget>(BUDGET, { ...budget, status: { disruptionsAllowed, desiredHealthy: 1, currentHealthy: 1 + disruptionsAllowed, expectedPods: 2, observedGeneration: 1 } }, { subresource: "status" });
   };
 
+  test("names the pod it is asked of, or nothing happens", async () => {
+    await aRunningPod("p");
+    const reply = await evict("p", { metadata: { name: "q" } });
+    expect(reply.body).toMatchObject({ code: 400, message: "name in URL does not match name in Eviction object" });
+    expect(await server.client.get(POD, { namespace: "default", name: "p" })).toBeDefined();
+  });
+
   test("takes from the budget until there is nothing left, then says when to try again", async () => {
     await aBudget(1);
     await aRunningPod("p");

@@ -1,5 +1,5 @@
 // `pods/eviction`: a delete that asks the pod's disruption budget first.
-import { ApiError, isConflict, isNotFound, notFound, tooManyRequests } from "../../../api/errors.ts";
+import { ApiError, badRequest, isConflict, isNotFound, notFound, tooManyRequests } from "../../../api/errors.ts";
 import { builtinKind } from "../../../api/registry.ts";
 import { matcherOf } from "../../../api/selectors.ts";
 import type { AnyObject, DeleteOptions, LabelSelector, PodDisruptionBudget, Stored } from "../../../api/types.ts";
@@ -17,6 +17,7 @@ const SUCCESS = { kind: "Status", apiVersion: "v1", metadata: {}, status: "Succe
 /** Evicts one pod; throws 429 while its budget allows no disruption. */
 export async function evict(engine: Engine, request: ResourceRequest, body: AnyObject): Promise<unknown> {
   const { kind, namespace, name, dryRun } = request;
+  if (body.metadata?.name !== name) throw badRequest("name in URL does not match name in Eviction object");
   const entry = cacheOf(engine, kind).get(namespace, name);
   if (!entry) throw notFound(kind, name);
   const options = (body["deleteOptions"] ?? {}) as DeleteOptions;

@@ -15,6 +15,7 @@ import { isSameBut, validateMetadata, validateMetadataUpdate } from "../metadata
 import type { ResourceRequest } from "../request.ts";
 import { fromStored, makeReady, represent, toStored } from "./convert.ts";
 import { create, requireNamespaceMatch, uidConflict } from "./create.ts";
+import { dedupOwnerReferences } from "./ownerreferences.ts";
 
 /** How the new object comes from the current one, of which it gets a private copy unless it says otherwise; undefined when it does not exist. */
 export type Transform = (current: AnyObject | undefined) => AnyObject | Promise<AnyObject>;
@@ -116,12 +117,14 @@ async function updateOnce(engine: Engine, request: ResourceRequest, { next, curr
     engine.codec.applyDefaults(kind, next);
     strategy.applyDefaults?.(next);
   }
+  if (change.replaces) dedupOwnerReferences(request, next, false);
   // Before admission: what that adds belongs to nobody.
   if (!change.managesFields) engine.codec.updateManagedFields({ kind, previous: old, object: next, manager: fieldManager, subresource: change.trackedAs ?? subresource, now: timestamp(engine.clock.now()) });
   const admission = change.admitted ? ADMITTED : review(engine, attributesOf(request, "UPDATE", { object: next, oldObject: old }));
   let isStored = false;
   try {
     await admission.admit();
+    dedupOwnerReferences(request, next, true);
     await prepare(engine, request, { next, old });
     await admission.validate();
     const entry = await replace(engine, request, { next, old, current });

@@ -97,6 +97,7 @@ describe("an existing service", () => {
     expect(inside.spec?.externalTrafficPolicy).toBeUndefined();
     await create({ type: "NodePort", ports: [{ port: 80, nodePort: 30500 }] }, "t");
     const outside = await update(inside, { type: "ExternalName", externalName: "example.com" });
+    expect([inside.spec?.internalTrafficPolicy, outside.spec?.internalTrafficPolicy]).toEqual(["Cluster", undefined]);
     expect(outside.spec?.clusterIP).toBeUndefined();
     await create({ clusterIP: service.spec?.clusterIP as string }, "u");
   });
