@@ -31,17 +31,23 @@ test("after a failure, and for another runtime than the ordinary one, it is the 
   expect(await choose(0, "gvisor")).toEqual({ type: "RuntimeDefault" });
 });
 
-test("a runtime that again and again starts sandboxes only under its own profile gets no other", async () => {
+const TASK_FAILED = "failed to create containerd task: failed to create shim task: OCI runtime create failed: runc create failed";
+
+test("a runtime that again and again cannot start sandboxes under it starts them under its own", async () => {
   for (let pod = 0; pod < 3; pod++) {
-    expect(await choose()).toEqual(narrow());
-    profile.worked(await choose(1), 1);
+    const chosen = await choose();
+    expect(chosen).toEqual(narrow());
+    profile.failed(chosen, TASK_FAILED);
   }
   expect(await choose()).toEqual({ type: "RuntimeDefault" });
 });
 
-test("failures of other causes do not count against it", async () => {
+test("neither failures of other causes count against it, nor those of a runtime that can", async () => {
   for (let pod = 0; pod < 9; pod++) {
-    profile.worked(await choose(pod % 3), pod % 3);
+    profile.failed(narrow(), 'name "a_default_0" is reserved for another');
+    profile.failed({ type: "RuntimeDefault" }, TASK_FAILED);
+    profile.failed(narrow(), TASK_FAILED);
+    profile.worked(narrow());
     expect(await choose()).toEqual(narrow());
   }
 });

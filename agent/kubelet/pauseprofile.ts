@@ -20,7 +20,9 @@ export function pauseProfile(): object {
   return { defaultAction: "SCMP_ACT_ERRNO", syscalls: [{ names: CALLS, action: "SCMP_ACT_ALLOW" }] };
 }
 
+/** Failures in a row. */
 const MAX_MISFITS = 3;
+const STARTER_FAILED = /OCI runtime|seccomp|not permitted|container task/i;
 
 /** Which profile sandboxes get: the narrow one, as long as the runtime can start them under it. */
 export class PauseProfile {
@@ -40,10 +42,14 @@ export class PauseProfile {
     });
   }
 
-  /** A sandbox runs under this profile, after so many that failed. One that only runs under the runtime's own may be telling of another runc than the list was made for. */
-  worked(profile: SecurityProfile | undefined, failures: number): void {
-    if (profile?.type === "Localhost") this.#misfits = 0;
-    else if (failures === 1) this.#misfits++;
+  /** A sandbox runs under this profile. */
+  worked(profile: SecurityProfile): void {
+    if (profile.type === "Localhost") this.#misfits = 0;
+  }
+
+  /** A sandbox could not be made. Where it is the program starting it that failed, that may be another runc than the list was made for. */
+  failed(profile: SecurityProfile, message: string): void {
+    if (profile.type === "Localhost" && STARTER_FAILED.test(message)) this.#misfits++;
   }
 
   async #write(): Promise<void> {

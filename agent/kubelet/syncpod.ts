@@ -196,19 +196,21 @@ class Run {
   async #createSandbox({ attempt, replaces }: Extract<Action, { type: "createSandbox" }>): Promise<{ sandbox: Sandbox; config: SandboxConfig } | undefined> {
     const { node, state } = this;
     if (replaces !== undefined) node.recorder.event(podRef(state.pod), "Normal", "SandboxChanged", "Pod sandbox changed, it will be killed and re-created.");
+    const seccomp = await node.pauseProfile.choose({ failures: state.sandboxFailures, runtimeHandler: node.runtimeHandler(state.pod) });
     try {
       if (state.pod.spec?.hostUsers === false && !node.supportsUserNamespaces(state.pod)) throw new Error(noUserNamespaces(node.runtimeHandler(state.pod)));
       await node.userNamespaces.of(state.pod);
-      const config = { ...this.#sandboxConfig(attempt, true), seccomp: await node.pauseProfile.choose({ failures: state.sandboxFailures, runtimeHandler: node.runtimeHandler(state.pod) }) };
+      const config = { ...this.#sandboxConfig(attempt, true), seccomp };
       const sandbox = await node.cache.refreshSandbox(await node.runtime.pods.runSandbox(config));
       if (!sandbox) throw new Error("the new sandbox is gone");
-      node.pauseProfile.worked(config.seccomp, state.sandboxFailures);
+      node.pauseProfile.worked(seccomp);
       state.sandboxFailures = 0;
       node.figures.count("kubelet_started_pods_total");
       if (state.pod.spec?.hostUsers === false) node.figures.count("kubelet_started_user_namespaced_pods_total");
       return { sandbox, config };
     } catch (error) {
       if (this.options.signal.aborted) return undefined;
+      node.pauseProfile.failed(seccomp, (error as Error).message);
       node.figures.count("kubelet_started_pods_errors_total");
       if (state.pod.spec?.hostUsers === false) node.figures.count("kubelet_started_user_namespaced_pods_errors_total");
       log.warn({ err: error, pod: podLabel(state.pod) }, "creating a sandbox failed");
