@@ -203,6 +203,16 @@ describe("eviction", () => {
     expect((await getPod("q")).metadata.deletionTimestamp).toBeUndefined();
   });
 
+  test("says of a pod that ended, too, why it goes, when something holds it; and nothing when it is only tried", async () => {
+    const pod = await server.client.create(POD, { ...aPod("held", { nodeName: "n1" }), metadata: { name: "held", namespace: "default", finalizers: ["example.com/hold"] } });
+    await server.client.update<Pod>(POD, { ...pod, status: { phase: "Succeeded" } }, { subresource: "status" });
+    const told = async (): Promise<unknown> => (await getPod("held")).status?.conditions?.map(({ type, reason }) => [type, reason]);
+    await evict("held", { deleteOptions: { dryRun: ["All"] } });
+    expect(await told()).toBeUndefined();
+    await evict("held");
+    expect(await told()).toEqual([["DisruptionTarget", "EvictionByEvictionAPI"]]);
+  });
+
   test("older clients use v1beta1; options of the delete inside are honoured; a missing pod is not found", async () => {
     await aRunningPod("p");
     expect((await evict("p", { apiVersion: "policy/v1beta1", deleteOptions: { gracePeriodSeconds: 5 } })).status).toBe(201);

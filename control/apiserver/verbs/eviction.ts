@@ -24,7 +24,7 @@ export async function evict(engine: Engine, request: ResourceRequest, body: AnyO
   const isDryRun = dryRun || (options.dryRun ?? []).includes("All");
   const wanted = { ...request, subresource: "", verb: "delete", dryRun: isDryRun };
   if (!mayIgnoreBudget(entry.object)) await takeFromBudget(engine, entry.object, isDryRun);
-  if (!isDryRun && !isGoing(entry.object)) await markDisrupted(engine, entry.object);
+  if (!isDryRun && !isMarked(entry.object)) await markDisrupted(engine, entry.object);
   await deleteObject(engine, wanted, options);
   return SUCCESS;
 }
@@ -36,8 +36,9 @@ async function markDisrupted(engine: Engine, pod: Stored<AnyObject>): Promise<vo
   await engine.client.patch(POD, { name, namespace }, { status: { conditions: [condition] } }, { type: "strategic", subresource: "status" });
 }
 
-function isGoing({ metadata, status }: AnyObject): boolean {
-  return metadata.deletionTimestamp !== undefined || ["Succeeded", "Failed"].includes(status?.phase ?? "");
+/** One that is evicted again and again, while something holds it, is told once. */
+function isMarked({ status }: AnyObject): boolean {
+  return ((status?.conditions ?? []) as { type: string; status: string }[]).some(({ type, status: value }) => type === "DisruptionTarget" && value === "True");
 }
 
 /** Pods that finished, never ran or are already going disturb nobody. */
