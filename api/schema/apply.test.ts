@@ -231,6 +231,7 @@ describe("server-side apply", () => {
   test("refuses what the schema does not declare", () => {
     const error = refusal(() => apply(deployments, undefined, aDeployment({ foo: 1 })));
     expect(error).toMatchObject({ code: 400, message: "failed to create typed patch object (default/web; apps/v1, Kind=Deployment): .spec.foo: field not declared in schema" });
+    expect(refusal(() => apply(deployments, undefined, aDeployment({}, { namespace: { a: 1 } }))).message).toStartWith("failed to create typed patch object (/web; ");
     expect(refusal(() => apply(deployments, undefined, aDeployment({ replicas: "x" }))).message).toEndWith(".spec.replicas: expected numeric (int or float), got x");
     expect(refusal(() => apply(deployments, undefined, aDeployment({}, { managedFields: [] }))).message).toBe("metadata.managedFields must be nil");
     expect(refusal(() => apply(configMaps, undefined, aDeployment())).message).toBe("invalid object type: apps/v1, Kind=Deployment");

@@ -133,6 +133,11 @@ function liveManagers(node: SchemaNode | undefined, request: ApplyRequest, live:
   return managers;
 }
 
+/** Names come as whoever applies wrote them: what is no text names nothing. */
+function nameIn(value: unknown): string {
+  return typeof value === "string" ? value : "";
+}
+
 function checkRequest(node: SchemaNode | undefined, { kind, applied, live }: ApplyRequest): void {
   const version = apiVersionOf(kind);
   if (applied.apiVersion !== version || applied.kind !== kind.kind) throw badRequest(`invalid object type: ${applied.apiVersion ?? ""}, Kind=${applied.kind ?? ""}`);
@@ -141,7 +146,7 @@ function checkRequest(node: SchemaNode | undefined, { kind, applied, live }: App
   if (errors.length === 0) return;
   const { name = live?.metadata.name ?? "", namespace = "" } = applied.metadata ?? {};
   const listed = errors.length === 1 ? errors[0] : ["errors:", ...errors.map((error) => `  ${error}`)].join("\n");
-  throw badRequest(`failed to create typed patch object (${namespace}/${name}; ${version}, Kind=${kind.kind}): ${listed}`);
+  throw badRequest(`failed to create typed patch object (${nameIn(namespace)}/${nameIn(name)}; ${version}, Kind=${kind.kind}): ${listed}`);
 }
 
 function conflictError(conflicts: readonly Conflict[]): ApiError {
