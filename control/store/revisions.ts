@@ -172,8 +172,8 @@ export class RevisionStore implements Store {
 
   /** One synced append at a time; whatever arrives meanwhile shares the next one. */
   async #commitAll(): Promise<void> {
-    // Let every write of this turn of the event loop join the first group.
-    await Promise.resolve();
+    // Let every write of this turn of the event loop join the first group: many requests arrive in one.
+    await new Promise(setImmediate);
     while (this.#pending.length > 0) {
       const group = this.#pending;
       this.#pending = [];
