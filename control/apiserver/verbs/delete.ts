@@ -5,7 +5,7 @@ import type { KindInfo } from "../../../api/kinds.ts";
 import type { AnyObject, DeleteOptions } from "../../../api/types.ts";
 import { timestamp } from "../../../lib/clock.ts";
 import { WriteConflict } from "../../store/store.ts";
-import { attributesOf, review } from "../admission.ts";
+import { ADMITTED, attributesOf, review, type Review } from "../admission.ts";
 import { Entry } from "../cache/entry.ts";
 import { cacheOf, strategyContext, type Engine } from "../engine.ts";
 import { cloneObject, encodeObject, equalJson } from "../json.ts";
@@ -26,8 +26,18 @@ export type DeletePlan = { readonly action: "remove" } | { readonly action: "mar
 const ORPHAN = "orphan";
 const FOREGROUND = "foregroundDeletion";
 
-/** Deletes one object as the options ask; a version that changed meanwhile is decided again. */
+/** Deletes one object as the options ask, if admission lets it. */
 export async function deleteObject(engine: Engine, request: ResourceRequest, options: DeleteOptions): Promise<DeleteResult> {
+  return deleteIf(engine, request, { options, reviewOf: (oldObject) => review(engine, attributesOf(request, "DELETE", { oldObject, options: { kind: "DeleteOptions", apiVersion: "meta.k8s.io/v1", ...options } as unknown as AnyObject })) });
+}
+
+/** Deletes what admission has let go already, as an action of another name. */
+export async function deleteAdmitted(engine: Engine, request: ResourceRequest, options: DeleteOptions): Promise<DeleteResult> {
+  return deleteIf(engine, request, { options, reviewOf: () => ADMITTED });
+}
+
+/** A version that changed meanwhile is decided again. */
+async function deleteIf(engine: Engine, request: ResourceRequest, { options, reviewOf }: { options: DeleteOptions; reviewOf: (oldObject: AnyObject) => Review }): Promise<DeleteResult> {
   const { kind, namespace, name } = request;
   requireValidOptions(options);
   for (;;) {
@@ -35,7 +45,7 @@ export async function deleteObject(engine: Engine, request: ResourceRequest, opt
     if (!entry) throw notFound(kind, name);
     requirePreconditions(kind, entry, options);
     await makeReady(engine, kind, [entry]);
-    const admission = review(engine, attributesOf(request, "DELETE", { oldObject: represent(engine, kind, entry).object, options: { kind: "DeleteOptions", apiVersion: "meta.k8s.io/v1", ...options } as unknown as AnyObject }));
+    const admission = reviewOf(represent(engine, kind, entry).object);
     try {
       await admission.admit();
       await admission.validate();

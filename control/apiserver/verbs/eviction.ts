@@ -4,9 +4,10 @@ import { builtinKind } from "../../../api/registry.ts";
 import { matcherOf } from "../../../api/selectors.ts";
 import type { AnyObject, DeleteOptions, LabelSelector, PodDisruptionBudget, Stored } from "../../../api/types.ts";
 import { timestamp } from "../../../lib/clock.ts";
+import { admitWhole, attributesOf } from "../admission.ts";
 import { cacheOf, type Engine } from "../engine.ts";
 import type { ResourceRequest } from "../request.ts";
-import { deleteObject } from "./delete.ts";
+import { deleteAdmitted } from "./delete.ts";
 
 const POD = builtinKind("", "v1", "Pod");
 const BUDGET = builtinKind("policy", "v1", "PodDisruptionBudget");
@@ -17,6 +18,7 @@ const SUCCESS = { kind: "Status", apiVersion: "v1", metadata: {}, status: "Succe
 /** Evicts one pod; throws 429 while its budget allows no disruption. */
 export async function evict(engine: Engine, request: ResourceRequest, body: AnyObject): Promise<unknown> {
   const { kind, namespace, name, dryRun } = request;
+  await admitWhole(engine, attributesOf(request, "CREATE", { object: body }));
   if (body.metadata?.name !== name) throw badRequest("name in URL does not match name in Eviction object");
   const entry = cacheOf(engine, kind).get(namespace, name);
   if (!entry) throw notFound(kind, name);
@@ -25,7 +27,7 @@ export async function evict(engine: Engine, request: ResourceRequest, body: AnyO
   const wanted = { ...request, subresource: "", verb: "delete", dryRun: isDryRun };
   if (!mayIgnoreBudget(entry.object)) await takeFromBudget(engine, entry.object, isDryRun);
   if (!isDryRun && !isMarked(entry.object)) await markDisrupted(engine, entry.object);
-  await deleteObject(engine, wanted, options);
+  await deleteAdmitted(engine, wanted, options);
   return SUCCESS;
 }
 

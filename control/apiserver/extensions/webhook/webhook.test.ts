@@ -147,6 +147,18 @@ describe("a validating webhook", () => {
     expect((await call(server, "GET", `${CONFIG_MAPS}/${body.metadata.name}`)).status).toBe(200);
   });
 
+  test("can keep a pod from being evicted, and is not asked about the delete of one that may be", async () => {
+    const pods = "/api/v1/namespaces/default/pods";
+    const evict = (name: string): ReturnType<typeof call> => call(server, "POST", `${pods}/${name}/eviction`, { body: { kind: "Eviction", apiVersion: "policy/v1", metadata: { name } } });
+    for (const name of ["kept", "let-go"]) await call(server, "POST", pods, { body: { apiVersion: "v1", kind: "Pod", metadata: { name }, spec: { nodeName: "n", containers: [{ name: "c", image: "i" }] } } });
+    responders.set("/drain", ({ name }) => ({ allowed: name === "let-go", status: { message: "not drained yet", code: 429 } }));
+    await configure("validating", aHook("/drain", { rules: [{ apiGroups: [""], apiVersions: ["v1"], operations: ["*"], resources: ["pods", "pods/eviction"] }] }));
+    expect((await evict("kept")).body).toMatchObject({ code: 429, message: 'admission webhook "drain.example.com" denied the request: not drained yet' });
+    expect((await call(server, "GET", `${pods}/kept`)).body.metadata.deletionTimestamp).toBeUndefined();
+    expect((await evict("let-go")).status).toBe(201);
+    expect(asked.map(({ operation, kind, resource, subResource, name }) => [operation, kind, resource.resource, subResource, name])).toEqual(["kept", "let-go"].map((name) => ["CREATE", { group: "policy", version: "v1", kind: "Eviction" }, "pods", "eviction", name]));
+  });
+
   test("has no say about webhook configurations", async () => {
     responders.set("/deny", () => ({ allowed: false }));
     const rules = [{ apiGroups: ["*"], apiVersions: ["*"], operations: ["*"], resources: ["*/*"] }];
