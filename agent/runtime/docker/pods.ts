@@ -13,7 +13,7 @@ import type { DockerNetworks } from "./networks.ts";
 import { type ContainerLabel, decodeLabels, type SandboxLabel, TYPE_LABEL } from "./record.ts";
 import { resolvConf, type ResolvFiles } from "./resolv.ts";
 import type { Shims } from "./shims.ts";
-import { readLayer, readStats } from "./stats.ts";
+import { type ContainerFigures, readLayer } from "./stats.ts";
 import { setUnified } from "./unified.ts";
 
 const log = logger("runtime");
@@ -25,6 +25,7 @@ export interface DockerPodsDeps {
   readonly resolvFiles: ResolvFiles;
   readonly creations: Creations;
   readonly shims: Shims;
+  readonly figures: ContainerFigures;
   readonly sandboxImage: string;
   /** The engine's own directory. */
   readonly rootDir: string;
@@ -176,8 +177,7 @@ export class DockerPods implements PodRuntime {
 
   async stats(): Promise<ContainerStats[]> {
     const running = (await this.#list("container")).filter(({ State }) => State === "running");
-    const stats = await Promise.all(running.map(({ Id }) => readStats(this.#docker, Id)));
-    return stats.filter((each) => each !== undefined);
+    return this.#deps.figures.read(running.map(({ Id }) => Id));
   }
 
   events(signal: AbortSignal): AsyncIterable<RuntimeEvent> {

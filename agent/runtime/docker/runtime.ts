@@ -19,6 +19,7 @@ import { rememberEndpoint } from "./remove.ts";
 import { ResolvFiles } from "./resolv.ts";
 import { DockerPods } from "./pods.ts";
 import { Shims } from "./shims.ts";
+import { ContainerFigures } from "./stats.ts";
 import { DockerStreaming } from "./streaming.ts";
 
 export interface DockerRuntimeOptions {
@@ -87,6 +88,7 @@ export class DockerRuntime implements Runtime {
       resolvFiles: new ResolvFiles(join(dataDir, "docker", "resolv")),
       networks: new DockerNetworks(join(dataDir, "docker", "networks"), network),
       creations: new Creations({ directory: join(dataDir, "docker", "creations"), docker, rootDir: info.DockerRootDir, exec, clock, signal: this.#stop.signal }),
+      figures: new ContainerFigures({ docker, clock }),
       shims: new Shims({ file: join(dataDir, "docker", "shims"), clock, signal: this.#stop.signal, isRunning: async (id) => (await askIfPresent("Unavailable", () => docker.getContainer(id).inspect()))?.State.Running ?? false }),
       sandboxImage: pauseImageName(), rootDir: info.DockerRootDir,
       minOomScoreAdj: canLowerOomScore() ? MIN_OOM_SCORE : Number(readFileSync("/proc/self/oom_score_adj", "utf8")),

@@ -65,6 +65,7 @@ test("a sandbox has the address its network gave, also for a new agent, and lose
   const { output } = await runtime.streaming.execSync(id, ["cat", "/etc/resolv.conf"], { timeoutMs: PATIENCE_MS, maxBytes: 4096 });
   expect(output).toBe("search svc.cluster.local\nnameserver 10.96.0.10\noptions ndots:5\n");
   expect((await runtime.streaming.execSync(id, ["hostname"], { timeoutMs: PATIENCE_MS, maxBytes: 4096 })).output).toBe("pod\n");
+  expect((await runtime.pods.stats()).find((stats) => stats.id === id)?.memoryUsageBytes).toBeGreaterThan(0);
   await runtime.pods.stopSandbox(sandbox);
   expect(attached.has(sandbox)).toBe(false);
 });
