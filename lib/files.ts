@@ -1,5 +1,5 @@
-// Files that are there whole or not at all, also after a power cut.
-import { chmodSync, closeSync, fsyncSync, mkdirSync, openSync, renameSync, writeSync } from "node:fs";
+// Files that are there whole or not at all, also after a power cut; and those that may not be there.
+import { chmodSync, closeSync, fsyncSync, mkdirSync, openSync, readFileSync, renameSync, writeSync } from "node:fs";
 import { dirname } from "node:path";
 
 /** Replaces a file by rename after a sync, so that a crash leaves the old or the new one; it has `mode` from its first byte. */
@@ -21,4 +21,13 @@ function syncDirectory(directory: string): void {
   const handle = openSync(directory, "r");
   fsyncSync(handle);
   closeSync(handle);
+}
+
+/** A file's text; empty when it is not there or not to be read. */
+export function readOrEmpty(path: string): string {
+  try {
+    return readFileSync(path, "utf8");
+  } catch {
+    return "";
+  }
 }

@@ -1,10 +1,11 @@
 // User namespaces of pods: a range of the host's user ids for each pod that wants to be root only inside of itself.
 // A pod's range is kept beside it on disk, so that a restarted agent gives it to nobody else.
-import { readdirSync, readFileSync } from "node:fs";
+import { readdirSync } from "node:fs";
 import { mkdir, rename, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import type { Pod } from "../../api/types.ts";
 import type { Paths } from "./paths.ts";
+import { readOrEmpty } from "../../lib/files.ts";
 
 /** Host ids from `hostId` on, as many as `length`. */
 export interface IdRange {
@@ -91,13 +92,5 @@ function directories(path: string): string[] {
     return readdirSync(path);
   } catch {
     return [];
-  }
-}
-
-function readOrEmpty(path: string): string {
-  try {
-    return readFileSync(path, "utf8");
-  } catch {
-    return "";
   }
 }

@@ -2,6 +2,7 @@
 // What is made of them is `config.ts`.
 import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
+import { readOrEmpty } from "../../../lib/files.ts";
 import type { Exec } from "../../../lib/exec.ts";
 
 /** Major version of the installed containerd; undefined when there is none. */
@@ -83,12 +84,4 @@ export function descendantsOf(pid: number): number[] {
 export function isAlive(pid: number): boolean {
   const stat = readOrEmpty(`/proc/${pid}/stat`);
   return stat !== "" && !/^\d+ \(.*\) [ZX]/s.test(stat);
-}
-
-function readOrEmpty(path: string): string {
-  try {
-    return readFileSync(path, "utf8");
-  } catch {
-    return "";
-  }
 }

@@ -1,8 +1,9 @@
 // A containerd of our own from the installed binary: it outlives the agent, is adopted again, and is restarted when it dies.
 // What is asked of it over CRI is elsewhere; taking it away for good is `removePrivateContainerd`.
 import { spawn } from "node:child_process";
-import { closeSync, copyFileSync, mkdirSync, openSync, readFileSync, rmSync, statSync, truncateSync, writeFileSync } from "node:fs";
+import { closeSync, copyFileSync, mkdirSync, openSync, rmSync, statSync, truncateSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
+import { readOrEmpty } from "../../../lib/files.ts";
 import type { Clock } from "../../../lib/clock.ts";
 import type { Component } from "../../../lib/component.ts";
 import type { Exec } from "../../../lib/exec.ts";
@@ -232,12 +233,4 @@ function boundLog(path: string): void {
 
 function lastLines(text: string): string {
   return text.trimEnd().split("\n").slice(-3).join(" | ");
-}
-
-function readOrEmpty(path: string): string {
-  try {
-    return readFileSync(path, "utf8");
-  } catch {
-    return "";
-  }
 }

@@ -1,8 +1,9 @@
 // The resolv.conf each sandbox's containers share: a file of our own, because an engine that has no network to look after makes none.
 // What is in it was decided by the kubelet.
-import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { existsSync, mkdirSync, readdirSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import type { ContainerConfig, SandboxConfig } from "../runtime.ts";
+import { readOrEmpty } from "../../../lib/files.ts";
 
 const TARGET = "/etc/resolv.conf";
 
@@ -45,12 +46,4 @@ export class ResolvFiles {
 export function resolvConf({ servers, searches, options }: SandboxConfig["dns"]): string | undefined {
   const lines = [...(searches.length > 0 ? [`search ${searches.join(" ")}`] : []), ...servers.map((server) => `nameserver ${server}`), ...(options.length > 0 ? [`options ${options.join(" ")}`] : [])];
   return lines.length > 0 ? `${lines.join("\n")}\n` : undefined;
-}
-
-function readOrEmpty(path: string): string {
-  try {
-    return readFileSync(path, "utf8");
-  } catch {
-    return "";
-  }
 }
