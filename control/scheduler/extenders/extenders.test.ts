@@ -1,4 +1,5 @@
-import { afterEach, expect, test } from "bun:test";
+import { afterEach, expect, setDefaultTimeout, test } from "bun:test";
+import { becomes, TEST_TIMEOUT_MS } from "../../../lib/testing.ts";
 import { readSchedulerConfig } from "../configfile.ts";
 import { aNode, aPod, NODE, POD, type FakeApi } from "../fakes.ts";
 import { nodeOf, start } from "../harness.ts";
@@ -6,6 +7,8 @@ import { nodeOf, start } from "../harness.ts";
 /** What an extender is asked and answers, by verb; fields as the wire has them. */
 // oxlint-disable-next-line no-explicit-any
 type Answers = Readonly<Record<string, (body: any) => unknown>>;
+
+setDefaultTimeout(TEST_TIMEOUT_MS);
 
 const servers: Bun.Server<undefined>[] = [];
 afterEach(async () => {
@@ -29,11 +32,6 @@ function startWith(more: string, answers: Answers): ReturnType<typeof start> & {
   return { ...start({ config }), asked };
 }
 
-async function becomes(read: () => unknown, wanted: unknown): Promise<void> {
-  for (let turn = 0; turn < 2000 && !Bun.deepEquals(read(), wanted); turn++) await Bun.sleep(2);
-  expect(read()).toEqual(wanted);
-}
-
 const place = (api: FakeApi, name: string): string | undefined => nodeOf(api.pod(`default/${name}`));
 const why = (api: FakeApi, name: string): string | undefined => api.pod(`default/${name}`).status?.conditions?.find((c) => c.type === "PodScheduled")?.message;
 const names = (body: { NodeNames: string[] }): string[] => body.NodeNames;
@@ -46,14 +44,14 @@ test("an extender narrows the nodes, and its scores outweigh those from inside",
   for (const name of ["a", "b", "c"]) api.put(NODE, aNode(name));
   api.put(POD, aPod("busy", { cpu: "2", spec: { nodeName: "c" } }));
   api.put(POD, aPod("p", { cpu: "100m" }));
-  await becomes(() => place(api, "p"), "c");
+  await becomes("c", () => place(api, "p"));
 });
 
 test("one that does not know the nodes is told all of them, and gives back those that are left", async () => {
   const { api } = startWith("", { filter: ({ Pod, Nodes }) => ({ Nodes: { items: Nodes.items.filter((node: { metadata: { name: string } }) => node.metadata.name === Pod.metadata.labels.only) } }) });
   for (const name of ["a", "b"]) api.put(NODE, aNode(name));
   api.put(POD, aPod("p", { labels: { only: "b" } }));
-  await becomes(() => place(api, "p"), "b");
+  await becomes("b", () => place(api, "p"));
 });
 
 test("a pod it refuses everywhere says what it said, and is tried again when anything happens", async () => {
@@ -61,32 +59,32 @@ test("a pod it refuses everywhere says what it said, and is tried again when any
   const { api, clock } = startWith(", nodeCacheCapable: true", { filter: (body) => (isOpen ? { NodeNames: names(body) } : { NodeNames: [], FailedAndUnresolvableNodes: { a: "closed" } }) });
   api.put(NODE, aNode("a"));
   api.put(POD, aPod("p"));
-  await becomes(() => why(api, "p"), "0/1 nodes are available: 1 closed. no new claims to deallocate, preemption: 0/1 nodes are available: 1 Preemption is not helpful for scheduling.");
+  await becomes("0/1 nodes are available: 1 closed. no new claims to deallocate, preemption: 0/1 nodes are available: 1 Preemption is not helpful for scheduling.", () => why(api, "p"));
   isOpen = true;
   api.put(NODE, aNode("a", { labels: { some: "change" } }));
   await clock.advance(11_000);
-  await becomes(() => place(api, "p"), "a");
+  await becomes("a", () => place(api, "p"));
 });
 
 test("without an answer the pod waits, unless the extender may be ignored", async () => {
   const strict = startWith("", { filter: () => undefined });
   strict.api.put(NODE, aNode("a"));
   strict.api.put(POD, aPod("p"));
-  await becomes(() => why(strict.api, "p")?.replace(/:\d+/, ""), "failed filter with extender at URL http://127.0.0.1/filter, code 500");
+  await becomes("failed filter with extender at URL http://127.0.0.1/filter, code 500", () => why(strict.api, "p")?.replace(/:\d+/, ""));
   const lenient = startWith(", ignorable: true", { filter: () => undefined });
   lenient.api.put(NODE, aNode("a"));
   lenient.api.put(POD, aPod("p"));
-  await becomes(() => place(lenient.api, "p"), "a");
+  await becomes("a", () => place(lenient.api, "p"));
 });
 
 test("it is asked only about pods that want what it manages, which nobody else looks at", async () => {
   const { api, asked } = startWith(", nodeCacheCapable: true, managedResources: [{name: example.com/widget, ignoredByScheduler: true}]", { filter: (body) => ({ NodeNames: names(body) }) });
   api.put(NODE, aNode("a"));
   api.put(POD, aPod("plain"));
-  await becomes(() => place(api, "plain"), "a");
+  await becomes("a", () => place(api, "plain"));
   expect(asked).toEqual([]);
   api.put(POD, aPod("special", { spec: { containers: [{ name: "c", image: "i", resources: { requests: { "example.com/widget": "3" } } }] } }));
-  await becomes(() => place(api, "special"), "a");
+  await becomes("a", () => place(api, "special"));
   expect(asked).toEqual(["filter"]);
 });
 
@@ -96,8 +94,8 @@ test("one that binds does so in the scheduler's place, and a refusal leaves the 
   api.put(NODE, aNode("a"));
   api.put(POD, aPod("good"));
   api.put(POD, aPod("bad"));
-  await becomes(() => bound, [["default", "good", "uid-default-good", "a"]]);
-  await becomes(() => why(api, "bad"), "binding rejected: no");
+  await becomes([["default", "good", "uid-default-good", "a"]], () => bound);
+  await becomes("binding rejected: no", () => why(api, "bad"));
   expect(place(api, "good")).toBeUndefined();
 });
 
@@ -108,6 +106,6 @@ test("it has the last word on whom to remove for a more important pod", async ()
     api.put(POD, aPod(`on-${name}`, { cpu: "4", spec: { nodeName: name, priority: name === "a" ? 0 : 5 } }));
   }
   api.put(POD, aPod("vip", { cpu: "4", spec: { priority: 10 } }));
-  await becomes(() => api.pod("default/vip").status?.nominatedNodeName, "b");
-  await becomes(() => api.deleted, ["default/on-b"]);
+  await becomes("b", () => api.pod("default/vip").status?.nominatedNodeName);
+  await becomes(["default/on-b"], () => api.deleted);
 });
